@@ -1,0 +1,1 @@
+"""Generated from reward_service.proto by proto/generate.py; never edited by hand."""

@@ -1,0 +1,1 @@
+"""The kinds of reward, one idea a file. `registry.kinds()` imports what it finds here."""

@@ -1,0 +1,277 @@
+"""The vocabulary: what is scored and what comes of it. Standard library only.
+
+    Group ── Example            one line of the data set
+      └───── Response x N       the answers sampled for it
+                 │
+              Outcome = Score | ScoreError      exactly one per item, an (example, response) pair
+
+A reward function that cannot score an item raises one of these; anything else it raises is RAISED::
+
+    RewardFault ─┬─ NotApplicable       the reward does not apply to this item; not a failure
+                 ├─ InvalidInput        the example or the response lacks what the reward needs
+                 ├─ InvalidReference    the gold is missing or cannot be read
+                 ├─ InvalidResult       what the reward returned is no reward
+                 ├─ RateLimited         a service that the reward calls refused for its rate
+                 └─ Unavailable         a service that the reward calls cannot be reached
+
+To add one: a member of `Reason`, an entry in `RETRYABLE` if it is, the same member in the proto's
+`ErrorReason`, and, where a reward may raise it, a subclass of `RewardFault`.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+MAX_MESSAGE_CHARS = 2_000
+
+
+class Reason(enum.Enum):
+    """Why an item has no reward. The values are those of the proto's `ErrorReason`."""
+
+    NOT_APPLICABLE = 1
+    INVALID_INPUT = 2
+    INVALID_REFERENCE = 3
+    RAISED = 4
+    INVALID_RESULT = 5
+    TIMED_OUT = 6
+    OUT_OF_MEMORY = 7
+    CRASHED = 8
+    QUEUE_TIMEOUT = 9
+    DEADLINE = 10
+    CANCELLED = 11
+    RATE_LIMITED = 12
+    UNAVAILABLE = 13
+
+
+RETRYABLE = frozenset(
+    {
+        Reason.QUEUE_TIMEOUT,
+        Reason.DEADLINE,
+        Reason.CANCELLED,
+        Reason.RATE_LIMITED,
+        Reason.UNAVAILABLE,
+    }
+)
+"""The reasons under which the same item may well succeed when it is sent again."""
+
+
+@dataclass(slots=True)
+class Blob:
+    """Bytes with their IANA media type."""
+
+    mime_type: str
+    data: bytes
+
+
+@dataclass(slots=True)
+class FileData:
+    """A file by its address, with its IANA media type. Nothing here opens it."""
+
+    mime_type: str
+    file_uri: str
+
+
+@dataclass(slots=True)
+class FunctionCall:
+    """A call of a function by the model; `args` is a JSON object."""
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    id: str = ""
+
+
+@dataclass(slots=True)
+class FunctionResponse:
+    """A function's answer; `response` is a JSON object."""
+
+    name: str
+    response: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    id: str = ""
+
+
+PartData = str | Blob | FileData | FunctionCall | FunctionResponse
+
+
+@dataclass(slots=True)
+class Part:
+    """A piece of a turn: text or something else; a `thought` is no part of the answer."""
+
+    data: PartData
+    thought: bool = False
+
+
+@dataclass(slots=True)
+class Content:
+    """One turn: who speaks ("user", "model", "tool", "system" or "") and what, in order."""
+
+    role: str
+    parts: Sequence[Part]
+
+    @property
+    def text(self) -> str:
+        """The text of the parts, without thoughts, joined by nothing."""
+        return "".join(p.data for p in self.parts if isinstance(p.data, str) and not p.thought)
+
+
+_EMPTY: Mapping[str, str] = {}
+
+
+@dataclass(slots=True)
+class Example:
+    """One line of the data set.
+
+    `references` holds text; `json_references` holds one JSON document a key, for values that are
+    not strings. `tools_json` is a JSON list or empty. `id` is a label for logs.
+    """
+
+    contents: Sequence[Content] = ()
+    references: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    json_references: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    system_instruction: Content | None = None
+    tools_json: str = ""
+    id: str = ""
+
+    @property
+    def prompt(self) -> str:
+        """The text of all turns, joined by newlines."""
+        return "\n".join(c.text for c in self.contents)
+
+
+@dataclass(slots=True)
+class Response:
+    """One sampled answer.
+
+    `text` is the answer (of a trajectory: the text of its last turn, without thoughts).
+    `finish_reason` is "stop", "length", "other" or "" (not known); `token_count` is in tokens, None
+    when not known. Its own references go before the example's.
+    """
+
+    text: str = ""
+    finish_reason: str = ""
+    token_count: int | None = None
+    turns: Sequence[Content] = ()
+    references: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    json_references: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    id: str = ""
+
+
+@dataclass(slots=True)
+class Group:
+    """One example with its N sampled responses.
+
+    `expected_size`: how many responses the whole group has, 0 for as many as are here. `reward` and
+    `version` override the call's when they are not empty.
+    """
+
+    example: Example
+    responses: Sequence[Response]
+    expected_size: int = 0
+    reward: str = ""
+    version: str = ""
+
+
+@dataclass(slots=True)
+class Score:
+    """A finite reward, with the parts it is made of by name, words, and rewards per step."""
+
+    reward: float
+    components: Mapping[str, float] = field(default_factory=dict[str, float])
+    explanation: str = ""
+    step_rewards: Sequence[float] = ()
+
+
+@dataclass(slots=True)
+class ScoreError:
+    """Why an item has no reward: a reason for programs and a message for a person."""
+
+    reason: Reason
+    message: str
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same item may well succeed when it is sent again."""
+        return self.reason in RETRYABLE
+
+
+Outcome = Score | ScoreError
+
+
+class RewardFault(Exception):  # noqa: N818 - the tree above is of faults, their outcome is the error
+    """The reward function cannot score this item, and says why."""
+
+    reason: ClassVar[Reason] = Reason.RAISED
+
+
+class NotApplicable(RewardFault):
+    """The reward does not apply to this item."""
+
+    reason = Reason.NOT_APPLICABLE
+
+
+class InvalidInput(RewardFault):
+    """The example or the response lacks what the reward needs."""
+
+    reason = Reason.INVALID_INPUT
+
+
+class InvalidReference(RewardFault):
+    """The gold is missing or cannot be read."""
+
+    reason = Reason.INVALID_REFERENCE
+
+
+class InvalidResult(RewardFault):
+    """What the reward function returned is no reward."""
+
+    reason = Reason.INVALID_RESULT
+
+
+class RateLimited(RewardFault):
+    """A service that the reward calls refused for its rate."""
+
+    reason = Reason.RATE_LIMITED
+
+
+class Unavailable(RewardFault):
+    """A service that the reward calls cannot be reached."""
+
+    reason = Reason.UNAVAILABLE
+
+
+def reference(example: Example, response: Response, key: str) -> Any:
+    """The reference `key` as the Python value it was: the response's own first, then the example's.
+
+    Raises:
+        InvalidReference: there is none, or its JSON cannot be read.
+    """
+    for holder in (response, example):
+        if key in holder.references:
+            return holder.references[key]
+        if key in holder.json_references:
+            try:
+                return json.loads(holder.json_references[key])
+            except ValueError as error:
+                raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
+    known = sorted({*example.references, *example.json_references, *response.references})
+    raise InvalidReference(f"reference {key!r} is missing; there are: {', '.join(known) or 'none'}")
+
+
+def references(example: Example, response: Response) -> dict[str, Any]:
+    """All references as the Python values they were; the response's own override the example's.
+
+    Raises:
+        InvalidReference: the JSON of one cannot be read.
+    """
+    merged: dict[str, Any] = {}
+    for holder in (example, response):
+        merged.update(holder.references)
+        for key, document in holder.json_references.items():
+            try:
+                merged[key] = json.loads(document)
+            except ValueError as error:
+                raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
+    return merged

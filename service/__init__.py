@@ -1,0 +1,1 @@
+"""The service and its client. Importing this package costs nothing."""
