@@ -1,0 +1,64 @@
+# `make demo` and `make test` are all that a newcomer needs: Python 3.11 or later, make, and PyPI.
+# ARGS reaches the command: make test ARGS='-k wire -x'.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOCK := requirements.lock
+PIP := -m pip --disable-pip-version-check --no-input
+
+# The lock is made on 3.11, so that one comes first. A Debian python3 without ensurepip cannot make
+# virtual environments; a pyenv shim of a version that is not active fails too: both are passed over.
+find_python = for python in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14; do \
+		$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+			>/dev/null 2>&1 && break; python=; \
+	done; \
+	test -n "$$python" || { echo 'make: want Python >= 3.11 with venv (Debian: apt-get install' \
+		'python3-venv), or say which: make PYTHON=/path/to/python' >&2; exit 1; }
+
+.PHONY: demo test setup lint format bench stubs lock clean
+
+demo: setup
+	$(BIN)/rewardplane demo $(ARGS)
+
+test: setup
+	$(BIN)/pytest $(ARGS)
+
+# Does nothing when neither the project's requirements nor the lock changed since the last time.
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml $(LOCK)
+	@$(BIN)/python -c '' 2>/dev/null || { $(find_python); \
+		echo "$$($$python --version) makes $(VENV)"; $$python -m venv --clear $(VENV); }
+	$(BIN)/python $(PIP) install -q -c $(LOCK) -e '.[serve,dev]'
+	@touch $@
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/buf lint proto
+	$(BIN)/python proto/generate.py --check
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python -m tests.load $(ARGS)
+
+stubs: setup
+	$(BIN)/python proto/generate.py
+
+# The newest versions that pyproject.toml allows, as a new environment of CPython 3.11 gets them.
+lock:
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	python3.11 -m venv "$$folder" && \
+	"$$folder/bin/python" $(PIP) install -q -e '.[serve,dev]' && \
+	{ echo '# What [serve,dev] installs on CPython 3.11, Linux. Made by `make lock`; used as constraints.'; \
+	  "$$folder/bin/python" $(PIP) freeze --all --exclude-editable --exclude pip; } > $(LOCK).new && \
+	mv $(LOCK).new $(LOCK)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
