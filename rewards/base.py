@@ -55,9 +55,15 @@ class Reward(BaseModel):
     kind: ClassVar[str] = ""
     fits_inline: ClassVar[bool] = False
     """Runs in the gateway: bounded by the length of the text, at most microseconds a kilobyte."""
-    deterministic: ClassVar[bool] = True
+    runs_named_code: ClassVar[bool] = False
+    """Its configuration names code to import: never taken from a request."""
     libraries: ClassVar[tuple[str, ...]] = ()
     """The distributions that decide scores; their versions are part of the digest."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the same item always earns the same reward."""
+        return True
 
     @property
     def unit(self) -> Unit:
@@ -88,6 +94,13 @@ class Reward(BaseModel):
     def source_files(self) -> tuple[str, ...]:
         """Paths of the files whose content decides scores, beside this package's own."""
         return ()
+
+    def check(self) -> None:
+        """Imports what the configuration names and refuses what cannot be called.
+
+        Raises:
+            ValueError: this reward cannot be served; the message says what to do.
+        """
 
     def setup(self) -> None:
         """Loads what is dear to load. Called once in the process that will score."""
