@@ -1,5 +1,5 @@
 # `make demo` and `make test` are all that a newcomer needs: Python 3.11 or later, make, and PyPI.
-# ARGS reaches the command: make test ARGS='-k wire -x'.
+# ARGS reaches the command: make test ARGS='-k wire -x'. Below, pip prints errors only (-qq).
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,7 +30,8 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml $(LOCK)
 	@$(BIN)/python -c '' 2>/dev/null || { $(find_python); \
 		echo "$$($$python --version) makes $(VENV)"; $$python -m venv --clear $(VENV); }
-	$(BIN)/python $(PIP) install -q -c $(LOCK) -e '.[serve,dev]'
+	@echo 'installs what $(LOCK) names (the first time: about two minutes)'
+	$(BIN)/python $(PIP) install -qq -c $(LOCK) -e '.[serve,dev]'
 	@touch $@
 
 lint: setup
@@ -54,7 +55,7 @@ stubs: setup
 lock:
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	python3.11 -m venv "$$folder" && \
-	"$$folder/bin/python" $(PIP) install -q -e '.[serve,dev]' && \
+	"$$folder/bin/python" $(PIP) install -qq -e '.[serve,dev]' && \
 	{ echo '# What [serve,dev] installs on CPython 3.11, Linux. Made by `make lock`; used as constraints.'; \
 	  "$$folder/bin/python" $(PIP) freeze --all --exclude-editable --exclude pip; } > $(LOCK).new && \
 	mv $(LOCK).new $(LOCK)

@@ -33,7 +33,7 @@ def tools_python() -> Path:
             f"grpcio=={GRPC_TOOLS_VERSION}",
             "setuptools<81",  # grpc_tools imports pkg_resources, which later ones do not have
         ]
-        subprocess.run([python, "-m", "pip", "install", "-q", *wanted], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-qq", *wanted], check=True)
         complete.touch()
     return python
 
