@@ -1,4 +1,4 @@
-"""From a kind's name and its parameters to a reward. Every file under `kinds/` is one kind or more."""
+"""From a kind's name and its parameters to a reward. A file under `kinds/` is a kind or more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place that calls reward functions, which are foreign code: whatever they do is an outcome.
+"""The one place that calls reward functions: whatever this foreign code does is an outcome.
 
 Time is not watched here: a function that hangs is killed with its process, by the process's owner.
 """
@@ -6,18 +6,19 @@ Time is not watched here: a function that hangs is killed with its process, by t
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
-import numbers
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 
 from .base import Item, Result, Reward, Unit
+from .result import NO_COMPONENTS, number, plain, score_of, shown
 from .types import (
     MAX_MESSAGE_CHARS,
     InvalidResult,
-    NotApplicable,
     Outcome,
     Reason,
     RewardFault,
@@ -37,7 +38,15 @@ class Clip:
 def run_item(reward: Reward, item: Item, clip: Clip) -> Outcome:
     """The outcome of one item under a reward of `Unit.ITEM` that is not async. Raises nothing."""
     try:
-        return _checked(reward, reward.score(*item), clip)  # type: ignore[arg-type]
+        result = cast("Result", reward.score(item[0], item[1]))
+        if (
+            type(result) is float
+            and clip.low <= result <= clip.high
+            and math.isfinite(result)
+            and not reward.component_names
+        ):
+            return Score(result, NO_COMPONENTS, "", ())
+        return _outcome(reward.component_names, result, clip)
     except BaseException as error:  # noqa: BLE001 - foreign code: SystemExit and such are its own
         return _fault(error)
 
@@ -45,9 +54,9 @@ def run_item(reward: Reward, item: Item, clip: Clip) -> Outcome:
 def run_items(reward: Reward, items: Sequence[Item], clip: Clip) -> list[Outcome]:
     """The outcomes of one call with many items, in their order. Raises nothing."""
     try:
-        results = reward.score_items(items)
-        return _checked_all(reward, cast("Sequence[Result]", results), items, clip)
-    except BaseException as error:  # noqa: BLE001
+        results = cast("Sequence[Result]", reward.score_items(items))
+        return _outcomes(reward.component_names, results, len(items), clip)
+    except BaseException as error:  # noqa: BLE001 - as above
         return [_fault(error)] * len(items)
 
 
@@ -56,26 +65,28 @@ async def run_items_async(
 ) -> list[Outcome]:
     """The outcomes of one call of an async reward, in the order of the items.
 
-    Raises nothing but CancelledError, and that only when the caller cancels.
+    Under `Unit.ITEM` there is exactly one item. All items are TIMED_OUT when the call outlasts
+    `timeout_s`, even where it swallows its cancellation. Raises nothing but CancelledError, and
+    that only when the caller cancels.
     """
+    limit = asyncio.timeout(timeout_s)
+    outcomes: list[Outcome] = []
     try:
-        async with asyncio.timeout(timeout_s) as limit:
+        async with limit:
             if reward.unit is Unit.ITEM:
-                one = cast("Any", reward.score(*items[0]))
-                return [_checked(reward, await one, clip)]
-            results = await cast("Any", reward.score_items(items))
-            return _checked_all(reward, results, items, clip)
-    except asyncio.CancelledError as error:
+                result = await cast("Any", reward.score(*items[0]))
+                outcomes = [_outcome(reward.component_names, result, clip)]
+            else:
+                results = await cast("Any", reward.score_items(items))
+                outcomes = _outcomes(reward.component_names, results, len(items), clip)
+    except BaseException as error:
         task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise
-        return [_fault(error)] * len(items)
-    except TimeoutError as error:
-        if limit.expired():
-            return [timed_out(timeout_s)] * len(items)
-        return [_fault(error)] * len(items)
-    except BaseException as error:  # noqa: BLE001
-        return [_fault(error)] * len(items)
+        outcomes = [_fault(error)] * len(items)
+    if limit.expired():
+        return [timed_out(timeout_s)] * len(items)
+    return outcomes
 
 
 def timed_out(timeout_s: float) -> ScoreError:
@@ -83,99 +94,76 @@ def timed_out(timeout_s: float) -> ScoreError:
     return ScoreError(Reason.TIMED_OUT, f"executed longer than {timeout_s:g} s and was killed")
 
 
-def _checked_all(
-    reward: Reward, results: Sequence[Result], items: Sequence[Item], clip: Clip
-) -> list[Outcome]:
-    if isinstance(results, str | bytes | Mapping) or not hasattr(results, "__len__"):
-        raise InvalidResult(f"returned {type(results).__name__}, want a list of {len(items)}")
-    if len(results) != len(items):
-        raise InvalidResult(f"returned {len(results)} results for {len(items)} responses")
-    return [_outcome(reward, result, clip) for result in results]
+_SCORES: tuple[type, ...] = (Score, Mapping)
+_NO_LISTS: tuple[type, ...] = (str, bytes, Mapping, Set)
 
 
-def _outcome(reward: Reward, result: Result, clip: Clip) -> Outcome:
+def _outcomes(names: Sequence[str], results: object, count: int, clip: Clip) -> list[Outcome]:
+    if isinstance(results, _NO_LISTS) or not hasattr(results, "__len__"):
+        _close(results)
+        raise InvalidResult(f"returned {shown(results)}, want a list of {count}")
+    given = list(islice(cast("Sequence[Result]", results), count + 1))
+    if len(given) != count:
+        told = len(cast("Sequence[Result]", results))
+        raise InvalidResult(f"returned {told} results for {count} responses")
+    return [_guarded(names, result, clip) for result in given]
+
+
+def _guarded(names: Sequence[str], result: object, clip: Clip) -> Outcome:
     try:
-        return _checked(reward, result, clip)
+        return _outcome(names, result, clip)
     except BaseException as error:  # noqa: BLE001 - a result may be an object with code of its own
         return _fault(error)
 
 
-def _checked(reward: Reward, result: Result, clip: Clip) -> Score:
-    """The result as a score.
+def _outcome(names: Sequence[str], result: object, clip: Clip) -> Outcome:
+    """The result as an outcome.
 
     Raises:
-        InvalidResult: it is none.
-        NotApplicable: it is None.
+        InvalidResult: it is no result.
+        BaseException: whatever a foreign object's own code raises.
     """
-    names = reward.component_names
-    if type(result) is Score:
-        score = result
-    elif isinstance(result, numbers.Real) or _is_scalar(result):
-        score = Score(_finite(result, "reward"))
+    kind = type(result)
+    if kind is Score or kind is dict or isinstance(result, _SCORES):
+        score = score_of(cast("Score | Mapping[str, Any]", result), names)
     elif result is None:
-        raise NotApplicable("the reward returned None")
-    elif isinstance(result, Mapping):
-        if "score" not in result:
-            raise InvalidResult('returned a dict without "score"')
-        parts = {
-            str(k): _finite(v, f"component {k!r}") for k, v in result.items() if k != "score"
-        }
-        score = Score(_finite(result["score"], "reward"), parts)
+        return ScoreError(Reason.NOT_APPLICABLE, "the reward returned None")
     else:
-        raise InvalidResult(f"returned {_shown(result)}, which is no number")
-    if len(score.components) != len(names) or any(n not in score.components for n in names):
-        raise InvalidResult(_component_fault(names, score.components))
+        if inspect.iscoroutine(result):
+            _close(result)
+            raise InvalidResult("returned a coroutine; declare the function with `async def`")
+        score = Score(number(result, "reward"), NO_COMPONENTS, "", ())
+        if names:
+            raise InvalidResult(f'returned no components: want {{"score": x}} and {list(names)}')
     value = score.reward
     if clip.low <= value <= clip.high:
         return score
-    if not math.isfinite(value):
-        raise InvalidResult(f"the reward is {value}")
-    return replace(score, reward=min(max(value, clip.low), clip.high))
+    value = min(max(value, clip.low), clip.high)
+    return Score(value, score.components, score.explanation, score.step_rewards)
 
 
-def _component_fault(names: Sequence[str], given: Mapping[str, float]) -> str:
-    unknown = [n for n in given if n not in names]
-    missing = [n for n in names if n not in given]
-    return (
-        f"components must be exactly {list(names)}"
-        + (f"; unknown: {unknown} (declare them under `components:`)" if unknown else "")
-        + (f"; missing: {missing}" if missing else "")
-    )
-
-
-def _is_scalar(value: object) -> bool:
-    """A zero-dimensional array of numpy, torch and the like."""
-    return hasattr(value, "__float__") and getattr(value, "shape", None) == ()
-
-
-def _finite(value: object, what: str) -> float:
-    if not (isinstance(value, numbers.Real) or _is_scalar(value)):
-        raise InvalidResult(f"the {what} is {_shown(value)}, which is no number")
-    number = float(cast("Any", value))
-    if not math.isfinite(number):
-        raise InvalidResult(f"the {what} is {number}")
-    return number
-
-
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except BaseException:  # noqa: BLE001 - foreign code again
-        text = "…"
-    return f"{type(value).__name__} {text[:80]}"
+def _close(result: object) -> None:
+    if inspect.iscoroutine(result):
+        result.close()
 
 
 def _fault(error: BaseException) -> ScoreError:
-    if isinstance(error, RewardFault):
-        return ScoreError(error.reason, str(error)[:MAX_MESSAGE_CHARS])
-    if isinstance(error, MemoryError):
+    kind = type(error)
+    if issubclass(kind, MemoryError):
         return ScoreError(Reason.OUT_OF_MEMORY, "the reward function ran out of memory")
-    if isinstance(error, RecursionError):
+    if issubclass(kind, RecursionError):
         return ScoreError(Reason.RAISED, "RecursionError: maximum recursion depth exceeded")
+    reason, text, at = Reason.RAISED, "an exception that cannot be shown", ""
     try:
-        frames = traceback.extract_tb(error.__traceback__)[-3:]
-        at = " < ".join(f"{f.filename}:{f.lineno} {f.name}" for f in reversed(frames))
-        text = f"{type(error).__name__}: {error}"
+        text = str(kind.__name__)
+        if issubclass(kind, RewardFault):
+            if isinstance(kind.reason, Reason):  # pyright: ignore[reportUnnecessaryIsInstance]
+                reason = kind.reason
+            text = str(error) or text
+        else:
+            frames = traceback.extract_tb(error.__traceback__, limit=-3)
+            at = " < ".join(f"{f.filename}:{f.lineno} {f.name}" for f in reversed(frames))
+            text = f"{text}: {error} ({at})"
     except BaseException:  # noqa: BLE001 - an exception's own __str__ may raise
-        at, text = "", type(error).__name__
-    return ScoreError(Reason.RAISED, f"{text} ({at})"[:MAX_MESSAGE_CHARS])
+        text = f"{text} ({at})"
+    return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS))
