@@ -22,6 +22,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,7 +30,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..rewards.base import Reward
-from ..rewards.registry import build
+from ..rewards.registry import build, kinds
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 INLINE_BYTES = 64 * 1024
@@ -42,6 +43,10 @@ class ConfigError(Exception):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+class NamedCode(ConfigError):
+    """The configuration names code to import where it may not."""
 
 
 class _Settings(BaseModel):
@@ -95,21 +100,41 @@ class RewardSettings(_Settings):
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a reward says of itself; see `rewards.base.Reward`. Known without importing its code."""
+
+    unit: str
+    whole_group: bool
+    is_async: bool
+    deterministic: bool
+    component_names: tuple[str, ...]
+    reference_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RewardConfig:
-    """One reward, checked: its settings, its function and the digest of all that decides a score."""
+    """One reward, checked: settings, parameters, facts, and the digest of all that decides a score.
 
-    __slots__ = ("digest", "lane", "name", "params", "reward", "settings")
+    Plain data: it travels to gateways and replicas, which trust what was checked once.
+    """
 
-    def __init__(self, name: str, settings: RewardSettings, params: Mapping[str, Any]) -> None:
-        self.name = name
-        self.settings = settings
-        self.params = dict(params)
-        self.reward: Reward = build(settings.kind, params)
-        if settings.lane == "inline" and not self.reward.fits_inline:
-            raise ValueError(f"lane: kind {settings.kind!r} does not fit the inline lane; use pool")
-        fits = self.reward.fits_inline and settings.lane != "pool"
-        self.lane: Literal["inline", "pool"] = "inline" if fits else "pool"
-        self.digest = _digest(self)
+    name: str
+    settings: RewardSettings
+    params: Mapping[str, Any]
+    lane: Literal["inline", "pool"]
+    facts: Facts
+    digest: str
+
+    def build(self) -> Reward:
+        """The reward function."""
+        return build(self.settings.kind, self.params)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of all that a deployment of it is made of: beside the digest, its sizing."""
+        data = json.dumps(self.as_dict(), sort_keys=True, default=str)
+        return hashlib.sha256(data.encode()).hexdigest()[:16]
 
     @property
     def clip(self) -> tuple[float, float]:
@@ -117,14 +142,23 @@ class RewardConfig:
         return self.settings.clip or (-math.inf, math.inf)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain data, from which `from_dict` makes the same reward in another process."""
-        settings = self.settings.model_dump(mode="json")
-        return {"name": self.name, "settings": settings, "params": self.params}
+        """As plain data."""
+        return {
+            "name": self.name,
+            "settings": self.settings.model_dump(mode="json"),
+            "params": dict(self.params),
+            "lane": self.lane,
+            "facts": asdict(self.facts),
+            "digest": self.digest,
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RewardConfig:
-        """The reward of `as_dict`."""
-        return cls(data["name"], RewardSettings(**data["settings"]), data["params"])
+        """The reward of `as_dict`. Imports nothing of it."""
+        facts = {k: tuple(v) if isinstance(v, list) else v for k, v in data["facts"].items()}
+        settings = RewardSettings(**data["settings"])
+        lane, digest = data["lane"], data["digest"]
+        return cls(data["name"], settings, data["params"], lane, Facts(**facts), digest)
 
 
 class ServiceConfig:
@@ -143,9 +177,15 @@ class ServiceConfig:
             "rewards": [reward.as_dict() for reward in self.rewards.values()],
         }
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ServiceConfig:
+        """The configuration of `as_dict`."""
+        rewards = [RewardConfig.from_dict(entry) for entry in data["rewards"]]
+        return cls(Limits(**data["limits"]), {reward.name: reward for reward in rewards})
+
 
 def load(path: Path) -> ServiceConfig:
-    """Reads a configuration file. Custom functions are found beside it, but not imported.
+    """Reads a configuration file and imports the custom functions it names; they may lie beside it.
 
     Raises:
         ConfigError: it cannot be served; all faults at once.
@@ -191,11 +231,17 @@ def parse(document: object, folder: Path) -> ServiceConfig:
 _TOP = {"limits", "rewards"}
 
 
-def parse_reward(name: str, entry: object, folder: Path | None) -> RewardConfig:
-    """One reward from its entry under `rewards:`. `folder`: where custom functions may lie.
+def parse_reward(
+    name: str, entry: object, folder: Path | None, *, named_code: bool = True
+) -> RewardConfig:
+    """One reward from its entry under `rewards:`. Imports what it names, to know its shape.
+
+    `folder` is where custom functions may lie beside the installed packages. `named_code` allows
+    kinds whose configuration names code to import.
 
     Raises:
         ConfigError: it cannot be served; all faults at once.
+        NamedCode: it names code and may not.
     """
     if not NAME.fullmatch(name):
         raise ConfigError([f"{name}: want a name of letters, digits, '.', '_', '-'; at most 128"])
@@ -204,16 +250,41 @@ def parse_reward(name: str, entry: object, folder: Path | None) -> RewardConfig:
     known = RewardSettings.model_fields.keys()
     settings_part = {k: v for k, v in entry.items() if k in known}
     params = {str(k): v for k, v in entry.items() if k not in known}
-    if settings_part.get("kind") == "python" and folder is not None:
-        params.setdefault("python_path", [str(folder)])
+    kind = kinds().get(str(settings_part.get("kind")))
+    if kind is not None and kind.runs_named_code:
+        if not named_code:
+            raise NamedCode([f"{name}.kind: {kind.kind} names code to import; not allowed here"])
+        if folder is not None:
+            params.setdefault("python_path", [str(folder)])
     try:
-        return RewardConfig(name, RewardSettings.model_validate(settings_part), params)
+        settings = RewardSettings.model_validate(settings_part)
+        reward = build(settings.kind, params)
+        reward.check()
+        return _resolved(name, settings, params, reward)
     except ValidationError as error:
         raise ConfigError(_faults(name, error)) from None
     except KeyError as error:
         raise ConfigError([f"{name}.kind: {error.args[0]}"]) from None
     except ValueError as error:
         raise ConfigError([f"{name}: {error}"]) from None
+
+
+def _resolved(
+    name: str, settings: RewardSettings, params: Mapping[str, Any], reward: Reward
+) -> RewardConfig:
+    if settings.lane == "inline" and not reward.fits_inline:
+        raise ValueError(f"lane: kind {settings.kind!r} does not fit the inline lane; use pool")
+    facts = Facts(
+        reward.unit.value,
+        reward.whole_group,
+        reward.is_async,
+        reward.deterministic,
+        reward.component_names,
+        reward.reference_keys,
+    )
+    lane = "inline" if reward.fits_inline and settings.lane != "pool" else "pool"
+    digest = _digest(settings, params, reward)
+    return RewardConfig(name, settings, params, lane, facts, digest)
 
 
 def _faults(path: str, error: ValidationError) -> list[str]:
@@ -223,21 +294,18 @@ def _faults(path: str, error: ValidationError) -> list[str]:
     ]
 
 
-def _digest(config: RewardConfig) -> str:
+def _digest(settings: RewardSettings, params: Mapping[str, Any], reward: Reward) -> str:
     """16 hex digits of all that decides a score: settings, parameters, source, libraries."""
-    settings = config.settings
     deciding = {
         "kind": settings.kind,
         "clip": settings.clip,
         "version": settings.version,
-        "params": {k: v for k, v in config.params.items() if k != "python_path"},
+        "params": {k: v for k, v in params.items() if k != "python_path"},
         "libraries": {
-            name: importlib.metadata.version(name)
-            for name in ("rewardplane", *config.reward.libraries)
+            name: importlib.metadata.version(name) for name in ("rewardplane", *reward.libraries)
         },
         "sources": [
-            hashlib.sha256(Path(path).read_bytes()).hexdigest()
-            for path in config.reward.source_files
+            hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in reward.source_files
         ],
     }
     canonical = json.dumps(deciding, sort_keys=True, default=str)

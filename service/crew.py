@@ -13,12 +13,12 @@ import enum
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
 
-from ..rewards.base import Reward, Unit
+from ..rewards.base import Unit
 from ..rewards.types import Reason
-from .job import PENDING, RUNNING, Job, Range, ranges_in
-from .segment import FAILED, SCORED, Segment
+from .config import Facts
+from .job import Job, Range, ranges_in
+from .segment import FAILED, PENDING, RUNNING, SCORED, Segment
 from .verdicts import DEADLINE_EXECUTING, NEVER_STARTED, died, timed_out, unavailable
 from .worker import Worker, WorkerFailed, WorkerSpec
 
@@ -46,11 +46,11 @@ class _Ending(enum.Enum):
 class Crew:
     """Runs the shards of one reward on worker processes of this host."""
 
-    def __init__(self, spec: WorkerSpec, reward: Reward) -> None:
+    def __init__(self, spec: WorkerSpec, facts: Facts) -> None:
         self._spec = spec
-        self._is_async = reward.is_async
-        self._splits = reward.unit is not Unit.ITEM and not reward.whole_group
-        self._unit = reward.unit
+        self._is_async = facts.is_async
+        self._by_item = facts.unit == Unit.ITEM.value
+        self._splits = not self._by_item and not facts.whole_group
         self._turn = asyncio.Lock()
         self._quarantine = asyncio.Lock()
         self._spawning: asyncio.Task[Worker] | None = None
@@ -87,12 +87,17 @@ class Crew:
         """Whether another shard would start at once."""
         return self._is_async or not self._turn.locked()
 
+    def take_restarts(self) -> dict[str, int]:
+        """Worker processes ended and replaced since the last call, by cause."""
+        taken, self.restarts = dict(self.restarts), Counter()
+        return taken
+
     async def run(self, job: Job) -> None:
         """Runs a job; emits exactly one outcome for each of its items, in parts.
 
         Cancelling it stops the work: what runs is killed.
         """
-        todo: list[Range] = [(0, job.n)]
+        todo: list[Range] = list(job.ranges)
         straggling: set[asyncio.Task[list[Range]]] = set()
         try:
             while todo or straggling:
@@ -149,6 +154,7 @@ class Crew:
     ) -> list[Range]:
         fresh = worker.shards_run <= 1
         segment = job.segment(todo, self._spec.component_count)
+        job.started_s = job.started_s or time.monotonic()
         number = await worker.feed(segment)
         try:
             ending = await self._watch(worker, number, segment, job, may_stall=True)
@@ -205,6 +211,8 @@ class Crew:
             if may_stall and running:
                 wait_s = min(wait_s, max(0.01, stall_s - longest_s))
                 others = self.waiting > 0 or PENDING in segment.states.tobytes()
+                if longest_s >= stall_s:
+                    job.tell(segment)
                 if longest_s >= stall_s and others and len(self._straggling) < MAX_STRAGGLERS:
                     segment.stop[0] = 1
                     await asyncio.sleep(0.002)  # a unit that passed the check is marked by now
@@ -228,8 +236,7 @@ class Crew:
         pending = ranges_in(states, PENDING, todo)
         running = ranges_in(states, RUNNING, todo)
         exhausted = self._exhausted(segment, job, todo, states, fresh=fresh)
-        finished = [r for s in (FAILED, SCORED) for r in ranges_in(states, s, todo)]
-        job.tell(segment, _without(finished, exhausted))
+        job.tell(segment, without={first for first, _end in exhausted})
         if ending is _Ending.DEADLINE:
             self.restarts["deadline"] += 1
             job.fail(running, DEADLINE_EXECUTING)
@@ -242,7 +249,7 @@ class Crew:
         elif ending is not _Ending.DONE:
             self.restarts["timed_out" if ending is _Ending.OVERRAN else "crashed"] += 1
         if not running:
-            job.fruitless = 0 if finished else job.fruitless + 1
+            job.fruitless = 0 if FAILED in states or SCORED in states else job.fruitless + 1
             if job.fruitless < MAX_FRUITLESS:
                 return left
             job.fail(left, unavailable("the worker process ended before the item started"))
@@ -257,7 +264,7 @@ class Crew:
         count = sum(end - first for first, end in running)
         if self._is_async and worker.running_at_death > 1:
             for first, end in running:
-                step = 1 if self._splits or self._unit is Unit.ITEM else end - first
+                step = 1 if self._splits or self._by_item else end - first
                 for begin in range(first, end, step):
                     await self._run_alone(job, (begin, begin + step))
             return []
@@ -287,7 +294,7 @@ class Crew:
                 if ending is _Ending.DEADLINE:
                     job.fail([unit], DEADLINE_EXECUTING)
                 elif ending is _Ending.DONE:
-                    job.tell(segment, [unit])
+                    job.tell(segment)
                 else:
                     await worker.close()
                     why = (
@@ -348,9 +355,3 @@ class Crew:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-
-def _without(ranges: Sequence[Range], taken: Sequence[Range]) -> list[Range]:
-    out = {first for first, _end in taken}
-    if not out:
-        return list(ranges)
-    return [(i, i + 1) for first, end in ranges for i in range(first, end) if i not in out]

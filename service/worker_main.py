@@ -25,7 +25,7 @@ from ..rewards.base import Item, Reward, Unit
 from ..rewards.registry import build
 from ..rewards.run import Clip, run_item, run_items, run_items_async
 from ..rewards.types import Outcome, Reason, ScoreError
-from ..v1 import reward_service_pb2 as pb
+from rewardplane.v1 import reward_service_pb2 as pb
 from .segment import FAILED, NUMBER, RUNNING, SCORED, Segment
 from .verdicts import DEADLINE_EXECUTING
 from .wire import example_from, response_from

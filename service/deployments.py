@@ -1,0 +1,68 @@
+"""Our two Serve applications: a pool for each version of a reward, and the gateway."""
+# pyright: basic
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ray import serve
+
+from .gateway import DRAIN_S, Gateway
+from .pool import AHEAD, AHEAD_ASYNC
+from .crew import MAX_STRAGGLERS
+from .replica import Pool
+
+if TYPE_CHECKING:
+    from .cluster import Options
+    from .config import Limits, RewardConfig
+
+
+class PoolReplica(Pool):
+    """A pool whose workers end with its replica."""
+
+    async def __del__(self) -> None:
+        """Called by Serve when the replica stops."""
+        await self.stop()
+
+
+def pool_application(reward: RewardConfig) -> Any:
+    """The application that runs one version of a reward."""
+    settings = reward.settings
+    ahead = AHEAD_ASYNC if reward.facts.is_async else AHEAD
+    deployment = serve.deployment(
+        PoolReplica,
+        name="Pool",
+        num_replicas=settings.replicas,
+        ray_actor_options=actor_options(reward),
+        # Calls whose last items straggle stay open without holding a place in front of the worker.
+        max_ongoing_requests=ahead + MAX_STRAGGLERS,
+        health_check_period_s=5,
+        graceful_shutdown_timeout_s=DRAIN_S,
+        graceful_shutdown_wait_loop_s=0.1,
+    )
+    return deployment.bind(reward.as_dict())
+
+
+def gateway_application(options: Options, limits: Limits) -> Any:
+    """The application that listens."""
+    shared = options.gateways_per_node > 1
+    deployment = serve.deployment(
+        Gateway,
+        name="Gateway",
+        num_replicas=options.gateways * options.gateways_per_node,
+        max_replicas_per_node=options.gateways_per_node if options.gateways > 1 else None,
+        ray_actor_options={"num_cpus": 0},
+        health_check_period_s=5,
+        graceful_shutdown_timeout_s=DRAIN_S + 5,
+        graceful_shutdown_wait_loop_s=0.1,
+    )
+    return deployment.bind(
+        options.host, options.port, options.metrics_port, limits.model_dump(), shared
+    )
+
+
+def actor_options(reward: RewardConfig) -> dict[str, Any]:
+    """What Ray gives a replica: one CPU, none for one that only takes an inline reward's overflow."""
+    return {"num_cpus": 0 if reward.lane == "inline" else 1, **reward.settings.ray_actor_options}
+
+

@@ -1,0 +1,130 @@
+"""From a request to a call: what is asked is checked here, before any work starts."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rewardplane.v1 import reward_service_pb2 as pb
+
+from .call import Ask, Call
+from .errors import IncompleteGroup, InvalidRequest
+
+if TYPE_CHECKING:
+    from .config import Limits
+    from .table import Bound, Table
+
+MAX_LABEL_CHARS = 128
+
+
+def ask_of(
+    request: pb.ScoreRequest, remaining_s: float | None, limits: Limits, traceparent: str
+) -> Ask:
+    """What the call wants, and when it must be answered: before the client's deadline strikes.
+
+    Raises:
+        InvalidRequest: a label is too long, a time-out is not positive.
+    """
+    faults: list[tuple[str, str]] = []
+    for field in ("reward", "version", "job", "request_id"):
+        if len(getattr(request, field)) > MAX_LABEL_CHARS:
+            faults.append((field, f"longer than {MAX_LABEL_CHARS} characters"))
+    now_s = time.monotonic()
+    left_s = limits.default_deadline_s if remaining_s is None else max(0.0, remaining_s)
+    margin_s = min(max(0.1, 0.02 * left_s), 0.5 * left_s)
+    request_id = request.request_id or uuid.uuid4().hex
+    label = f"request_id={request_id} traceparent={traceparent}" if traceparent else request_id
+    ask = Ask(request_id, label, now_s, now_s + left_s - margin_s)
+    if request.HasField("options"):
+        options = request.options
+        ask.components = options.include_components
+        ask.explanations = options.include_explanations
+        ask.step_rewards = options.include_step_rewards
+        for field, attribute in (
+            ("item_timeout", "item_timeout_s"),
+            ("queue_timeout", "queue_timeout_s"),
+        ):
+            if options.HasField(field):
+                span = getattr(options, field)
+                seconds = span.seconds + span.nanos / 1e9
+                if seconds <= 0:
+                    faults.append((f"options.{field}", "want more than 0 s"))
+                setattr(ask, attribute, seconds)
+    if faults:
+        raise _invalid(faults)
+    return ask
+
+
+def plan(
+    request: pb.ScoreRequest, request_bytes: int, ask: Ask, table: Table, limits: Limits
+) -> Call:
+    """The call of a request, each group bound to one version of its reward.
+
+    Raises:
+        InvalidRequest: the request breaks a limit or names no reward; all faults at once.
+        UnknownReward, VersionGone: a reward is not served, or not in that version.
+        IncompleteGroup: a reward of group scope got a part of a group.
+    """
+    groups = request.groups
+    if not groups:
+        raise _invalid([("groups", "want at least one group")])
+    faults: list[tuple[str, str]] = []
+    sizes: list[int] = []
+    bound: list[Bound] = []
+    bindings: dict[tuple[str, str], Bound] = {}
+    for index, group in enumerate(groups):
+        size = len(group.responses)
+        sizes.append(size)
+        if size == 0:
+            faults.append((f"groups[{index}].responses", "want at least one response"))
+        expected = group.expected_size
+        if expected and expected < size:
+            faults.append((f"groups[{index}].expected_size", f"{expected}, but {size} responses"))
+        own = group.reward
+        key = (own, group.version) if own else (request.reward, group.version or request.version)
+        binding = bindings.get(key)
+        if binding is None:
+            if not key[0]:
+                faults.append(("reward", f"groups[{index}] names no reward and neither does the call"))
+                continue
+            binding = bindings[key] = table.bind(*key)
+        bound.append(binding)
+        if binding.whole_group and size and size != (expected or (size if size > 1 else -1)):
+            raise _incomplete(binding, index, size, expected)
+    items = sum(sizes)
+    if items > limits.max_request_items:
+        faults.append(("groups", f"{items} items; at most {limits.max_request_items} a call"))
+    if request_bytes > limits.max_item_bytes:
+        faults += _oversize(groups, limits.max_item_bytes)
+    if faults:
+        raise _invalid(faults)
+    return Call(ask, bound, sizes)
+
+
+def _oversize(groups: Sequence[pb.Group], max_item_bytes: int) -> list[tuple[str, str]]:
+    faults: list[tuple[str, str]] = []
+    for g, group in enumerate(groups):
+        example_bytes = group.example.ByteSize()
+        for r, response in enumerate(group.responses):
+            item_bytes = example_bytes + response.ByteSize()
+            if item_bytes > max_item_bytes:
+                fault = f"the item has {item_bytes} bytes; at most {max_item_bytes}"
+                faults.append((f"groups[{g}].responses[{r}]", fault))
+    return faults
+
+
+def _incomplete(bound: Bound, index: int, size: int, expected: int) -> IncompleteGroup:
+    return IncompleteGroup(
+        f"groups[{index}]: reward {bound.name!r} scores whole groups and got {size} of "
+        f"{expected or 'an unknown number of'} responses; send the whole group in one call"
+        + ("" if expected else " (expected_size: 1 says that one response is the whole group)"),
+        {"reward": bound.name, "group": str(index), "size": str(size), "expected": str(expected)},
+    )
+
+
+def _invalid(faults: list[tuple[str, str]]) -> InvalidRequest:
+    path, fault = faults[0]
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return InvalidRequest(f"{path}: {fault}{more}", violations=faults[:100])

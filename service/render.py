@@ -1,0 +1,132 @@
+"""From a call's outcomes to the protocol's messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rewardplane.v1 import reward_service_pb2 as pb
+
+from ..rewards.types import MAX_MESSAGE_CHARS, RETRYABLE, Reason
+from .call import Call
+from .config import Limits, RewardConfig
+from .segment import SCORED
+from .wire import clean
+
+_RETRYABLE_NUMBERS = frozenset(reason.value for reason in RETRYABLE)
+_LANES = {"inline": pb.LANE_INLINE, "pool": pb.LANE_POOL}
+
+
+def render_call(call: Call) -> pb.ScoreResponse:
+    """The answer to a call: outcomes per group, in the order sent."""
+    response = pb.ScoreResponse(request_id=call.ask.request_id)
+    used: dict[int, int] = {}
+    states, rewards, extras = call.states, call.rewards, call.extras
+    for group, bound in enumerate(call.bound):
+        first, end = call.offsets[group], call.offsets[group + 1]
+        outcomes = response.groups.add()
+        if id(bound) not in used:
+            used[id(bound)] = len(used)
+            response.rewards.append(_used(bound.config, components=call.ask.components))
+        outcomes.reward_index = used[id(bound)]
+        outcomes.queue_us = call.queue_us[group]
+        outcomes.execution_us = sum(call.elapsed_us[first:end])
+        add = outcomes.outcomes.add
+        if not call.stride and not extras:
+            for item in range(first, end):
+                add().score.reward = rewards[item]
+            continue
+        for item in range(first, end):
+            if states[item] == SCORED and not call.stride and item not in extras:
+                add().score.reward = rewards[item]
+            else:
+                _fill(call, item, bound.component_count, add())
+    return response
+
+
+def render_items(call: Call, items: Sequence[int]) -> list[pb.StreamScoresResponse]:
+    """The messages that tell the outcomes of these items: one for each reward among them."""
+    messages: dict[int, pb.StreamScoresResponse] = {}
+    group = 0
+    for item in sorted(items):
+        while call.offsets[group + 1] <= item:
+            group += 1
+        bound = call.bound[group]
+        message = messages.get(id(bound))
+        if message is None:
+            message = messages[id(bound)] = pb.StreamScoresResponse(
+                request_id=call.ask.request_id,
+                reward=_used(bound.config, components=call.ask.components),
+            )
+        tagged = message.outcomes.add(
+            group_index=group, response_index=item - call.offsets[group]
+        )
+        _fill(call, item, bound.component_count, tagged.outcome)
+        message.queue_us = max(message.queue_us, call.queue_us[group])
+        message.execution_us += call.elapsed_us[item]
+    return list(messages.values())
+
+
+def render_validation(call: Call, remarks: Sequence[str]) -> pb.ValidateRewardResponse:
+    """The answer about the one item of a call."""
+    response = pb.ValidateRewardResponse(
+        reward=_used(call.bound[0].config, components=True),
+        messages=remarks,
+        queue_us=call.queue_us[0],
+        execution_us=call.elapsed_us[0],
+    )
+    _fill(call, 0, call.bound[0].component_count, response.outcome)
+    return response
+
+
+def render_info(config: RewardConfig, limits: Limits) -> pb.RewardInfo:
+    """What the service says of a reward."""
+    facts, settings = config.facts, config.settings
+    info = pb.RewardInfo(
+        name=config.name,
+        version=settings.version,
+        digest=config.digest,
+        kind=settings.kind,
+        lane=_LANES[config.lane],
+        scope=pb.SCOPE_GROUP if facts.whole_group else pb.SCOPE_ITEM,
+        deterministic=facts.deterministic,
+        component_names=facts.component_names,
+        reference_keys=facts.reference_keys,
+        limits=pb.RewardLimits(
+            max_request_items=limits.max_request_items,
+            max_item_bytes=limits.max_item_bytes,
+            max_request_bytes=limits.max_request_bytes,
+        ),
+    )
+    info.limits.item_timeout.FromMilliseconds(round(settings.timeout_s * 1000))
+    info.limits.queue_timeout.FromMilliseconds(round(settings.queue_timeout_s * 1000))
+    return info
+
+
+def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
+    extra = call.extras.get(item)
+    if call.states[item] == SCORED:
+        score = outcome.score
+        score.reward = call.rewards[item]
+        if call.stride:
+            at = item * call.stride
+            score.components.extend(call.components[at : at + k])
+        if extra is not None:
+            if call.ask.explanations:
+                score.explanation = clean(extra[0])
+            if call.ask.step_rewards:
+                score.step_rewards.extend(extra[1])
+        return
+    number, message = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
+    error = outcome.error
+    error.reason = number
+    error.message = clean(message[:MAX_MESSAGE_CHARS])
+    error.retryable = number in _RETRYABLE_NUMBERS
+
+
+def _used(config: RewardConfig, *, components: bool) -> pb.RewardUsed:
+    return pb.RewardUsed(
+        name=config.name,
+        version=config.settings.version,
+        digest=config.digest,
+        component_names=config.facts.component_names if components else (),
+    )

@@ -1,0 +1,107 @@
+"""A pool replica: one crew behind one method. Knows no gRPC, no Ray, and of the gateway only its jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from .config import RewardConfig
+from .crew import Crew
+from .job import Emit, Job, Part
+from .worker import WorkerSpec
+
+FLUSH_S = 0.02
+"""How long an outcome may wait for others to travel with; the last one never waits."""
+
+Message = tuple[Sequence[bytes], Sequence[int], Sequence[tuple[int, int]], float, float, float, str]
+"""A job: serialized groups, their sizes, ranges to run, time-out, deadline, start by (s), label."""
+
+Answer = tuple[list[tuple[int, Part, int]], bool, dict[str, int]]
+"""(job, outcomes, microseconds waited here) each; whether there is room; restarts by cause."""
+
+
+class Pool:
+    """Runs one version of one reward on this node."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = RewardConfig.from_dict(config)
+        self._crew: Crew | None = None
+        self._starting = asyncio.Lock()
+
+    async def _started(self) -> Crew:
+        async with self._starting:
+            if self._crew is None:
+                crew = Crew(worker_spec(self._config), self._config.facts)
+                await crew.start()
+                self._crew = crew
+        return self._crew
+
+    async def check_health(self) -> None:
+        """Serve's probe; it replaces a replica for which this raises."""
+        crew = await self._started()
+        if crew.broken:
+            raise RuntimeError(crew.broken)
+
+    async def run(self, messages: Sequence[Message], backlog: tuple[int, float]) -> AsyncIterator[Answer]:
+        """Runs jobs; each item's outcome comes exactly once, in parts, as they end.
+
+        `backlog` is what waits in the gateway: items, seconds of work.
+        """
+        del backlog
+        crew = await self._started()
+        received_s = time.monotonic()
+        ready: list[tuple[int, Part, int]] = []
+        wake = asyncio.Event()
+
+        def emitter(index: int) -> Emit:
+            def emit(part: Part) -> None:
+                waited_us = int((jobs[index].started_s - received_s) * 1e6)
+                ready.append((index, part, max(0, waited_us)))
+                wake.set()
+
+            return emit
+
+        jobs = [_job(m, received_s, emitter(i)) for i, m in enumerate(messages)]
+        tasks = [asyncio.ensure_future(crew.run(job)) for job in jobs]
+        ended = asyncio.gather(*tasks)
+        ended.add_done_callback(lambda _: wake.set())
+        try:
+            while not ended.done():
+                await wake.wait()
+                wake.clear()
+                if not ended.done():
+                    await asyncio.wait((ended,), timeout=FLUSH_S)
+                if ready and not ended.done():
+                    parts, ready[:] = list(ready), []
+                    yield parts, crew.has_room and not crew.waiting, crew.take_restarts()
+            await ended
+            yield ready, True, crew.take_restarts()
+        finally:
+            ended.cancel()
+
+    async def stop(self) -> None:
+        """Ends the workers."""
+        if self._crew is not None:
+            await self._crew.stop()
+            self._crew = None
+
+
+def worker_spec(config: RewardConfig) -> WorkerSpec:
+    """What a worker process needs to know of a reward."""
+    return WorkerSpec(
+        kind=config.settings.kind,
+        params=config.params,
+        clip=config.clip,
+        component_count=len(config.facts.component_names),
+        memory_limit_bytes=config.settings.memory_limit_mb * 2**20,
+        concurrency=config.settings.concurrency,
+    )
+
+
+def _job(message: Message, now_s: float, emit: Emit) -> Job:
+    groups, sizes, ranges, timeout_s, deadline_s, start_s, label = message
+    return Job(
+        groups, sizes, ranges, timeout_s, now_s + deadline_s, now_s + start_s, label, emit
+    )

@@ -1,0 +1,70 @@
+"""Where the gateways learn what to serve: one small actor that outlives any of them.
+
+The driver publishes a configuration under the next generation; each gateway asks for what comes after
+the generation that it knows, and says which versions it still uses. A gateway that Serve restarts
+asks like any other, so a reload is never missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+NAME = "rewardplane-roster"
+POLL_S = 1.0
+STALE_S = 10.0
+"""A gateway that has not asked for so long is gone."""
+
+
+@dataclass(slots=True)
+class _Gateway:
+    generation: int
+    in_use: frozenset[str]
+    address: str
+    seen_s: float = field(default_factory=time.monotonic)
+
+
+class Roster:
+    """The configuration in force and what the gateways make of it."""
+
+    def __init__(self) -> None:
+        self._generation = 0
+        self._config: dict[str, Any] = {}
+        self._published = asyncio.Event()
+        self._gateways: dict[str, _Gateway] = {}
+
+    async def publish(self, config: dict[str, Any]) -> int:
+        """Puts a configuration in force; returns its generation."""
+        self._generation += 1
+        self._config = config
+        self._published.set()
+        self._published = asyncio.Event()
+        return self._generation
+
+    async def ask(
+        self, gateway: str, generation: int, in_use: list[str], address: str
+    ) -> tuple[int, dict[str, Any]] | None:
+        """What comes after `generation`, as soon as it is there; None after a second without."""
+        self._gateways[gateway] = _Gateway(generation, frozenset(in_use), address)
+        if self._generation <= generation:
+            try:
+                async with asyncio.timeout(POLL_S):
+                    await self._published.wait()
+            except TimeoutError:
+                return None
+        return self._generation, self._config
+
+    async def leave(self, gateway: str) -> None:
+        """A gateway stops."""
+        self._gateways.pop(gateway, None)
+
+    async def in_use(self, generation: int) -> tuple[bool, list[str], list[str]]:
+        """Whether every gateway serves `generation`; the versions in use; the gateways' addresses."""
+        now_s = time.monotonic()
+        self._gateways = {k: g for k, g in self._gateways.items() if now_s - g.seen_s < STALE_S}
+        gateways = self._gateways.values()
+        switched = bool(gateways) and all(g.generation >= generation for g in gateways)
+        used = sorted({f for g in gateways for f in g.in_use})
+        return switched, used, sorted(g.address for g in gateways)

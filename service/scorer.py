@@ -1,0 +1,154 @@
+"""A call from its bytes to its outcomes: admit → plan → lanes → gather. Knows no gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from google.protobuf.message import DecodeError
+from rewardplane.v1 import reward_service_pb2 as pb
+
+from .admission import Admission
+from .call import Call
+from .errors import InvalidRequest
+from .inline import run_inline
+from .metrics import Metrics
+from .plan import ask_of, plan
+from .shard import shards_of
+from .table import Bound, Table
+from .verdicts import CANCELLED, DEADLINE_EXECUTING, NEVER_STARTED
+
+_log = logging.getLogger(__name__)
+
+
+class Scorer:
+    """Scores calls with the rewards of a table, within the places of an admission."""
+
+    def __init__(self, table: Table, admission: Admission, metrics: Metrics) -> None:
+        self._table = table
+        self._admission = admission
+        self._metrics = metrics
+
+    def with_table(self, table: Table) -> Scorer:
+        """The same places and figures over other rewards."""
+        return Scorer(table, self._admission, self._metrics)
+
+    def parse(self, data: bytes) -> pb.ScoreRequest:
+        """The request in `data`, if there is room for it.
+
+        Raises:
+            NotReady, Overloaded: see `Admission`.
+            InvalidRequest: the bytes are no ScoreRequest.
+        """
+        self._admission.check_bytes(len(data), 1.0)
+        try:
+            return pb.ScoreRequest.FromString(data)
+        except DecodeError as error:
+            raise InvalidRequest(f"the message is no ScoreRequest: {error}") from None
+
+    async def score(
+        self, request: pb.ScoreRequest, size: int, remaining_s: float | None, traceparent: str
+    ) -> Call:
+        """Scores a request of `size` bytes; every item of the call has its outcome then.
+
+        `remaining_s` is until the client's deadline (None: it set none).
+
+        Raises:
+            CallError: the call as a whole is refused.
+        """
+        call = self._open(request, size, remaining_s, traceparent)
+        try:
+            await self._run(call, request, size)
+        finally:
+            self._close(call, size)
+        return call
+
+    async def stream(
+        self, request: pb.ScoreRequest, size: int, remaining_s: float | None, traceparent: str
+    ) -> AsyncIterator[tuple[Call, Sequence[int]]]:
+        """Scores a request; yields the numbers of items as they get their outcomes, each once.
+
+        Raises:
+            CallError: the call as a whole is refused; before anything is yielded.
+        """
+        call = self._open(request, size, remaining_s, traceparent)
+        told: asyncio.Queue[Sequence[int]] = asyncio.Queue()
+        call.on_items = told.put_nowait
+        running = asyncio.ensure_future(self._run(call, request, size))
+        try:
+            left = call.n
+            while left:
+                items = await told.get()
+                left -= len(items)
+                yield call, items
+            await running
+        finally:
+            running.cancel()
+            call.on_items = None
+            self._close(call, size)
+
+    def _open(
+        self, request: pb.ScoreRequest, size: int, remaining_s: float | None, traceparent: str
+    ) -> Call:
+        limits = self._admission.limits
+        ask = ask_of(request, remaining_s, limits, traceparent)
+        call = plan(request, size, ask, self._table, limits)
+        self._admission.enter(call.n, size, _backlog_s(call.bound[0]))
+        for bound in call.bound:
+            bound.calls += 1
+        return call
+
+    def _close(self, call: Call, size: int) -> None:
+        if call.pending:
+            call.fail([(0, call.n)], CANCELLED)
+        call.close()
+        for bound in call.bound:
+            bound.calls -= 1
+        self._admission.leave(call.n, size)
+        self._metrics.items_ended(call)
+        if call.extras and (reasons := call.reasons()):
+            counts = ", ".join(f"{count} {reason.name}" for reason, count in reasons.items())
+            _log.warning("%s: %d of %d items failed: %s", call.ask.label, sum(reasons.values()), call.n, counts)
+        elif _log.isEnabledFor(logging.DEBUG):
+            elapsed_s = time.monotonic() - call.ask.started_s
+            _log.debug("%s: %d items in %.3f s", call.ask.label, call.n, elapsed_s)
+
+    async def _run(self, call: Call, request: pb.ScoreRequest, size: int) -> None:
+        by_bound: dict[Bound, list[tuple[int, pb.Group]]] = {}
+        for index, group in enumerate(request.groups):
+            by_bound.setdefault(call.bound[index], []).append((index, group))
+        for bound, groups in by_bound.items():
+            if bound.lane == "pool":
+                self._submit(call, bound, groups)
+        for bound, groups in by_bound.items():
+            if bound.lane == "inline":
+                self._submit(call, bound, await run_inline(call, bound, groups, size))
+        if call.pending:
+            await _until_done(call)
+
+    def _submit(self, call: Call, bound: Bound, groups: Sequence[tuple[int, pb.Group]]) -> None:
+        for shard in shards_of(call, bound, groups, bound.pool.item_s):
+            bound.pool.submit(shard)
+
+
+async def _until_done(call: Call) -> None:
+    """Waits for the last outcome or the time to answer; what is missing then is an error."""
+    loop = asyncio.get_running_loop()
+    left_s = call.ask.answer_by_s - time.monotonic()
+    timer = loop.call_later(max(0.0, left_s), _time_is_up, call)
+    try:
+        await call.done
+    finally:
+        timer.cancel()
+
+
+def _time_is_up(call: Call) -> None:
+    call.fail(call.sent, DEADLINE_EXECUTING)
+    call.fail([(0, call.n)], NEVER_STARTED)
+
+
+def _backlog_s(bound: Bound) -> float:
+    """How long what waits for a reward will take."""
+    return bound.pool.backlog_items * bound.pool.item_s / bound.settings.replicas

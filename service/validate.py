@@ -1,0 +1,124 @@
+"""One reward, configured or given inline, tried on one response."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import yaml
+from rewardplane.v1 import reward_service_pb2 as pb
+
+from .config import ConfigError, NamedCode, RewardConfig, ServiceConfig, parse_reward
+from .errors import InlineCode, InvalidRequest
+from .replica import Pool
+from .scorer import Scorer
+from .table import Table
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .config import Limits
+    from .metrics import Metrics
+
+INLINE_NAME = "inline"
+MAX_CONFIG_CHARS = 256 * 1024
+MAX_AT_ONCE = 2
+"""Inline configurations run in worker processes of the gateway's node, so few at once."""
+
+
+class Validator:
+    """Runs `ValidateReward`: the way of a call of one item, with all that a score can hold."""
+
+    def __init__(self, scorer: Scorer, metrics: Metrics, limits: Limits) -> None:
+        self._scorer = scorer
+        self._metrics = metrics
+        self._limits = limits
+        self._places = asyncio.Semaphore(MAX_AT_ONCE)
+
+    async def validate(
+        self, request: pb.ValidateRewardRequest, remaining_s: float | None, traceparent: str
+    ) -> tuple[Call, list[str]]:
+        """The call of one item, and remarks for the reward's author.
+
+        Raises:
+            InvalidRequest: no reward is named, or the inline configuration cannot be served.
+            InlineCode: the inline configuration names code to import.
+            UnknownReward: no reward of that name is configured.
+        """
+        source = request.WhichOneof("source")
+        if source is None:
+            fault = "want `reward` or `inline_config`"
+            raise InvalidRequest(f"source: {fault}", violations=[("source", fault)])
+        group = pb.Group(example=request.example, responses=[request.response], expected_size=1)
+        score = pb.ScoreRequest(groups=[group], reward=request.reward or INLINE_NAME)
+        options = score.options
+        options.include_components = True
+        options.include_explanations = True
+        options.include_step_rewards = True
+        size = request.ByteSize()
+        if source == "reward":
+            call = await self._scorer.score(score, size, remaining_s, traceparent)
+        else:
+            config = _inline(request.inline_config)
+            async with self._places:
+                call = await self._score_apart(config, score, size, remaining_s, traceparent)
+        return call, _remarks(call, request)
+
+    async def _score_apart(
+        self,
+        config: RewardConfig,
+        request: pb.ScoreRequest,
+        size: int,
+        remaining_s: float | None,
+        traceparent: str,
+    ) -> Call:
+        """Scores with a reward that no table knows, in a worker process made for it."""
+        apart = Pool(config.as_dict())
+        table = Table(self._metrics, lambda _config: apart.run)
+        table.switch(ServiceConfig(self._limits, {INLINE_NAME: config}), 0)
+        try:
+            return await self._scorer.with_table(table).score(
+                request, size, remaining_s, traceparent
+            )
+        finally:
+            await apart.stop()
+
+
+def _inline(text: str) -> RewardConfig:
+    field = "inline_config"
+    if len(text) > MAX_CONFIG_CHARS:
+        fault = f"{len(text)} characters; at most {MAX_CONFIG_CHARS}"
+        raise InvalidRequest(f"{field}: {fault}", violations=[(field, fault)])
+    try:
+        entry = yaml.safe_load(text)
+        config = parse_reward(INLINE_NAME, entry, None, named_code=False)
+    except yaml.YAMLError as error:
+        raise InvalidRequest(f"{field}: not YAML", violations=[(field, str(error))]) from None
+    except NamedCode as error:
+        raise InlineCode(
+            f"{error}; inline configurations use built-in kinds only: configure the reward in the "
+            "service's file and name it",
+            {"field": field},
+        ) from None
+    except ConfigError as error:
+        violations = [(field, fault) for fault in error.faults]
+        raise InvalidRequest(f"{field}: {error.faults[0]}", violations=violations) from None
+    # Whoever sends it gets a process of the pool's kind: the gateway's own loop is not for trials.
+    return dataclasses.replace(config, lane="pool")
+
+
+def _remarks(call: Call, request: pb.ValidateRewardRequest) -> list[str]:
+    bound = call.bound[0]
+    remarks: list[str] = []
+    known = {*request.example.references, *request.example.json_references}
+    known |= {*request.response.references, *request.response.json_references}
+    for key in bound.config.facts.reference_keys:
+        if key not in known:
+            remarks.append(f"the reward reads reference {key!r}, which is missing")
+    low, high = bound.config.clip
+    if not call.extras and math.isfinite(low + high) and call.rewards[0] in (low, high):
+        remarks.append(f"the reward is at an end of its clip range [{low:g}, {high:g}]")
+    if not request.response.text and not request.response.turns:
+        remarks.append("the response is empty")
+    return remarks
