@@ -200,7 +200,7 @@ class ScoreError:
 Outcome = Score | ScoreError
 
 
-class RewardFault(Exception):  # noqa: N818 - the tree above is of faults, their outcome is the error
+class RewardFault(Exception):
     """The reward function cannot score this item, and says why."""
 
     reason: ClassVar[Reason] = Reason.RAISED

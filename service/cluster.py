@@ -38,7 +38,7 @@ FLAGS = {
 _log = logging.getLogger(__name__)
 
 
-class DeployFailed(Exception):  # noqa: N818 - what happened to the deployment
+class DeployFailed(Exception):
     """The configuration could not be brought onto the cluster; the message says why."""
 
 
@@ -183,7 +183,9 @@ class Cluster:
                 **options,
             )
         else:
-            ray.init(self._options.address, runtime_env={"env_vars": _flags(config.limits)}, **options)
+            ray.init(
+                self._options.address, runtime_env={"env_vars": _flags(config.limits)}, **options
+            )
 
     def _deploy(self, rewards: list[RewardConfig]) -> None:
         """Brings reward versions up, side by side; all or none."""
@@ -211,7 +213,9 @@ class Cluster:
         from .deployments import gateway_application
 
         serve.run(
-            gateway_application(self._options, limits), name=GATEWAY_APP, route_prefix=None,
+            gateway_application(self._options, limits),
+            name=GATEWAY_APP,
+            route_prefix=None,
             blocking=False,
         )
         _wait_running([GATEWAY_APP])
@@ -269,5 +273,3 @@ def _wait_running(apps: list[str]) -> None:
 def _why(state: Any) -> str:
     texts = [state.message, *(d.message for d in state.deployments.values())]
     return " ".join(text for text in texts if text)[-4000:]
-
-

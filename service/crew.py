@@ -202,7 +202,9 @@ class Crew:
             if job.left_s + grace_s <= 0:
                 return _Ending.DEADLINE
             running = [
-                segment.started_ns[i] for i, s in enumerate(segment.states.tobytes()) if s == RUNNING
+                segment.started_ns[i]
+                for i, s in enumerate(segment.states.tobytes())
+                if s == RUNNING
             ]
             longest_s = max((now_ns - started) / 1e9 for started in running) if running else 0.0
             if longest_s >= job.timeout_s + grace_s:
@@ -354,4 +356,3 @@ class Crew:
         task = asyncio.ensure_future(work)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-

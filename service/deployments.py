@@ -64,5 +64,3 @@ def gateway_application(options: Options, limits: Limits) -> Any:
 def actor_options(reward: RewardConfig) -> dict[str, Any]:
     """What Ray gives a replica: one CPU, none for one that only takes an inline reward's overflow."""
     return {"num_cpus": 0 if reward.lane == "inline" else 1, **reward.settings.ray_actor_options}
-
-

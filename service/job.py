@@ -160,4 +160,3 @@ def ranges_in(states: bytes, wanted: int, within: Iterable[Range]) -> list[Range
         if begin >= 0:
             found.append((begin, end))
     return found
-

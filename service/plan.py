@@ -87,7 +87,9 @@ def plan(
         binding = bindings.get(key)
         if binding is None:
             if not key[0]:
-                faults.append(("reward", f"groups[{index}] names no reward and neither does the call"))
+                faults.append(
+                    ("reward", f"groups[{index}] names no reward and neither does the call")
+                )
                 continue
             binding = bindings[key] = table.bind(*key)
         bound.append(binding)

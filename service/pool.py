@@ -40,7 +40,7 @@ Answers = AsyncIterator[tuple[list[tuple[int, Part, int]], bool, dict[str, int]]
 Send = Callable[[Sequence[Any], tuple[int, float]], Answers]
 
 
-class ReplicaLost(Exception):  # noqa: N818 - what happened, not whose error it is
+class ReplicaLost(Exception):
     """The replica of a call is gone, or none could be reached."""
 
 
@@ -168,7 +168,9 @@ class PoolLane:
         backlog = (self._waiting_items, self._waiting_items * self.item_s)
         sent_us = [int((now_s - min(s.submitted_s for s in job)) * 1e6) for job in jobs]
         shards = [shard for job in jobs for shard in job]
-        async for parts, has_room, restarts in self._send([_message(j, now_s) for j in jobs], backlog):
+        async for parts, has_room, restarts in self._send(
+            [_message(j, now_s) for j in jobs], backlog
+        ):
             yield [(i, part, waited + sent_us[i]) for i, part, waited in parts], has_room, restarts
             if all(shard.dead for shard in shards):
                 return

@@ -57,9 +57,7 @@ def render_items(call: Call, items: Sequence[int]) -> list[pb.StreamScoresRespon
                 request_id=call.ask.request_id,
                 reward=_used(bound.config, components=call.ask.components),
             )
-        tagged = message.outcomes.add(
-            group_index=group, response_index=item - call.offsets[group]
-        )
+        tagged = message.outcomes.add(group_index=group, response_index=item - call.offsets[group])
         _fill(call, item, bound.component_count, tagged.outcome)
         message.queue_us = max(message.queue_us, call.queue_us[group])
         message.execution_us += call.elapsed_us[item]

@@ -44,7 +44,9 @@ class Pool:
         if crew.broken:
             raise RuntimeError(crew.broken)
 
-    async def run(self, messages: Sequence[Message], backlog: tuple[int, float]) -> AsyncIterator[Answer]:
+    async def run(
+        self, messages: Sequence[Message], backlog: tuple[int, float]
+    ) -> AsyncIterator[Answer]:
         """Runs jobs; each item's outcome comes exactly once, in parts, as they end.
 
         `backlog` is what waits in the gateway: items, seconds of work.
@@ -102,6 +104,4 @@ def worker_spec(config: RewardConfig) -> WorkerSpec:
 
 def _job(message: Message, now_s: float, emit: Emit) -> Job:
     groups, sizes, ranges, timeout_s, deadline_s, start_s, label = message
-    return Job(
-        groups, sizes, ranges, timeout_s, now_s + deadline_s, now_s + start_s, label, emit
-    )
+    return Job(groups, sizes, ranges, timeout_s, now_s + deadline_s, now_s + start_s, label, emit)

@@ -65,6 +65,8 @@ class Roster:
         now_s = time.monotonic()
         self._gateways = {k: g for k, g in self._gateways.items() if now_s - g.seen_s < STALE_S}
         gateways = self._gateways.values()
-        switched = bool(gateways) and all(g.generation >= generation for g in gateways)
+        switched = bool(gateways) and all(
+            g.generation >= generation and g.address for g in gateways
+        )
         used = sorted({f for g in gateways for f in g.in_use})
         return switched, used, sorted(g.address for g in gateways)

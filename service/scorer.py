@@ -110,7 +110,13 @@ class Scorer:
         self._metrics.items_ended(call)
         if call.extras and (reasons := call.reasons()):
             counts = ", ".join(f"{count} {reason.name}" for reason, count in reasons.items())
-            _log.warning("%s: %d of %d items failed: %s", call.ask.label, sum(reasons.values()), call.n, counts)
+            _log.warning(
+                "%s: %d of %d items failed: %s",
+                call.ask.label,
+                sum(reasons.values()),
+                call.n,
+                counts,
+            )
         elif _log.isEnabledFor(logging.DEBUG):
             elapsed_s = time.monotonic() - call.ask.started_s
             _log.debug("%s: %d items in %.3f s", call.ask.label, call.n, elapsed_s)

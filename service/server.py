@@ -124,7 +124,10 @@ class Server:
             ("grpc.max_send_message_length", -1),
             # gRPC core cancels bursts on its own below these; refusing is ours alone.
             ("grpc.server.max_pending_requests", 2 * limits.max_in_flight_items + 10_000),
-            ("grpc.server.max_pending_requests_hard_limit", 4 * limits.max_in_flight_items + 20_000),
+            (
+                "grpc.server.max_pending_requests_hard_limit",
+                4 * limits.max_in_flight_items + 20_000,
+            ),
             ("grpc.so_reuseport", 0),
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
@@ -140,7 +143,9 @@ class Server:
         Raises:
             OSError: the port is taken.
         """
-        options = [(k, int(share_port) if k == "grpc.so_reuseport" else v) for k, v in self._options]
+        options = [
+            (k, int(share_port) if k == "grpc.so_reuseport" else v) for k, v in self._options
+        ]
         server = grpc.aio.server(options=options)
         server.add_generic_rpc_handlers((self._servicer.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

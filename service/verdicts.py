@@ -41,7 +41,9 @@ def died(exit_code: int | None, peak_bytes: int, limit_bytes: int) -> ScoreError
 
 def lost(attempts: int) -> ScoreError:
     """Every replica that tried the item was lost."""
-    return ScoreError(Reason.UNAVAILABLE, f"{attempts} replicas were lost while the item was theirs")
+    return ScoreError(
+        Reason.UNAVAILABLE, f"{attempts} replicas were lost while the item was theirs"
+    )
 
 
 def unavailable(why: str) -> ScoreError:

@@ -21,7 +21,7 @@ from .segment import NUMBER, RUNNING, Segment
 START_TIMEOUT_S = 300.0
 
 
-class WorkerFailed(Exception):  # noqa: N818 - a fault of the set-up, not of an item
+class WorkerFailed(Exception):
     """The process could not set its reward up; the message says why."""
 
 

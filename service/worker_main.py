@@ -144,9 +144,7 @@ class _Runner:
             outcomes = run_items(self._reward, items[first:end], self._clip)
             self._record_all(segment, first, outcomes, begin_ns)
 
-    def _run_each(
-        self, segment: Segment, items: Sequence[Item], ranges: _Ranges
-    ) -> None:
+    def _run_each(self, segment: Segment, items: Sequence[Item], ranges: _Ranges) -> None:
         reward, clip, record = self._reward, self._clip, self._record
         states, started_ns, elapsed_us = segment.states, segment.started_ns, segment.elapsed_us
         stop, clock = segment.stop, time.monotonic_ns
@@ -183,9 +181,7 @@ class _Runner:
             for first, end in self._units(items, ranges):
                 group.create_task(run_unit(first, end))
 
-    def _units(
-        self, items: Sequence[Item], ranges: _Ranges
-    ) -> Iterator[tuple[int, int]]:
+    def _units(self, items: Sequence[Item], ranges: _Ranges) -> Iterator[tuple[int, int]]:
         """Splits ranges into what one call of the reward gets."""
         unit = self._reward.unit
         for first, end in ranges:
@@ -232,6 +228,7 @@ def _start(segment: Segment, first: int, end: int) -> int:
         segment.started_ns[index] = begin_ns
         segment.states[index] = RUNNING
     return begin_ns
+
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,146 @@
+"""The commands: each parses its arguments, calls one function and says what came of it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .config import ConfigError, ServiceConfig, load
+from .errors import CallError
+
+app = typer.Typer(
+    help="Rewards for reinforcement-learning fine-tuning, as a service.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_out = Console()
+_err = Console(stderr=True)
+
+_File = Annotated[Path, typer.Argument(help="The rewards, as YAML.")]
+_Target = Annotated[
+    str, typer.Option(envvar="REWARDPLANE_TARGET", help="HOST:PORT of the service.")
+]
+_Port = Annotated[int, typer.Option(help="The gRPC port.")]
+DEFAULT_TARGET = "127.0.0.1:50051"
+
+
+@app.command()
+def serve(
+    config: _File,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: _Port = 50051,
+    metrics_port: Annotated[int, typer.Option(help="Prometheus text over HTTP; 0: none.")] = 9464,
+    address: Annotated[str, typer.Option(help="A Ray cluster, or `local` to start one.")] = "local",
+    gateways: Annotated[int, typer.Option(min=1, help="Nodes that run a gateway.")] = 1,
+    gateways_per_node: Annotated[
+        int, typer.Option(min=1, help="Gateways that share the port on each node.")
+    ] = 1,
+) -> None:
+    """Serve rewards until SIGTERM; SIGHUP reloads the file."""
+    from .cluster import Cluster, DeployFailed, Options
+    from .serving import PortTaken
+    from .serving import serve as run
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def on_ready(cluster: Cluster, served: ServiceConfig) -> None:
+        _out.print(_rewards(served))
+        _out.print(f"serving on {', '.join(cluster.addresses())}; metrics on port {metrics_port}")
+
+    options = Options(host, port, metrics_port, address, gateways, gateways_per_node)
+    try:
+        run(config, options, on_ready)
+    except (ConfigError, PortTaken, DeployFailed) as error:
+        _fail(error)
+
+
+@app.command()
+def check(config: _File) -> None:
+    """Check a file of rewards without serving it; imports custom functions."""
+    try:
+        served = load(config)
+    except ConfigError as error:
+        _fail(error)
+    _out.print(_rewards(served))
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="Examples with responses, as JSON lines.")],
+    reward: Annotated[str, typer.Option(help="The reward's name.")],
+    target: _Target = DEFAULT_TARGET,
+    output: Annotated[Path | None, typer.Option(help="Where outcomes go, as JSON lines.")] = None,
+    timeout_s: Annotated[float, typer.Option(help="For each call, in seconds.")] = 300.0,
+) -> None:
+    """Score the responses of a file; exits with 2 when an item has no reward."""
+    from .dataset import BadLine
+    from .score_file import score_file
+
+    try:
+        summary = score_file(file, reward, target, output, timeout_s, _err)
+    except (BadLine, OSError, CallError) as error:
+        _fail(error)
+    _out.print(summary.table())
+    if summary.errors:
+        raise typer.Exit(2)
+
+
+@app.command("list")
+def list_rewards(target: _Target = DEFAULT_TARGET) -> None:
+    """List the rewards that a service serves."""
+    from .sync_client import SyncRewardClient
+
+    try:
+        with SyncRewardClient(target) as client:
+            infos = client.list_rewards(timeout_s=10)
+    except CallError as error:
+        _fail(error)
+    table = Table("reward", "version", "digest", "kind", "lane", "components")
+    for info in infos:
+        names = ", ".join(info.component_names)
+        table.add_row(info.name, info.version, info.digest, info.kind, info.lane, names)
+    _out.print(table)
+
+
+@app.command()
+def reload(port: _Port = 50051) -> None:
+    """Have the service on this machine read its file again."""
+    from .serving import NotServing
+    from .serving import reload as run
+
+    try:
+        state = run(port)
+    except NotServing as error:
+        _fail(error)
+    if state.fault:
+        _err.print(f"not reloaded, the old rewards go on being served:\n{state.fault}", style="red")
+        raise typer.Exit(1)
+    _out.print(f"reloaded {state.config}; changed: {', '.join(state.changed) or 'nothing'}")
+
+
+@app.command()
+def demo(port: _Port = 0) -> None:
+    """Serve and score a sample of real model solutions on this machine."""
+    from .demo import run
+
+    if not run(port, _out):
+        raise typer.Exit(1)
+
+
+def _rewards(config: ServiceConfig) -> Table:
+    table = Table("reward", "version", "digest", "kind", "lane", "replicas", "components")
+    for name, reward in config.rewards.items():
+        s = reward.settings
+        names = ", ".join(reward.facts.component_names)
+        table.add_row(name, s.version, reward.digest, s.kind, reward.lane, str(s.replicas), names)
+    return table
+
+
+def _fail(error: Exception) -> None:
+    _err.print(str(error), style="red", markup=False)
+    raise typer.Exit(1)

@@ -1,0 +1,174 @@
+"""Data sets of examples with their responses: JSON lines in the form of Gemini RL tuning.
+
+Each line is an example (`contents`, `references`, `systemInstruction`, `tools`) with `responses`: a
+list of texts, or of objects with `text` and, where known, `finishReason`, `tokenCount`, `references`.
+Keys may be camelCase or snake_case. Values of `references` that are no strings become JSON
+references.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from ..rewards.types import (
+    Blob,
+    Content,
+    Example,
+    FileData,
+    FunctionCall,
+    FunctionResponse,
+    Group,
+    Part,
+    PartData,
+    Response,
+)
+
+
+class BadLine(ValueError):
+    """A line is no example with responses; the message names the line and the fault."""
+
+
+@dataclass(slots=True)
+class Line:
+    """One line: its group, and the line itself for what else it holds."""
+
+    number: int
+    group: Group
+    raw: Mapping[str, Any]
+
+
+def read(path: Path) -> Iterator[Line]:
+    """The lines of a file, in order; empty ones are passed over.
+
+    Raises:
+        BadLine: a line cannot be read.
+        OSError: the file cannot be read.
+    """
+    with path.open(encoding="utf-8") as lines:
+        for number, text in enumerate(lines, 1):
+            if not text.strip():
+                continue
+            try:
+                raw = json.loads(text)
+                yield Line(number, group_from_json(raw), raw)
+            except (ValueError, TypeError, KeyError) as error:
+                raise BadLine(f"{path}, line {number}: {error}") from None
+
+
+def group_from_json(raw: object) -> Group:
+    """An example with its `responses`.
+
+    Raises:
+        ValueError: it is none; the message says what is missing.
+    """
+    line = _object(raw, "the line")
+    responses = line.get("responses")
+    if not isinstance(responses, list) or not responses:
+        raise ValueError("responses: want a list with at least one response")
+    texts = cast("list[Any]", responses)
+    return Group(
+        example_from_json(line),
+        [_response(r, f"responses[{i}]") for i, r in enumerate(texts)],
+    )
+
+
+def example_from_json(raw: Mapping[str, Any]) -> Example:
+    """An example from a line of a data set.
+
+    Raises:
+        ValueError: a field is not of its type.
+    """
+    texts, documents = _references(raw.get("references"))
+    system = _either(raw, "systemInstruction", "system_instruction")
+    tools = raw.get("tools")
+    return Example(
+        contents=[_content(c) for c in _list(raw.get("contents"), "contents")],
+        references=texts,
+        json_references=documents,
+        system_instruction=_content(system) if system else None,
+        tools_json=json.dumps(tools) if tools else "",
+        id=str(raw.get("id", "")),
+    )
+
+
+def _response(raw: object, path: str) -> Response:
+    if isinstance(raw, str):
+        return Response(raw)
+    fields = _object(raw, path)
+    texts, documents = _references(fields.get("references"))
+    count = _either(fields, "tokenCount", "token_count")
+    turns = [_content(c) for c in _list(fields.get("turns"), f"{path}.turns")]
+    text = fields.get("text", turns[-1].text if turns else None)
+    if not isinstance(text, str):
+        raise ValueError(f"{path}.text: want a string")  # noqa: TRY004 - of the file, not the call
+    return Response(
+        text=text,
+        finish_reason=str(_either(fields, "finishReason", "finish_reason") or "").lower(),
+        token_count=None if count is None else int(count),
+        turns=turns,
+        references=texts,
+        json_references=documents,
+        id=str(fields.get("id", "")),
+    )
+
+
+def _content(raw: object) -> Content:
+    fields = _object(raw, "a turn")
+    parts = [_part(_object(p, "a part")) for p in _list(fields.get("parts"), "parts")]
+    return Content(str(fields.get("role", "")), parts)
+
+
+def _part(raw: Mapping[str, Any]) -> Part:
+    return Part(_data(raw), bool(raw.get("thought", False)))
+
+
+def _data(raw: Mapping[str, Any]) -> PartData:
+    if "text" in raw:
+        return str(raw["text"])
+    if blob := _either(raw, "inlineData", "inline_data"):
+        mime_type = _either(blob, "mimeType", "mime_type") or ""
+        return Blob(mime_type, base64.b64decode(blob["data"]))
+    if file := _either(raw, "fileData", "file_data"):
+        mime_type = _either(file, "mimeType", "mime_type") or ""
+        return FileData(mime_type, _either(file, "fileUri", "file_uri") or "")
+    if call := _either(raw, "functionCall", "function_call"):
+        return FunctionCall(call["name"], call.get("args", {}), call.get("id", ""))
+    if answer := _either(raw, "functionResponse", "function_response"):
+        return FunctionResponse(answer["name"], answer.get("response", {}), answer.get("id", ""))
+    raise ValueError(
+        f"a part holds none of text, inlineData, fileData, functionCall, functionResponse: {sorted(raw)}"
+    )
+
+
+def _references(raw: object) -> tuple[dict[str, str], dict[str, str]]:
+    texts: dict[str, str] = {}
+    documents: dict[str, str] = {}
+    for key, value in _object(raw or {}, "references").items():
+        if isinstance(value, str):
+            texts[key] = value
+        else:
+            documents[key] = json.dumps(value)
+    return texts, documents
+
+
+def _either(raw: Mapping[str, Any], camel: str, snake: str) -> Any:
+    return raw.get(camel, raw.get(snake))
+
+
+def _object(raw: object, path: str) -> Mapping[str, Any]:
+    if not isinstance(raw, dict):
+        raise ValueError(f"{path}: want an object, not {type(raw).__name__}")  # noqa: TRY004
+    return cast("dict[str, Any]", raw)
+
+
+def _list(raw: object, path: str) -> Sequence[Any]:
+    if raw is None:
+        return ()
+    if not isinstance(raw, list):
+        raise ValueError(f"{path}: want a list, not {type(raw).__name__}")  # noqa: TRY004
+    return cast("list[Any]", raw)
