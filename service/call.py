@@ -81,9 +81,12 @@ class Call:
         """What went to a replica: it may have started."""
         self.on_items: Callable[[Sequence[int]], None] | None = None
 
-    def set(self, item: int, outcome: Outcome, names: Sequence[str]) -> None:
-        """Places one outcome."""
-        if type(outcome) is Score:
+    def set(self, item: int, outcome: Outcome | float, names: Sequence[str]) -> None:
+        """Places one outcome; a float is the reward of a score with nothing else to it."""
+        if type(outcome) is float:
+            self.rewards[item] = outcome
+            self.states[item] = SCORED
+        elif type(outcome) is Score:
             self.rewards[item] = outcome.reward
             if self.stride and names:
                 at = item * self.stride

@@ -33,8 +33,8 @@ from ..rewards.base import Reward
 from ..rewards.registry import build, kinds
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-INLINE_BYTES = 64 * 1024
-"""The largest response of the inline lane; larger ones go to the reward's pool."""
+INLINE_CHARS = 64 * 1024
+"""The longest response of the inline lane; the group of a longer one goes to the reward's pool."""
 
 
 class ConfigError(Exception):

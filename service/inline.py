@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from rewardplane.v1 import reward_service_pb2 as pb
 
-from ..rewards.run import Clip, run_item
-from ..rewards.types import Reason, ScoreError
-from .config import INLINE_BYTES
+from ..rewards.base import Reward
+from ..rewards.run import Clip, run_each, run_item
+from ..rewards.types import Example, Response, ScoreError
+from .config import INLINE_CHARS
+from .items import items_of
 from .wire import FieldError, example_from, response_from
 
 if TYPE_CHECKING:
@@ -26,36 +28,33 @@ BREATH_S = 0.005
 
 
 async def run_inline(
-    call: Call, bound: Bound, groups: Sequence[tuple[int, pb.Group]], call_bytes: int
+    call: Call, bound: Bound, groups: Sequence[tuple[int, pb.Group]], *, may_be_large: bool
 ) -> list[tuple[int, pb.Group]]:
-    """Scores the groups; returns those that hold something too large for this lane, untouched."""
-    reward, names = bound.reward, bound.component_names
-    if reward is None:
-        raise ValueError(f"reward {bound.name!r} is not of the inline lane")
+    """Scores the groups; returns those that hold something too large for this lane, untouched.
+
+    Raises:
+        ValueError: the reward is not of this lane.
+    """
+    reward, names = _reward(bound), bound.component_names
     clip = Clip(*bound.config.clip)
     large: list[tuple[int, pb.Group]] = []
     breath_s = time.perf_counter() + BREATH_S
     for index, group in groups:
-        if call_bytes > INLINE_BYTES and _is_large(group):
-            large.append((index, group))
-            continue
-        item = first = call.offsets[index]
+        first, end = call.offsets[index], call.offsets[index + 1]
         begin_ns = time.perf_counter_ns()
         try:
             example = example_from(group.example)
-        except FieldError as error:
-            why = ScoreError(Reason.INVALID_INPUT, f"example.{error}")
-            call.fail([(first, call.offsets[index + 1])], why)
+            responses = [response_from(message) for message in group.responses]
+        except FieldError:
+            _run_apart(call, bound, group, first, clip)
             continue
-        for message in group.responses:
-            try:
-                outcome = run_item(reward, (example, response_from(message)), clip)
-            except FieldError as error:
-                outcome = ScoreError(Reason.INVALID_INPUT, f"response.{error}")
+        if may_be_large and _is_large(example, responses):
+            large.append((index, group))
+            continue
+        for item, outcome in enumerate(run_each(reward, example, responses, clip), first):
             call.set(item, outcome, names)
-            item += 1
-        call.spread(first, item, (time.perf_counter_ns() - begin_ns) // 1000)
-        call.settle(range(first, item))
+        call.spread(first, end, (time.perf_counter_ns() - begin_ns) // 1000)
+        call.settle(range(first, end))
         if time.perf_counter() > breath_s:
             await asyncio.sleep(0)
             breath_s = time.perf_counter() + BREATH_S
@@ -64,8 +63,21 @@ async def run_inline(
     return large
 
 
-def _is_large(group: pb.Group) -> bool:
-    if group.ByteSize() <= INLINE_BYTES:
-        return False
-    example_bytes = group.example.ByteSize()
-    return any(example_bytes + r.ByteSize() > INLINE_BYTES for r in group.responses)
+def _run_apart(call: Call, bound: Bound, group: pb.Group, first: int, clip: Clip) -> None:
+    """Scores a group of which something cannot be read, item by item."""
+    for item, read in enumerate(items_of(group), first):
+        outcome = read if isinstance(read, ScoreError) else run_item(_reward(bound), read, clip)
+        call.set(item, outcome, bound.component_names)
+    call.settle(range(first, first + len(group.responses)))
+
+
+def _is_large(example: Example, responses: Sequence[Response]) -> bool:
+    return any(len(r.text) > INLINE_CHARS or r.turns for r in responses) or any(
+        len(value) > INLINE_CHARS for value in example.references.values()
+    )
+
+
+def _reward(bound: Bound) -> Reward:
+    if bound.reward is None:
+        raise ValueError(f"reward {bound.name!r} is not of the inline lane")
+    return bound.reward

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -51,8 +51,11 @@ class TimeHistogram:
         self.bins[us.bit_length()] += times
         self.sum_us += us * times
 
-    def add_all(self, column_us: Iterable[int]) -> None:
+    def add_all(self, column_us: Sequence[int]) -> None:
         """A column of times."""
+        if len(column_us) == 1:
+            self.add(column_us[0])
+            return
         self.bins.update(map(int.bit_length, column_us))
         self.sum_us += sum(column_us)
 
@@ -143,18 +146,18 @@ class Metrics:
         first, end = call.offsets[groups.start], call.offsets[groups.stop]
         states, rewards = call.states[first:end], call.rewards[first:end]
         figures.execution.add_all(call.elapsed_us[first:end])
-        if not failed:
-            figures.items["SCORED"] += end - first
-            values = Counter(rewards)
-        else:
-            figures.items["SCORED"] += states.count(SCORED)
-            values = Counter(r for r, s in zip(rewards, states, strict=True) if s == SCORED)
+        if failed:
             for item in range(first, end):
                 if call.states[item] == FAILED:
                     figures.items[Reason(call.extras[item][0]).name] += 1
-        for value, times in values.items():
-            figures.rewards[bisect_left(_REWARD_BOUNDS, value)] += times
-            figures.rewards_sum += value * times
+            rewards = [r for r, s in zip(rewards, states, strict=True) if s == SCORED]
+        figures.items["SCORED"] += len(rewards)
+        if len(rewards) == 1:
+            figures.rewards[bisect_left(_REWARD_BOUNDS, rewards[0])] += 1
+        else:  # rewards of a batch are mostly few different numbers
+            for value, times in Counter(rewards).items():
+                figures.rewards[bisect_left(_REWARD_BOUNDS, value)] += times
+        figures.rewards_sum += sum(rewards)
         figures.groups += len(groups)
         for group in groups:
             begin, stop = call.offsets[group] - first, call.offsets[group + 1] - first

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ def ask_of(
     now_s = time.monotonic()
     left_s = limits.default_deadline_s if remaining_s is None else max(0.0, remaining_s)
     margin_s = min(max(0.1, 0.02 * left_s), 0.5 * left_s)
-    request_id = request.request_id or uuid.uuid4().hex
+    request_id = request.request_id or os.urandom(8).hex()
     label = f"request_id={request_id} traceparent={traceparent}" if traceparent else request_id
     ask = Ask(request_id, label, now_s, now_s + left_s - margin_s)
     if request.HasField("options"):

@@ -12,6 +12,7 @@ from rewardplane.v1 import reward_service_pb2 as pb
 
 from .admission import Admission
 from .call import Call
+from .config import INLINE_CHARS
 from .errors import InvalidRequest
 from .inline import run_inline
 from .metrics import Metrics
@@ -129,8 +130,10 @@ class Scorer:
             if bound.lane == "pool":
                 self._submit(call, bound, groups)
         for bound, groups in by_bound.items():
-            if bound.lane == "inline":
-                self._submit(call, bound, await run_inline(call, bound, groups, size))
+            if bound.lane == "inline" and (
+                large := await run_inline(call, bound, groups, may_be_large=size > INLINE_CHARS)
+            ):
+                self._submit(call, bound, large)
         if call.pending:
             await _until_done(call)
 
