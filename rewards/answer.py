@@ -1,7 +1,7 @@
 r"""Where the final answer stands in a response, by the conventions that models are trained on.
 
-What stands before the last ``</think>`` is not read, and where there is an ``<answer>`` only the last
-such block is. In what remains the first convention of this list that is met gives the answer:
+What stands before the last ``</think>`` is not read, and where there is an ``<answer>`` only the
+last such block is. In what remains the first convention of this list that is met gives the answer:
 
 1. ``boxed``: the content of the last ``\boxed{…}`` that is closed and not empty. Boxes joined by a
    comma, "and" or "or" are one answer: ``\boxed{1}$ and $\boxed{2}`` is ``1, 2``.

@@ -1,9 +1,10 @@
 r"""Decimal numbers as people and models write them, read exactly and in bounded time.
 
 A number is digits with an optional sign, thousands commas, decimal point and exponent, a currency
-sign before it and a percent sign after it: ``-1,234.5``, ``$18``, ``.5``, ``6.02e23``, ``12 %``. Two
-with a slash between them, or in ``\frac{}{}``, are one: ``3/4``. What has more than `MAX_DIGITS`
-digits or an exponent beyond `MAX_EXPONENT` is not read: nothing here costs more than microseconds.
+sign before it and a percent sign after it: ``-1,234.5``, ``$18``, ``.5``, ``6.02e23``, ``12 %``.
+Two with a slash between them, or in ``\frac{}{}``, are one: ``3/4``. What has more than
+`MAX_DIGITS` digits or an exponent beyond `MAX_EXPONENT` is not read: nothing here costs more than
+microseconds.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ MAX_DIGITS = 400
 MAX_EXPONENT = 400
 
 _EXACT = Context(prec=10 * (MAX_DIGITS + MAX_EXPONENT), traps=[Inexact])
+_USUAL_CHARS = 48
 _ONE, _HUNDRED = Decimal(1), Decimal(100)
 
 _SIGN = r"[-+\u2212]?"
@@ -49,6 +51,11 @@ class Numeral:
         Where just one of the two has a percent sign it counts as n and as n/100: 50 % is close to
         50 and to 0.5.
         """
+        if self.denominator is gold.denominator:  # 1, as a rule
+            if self.value == gold.value:
+                return True
+            if not abs_tol and not rel_tol and self.percent == gold.percent:
+                return False
         if self._is_close(gold, abs_tol, rel_tol, _ONE, _ONE):
             return True
         if self.percent == gold.percent:
@@ -89,8 +96,13 @@ def first(text: str) -> Numeral | None:
 
 def last(text: str) -> Numeral | None:
     """The last number in the text; None where there is none, or it is a part of a larger term."""
+    end = next((i for i in range(len(text) - 1, -1, -1) if text[i] in "0123456789"), -1)
+    if end < 0:
+        return None
+    # A numeral of usual length begins not far before the last digit: no need to search it all.
+    begin = text.rfind(" ", 0, max(0, end - _USUAL_CHARS)) + 1
     match = None
-    for match in _ANYWHERE.finditer(text):  # noqa: B007 - the last one is wanted
+    for match in _ANYWHERE.finditer(text, begin):  # noqa: B007 - the last one is wanted
         pass
     return _standing(text, match) if match else None
 
