@@ -29,7 +29,6 @@ from .types import (
     ScoreError,
 )
 
-
 _MAX = sys.float_info.max
 
 
@@ -71,8 +70,10 @@ def run_each(
     for response in responses:
         try:
             result = cast("Result", score(example, response))
-            plain = type(result) is float and low <= result <= high
-            outcomes.append(cast("float", result) if plain else _outcome((), result, clip))
+            if type(result) is float and low <= result <= high:
+                outcomes.append(result)
+            else:
+                outcomes.append(_outcome((), result, clip))
         except BaseException as error:  # noqa: BLE001 - as in run_item
             outcomes.append(_fault(error))
     return outcomes

@@ -1,0 +1,73 @@
+"""JSON in the text of a response, read strictly."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn, cast
+
+_FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*)\n[ \t]*```", re.DOTALL | re.IGNORECASE)
+
+
+MAX_DEPTH = 64
+"""A document that is nested deeper is not read: what looks at it recurses."""
+
+
+class NoJson(ValueError):
+    """The text is no JSON document."""
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise NoJson(f"{constant} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def read_json(text: str, *, fenced: bool = False) -> Any:
+    """The JSON document that the text is, but for white space around it.
+
+    `fenced`: a text that is one Markdown code block as a whole is read without its fence. NaN and
+    Infinity, integers beyond what Python converts, and nesting beyond `MAX_DEPTH` are refused.
+
+    Raises:
+        NoJson: it is none.
+    """
+    text = text.strip()
+    if fenced and (block := _FENCED.fullmatch(text)):
+        text = block[1].strip()
+    try:
+        document = _DECODER.decode(text)
+    except RecursionError:
+        raise NoJson("nested too deep") from None
+    except ValueError as error:
+        raise NoJson(str(error)) from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(document):
+        raise NoJson("nested too deep")
+    return document
+
+
+def _is_deep(document: Any) -> bool:
+    level: list[Any] = [document]
+    for _ in range(MAX_DEPTH + 1):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner += cast("dict[str, Any]", value).values()
+            elif isinstance(value, list):
+                inner += cast("list[Any]", value)
+        level = inner
+    return bool(level)
+
+
+def is_equal(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same: 1 is 1.0, but true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        ones, others = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
+        return ones.keys() == others.keys() and all(is_equal(ones[k], others[k]) for k in ones)
+    if isinstance(one, list) and isinstance(other, list):
+        items, other_items = cast("list[Any]", one), cast("list[Any]", other)
+        return len(items) == len(other_items) and all(map(is_equal, items, other_items))
+    return bool(one == other)
