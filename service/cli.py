@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -141,6 +141,6 @@ def _rewards(config: ServiceConfig) -> Table:
     return table
 
 
-def _fail(error: Exception) -> None:
+def _fail(error: Exception) -> NoReturn:
     _err.print(str(error), style="red", markup=False)
     raise typer.Exit(1)

@@ -7,7 +7,6 @@ imported, in every process of the cluster, so they are set before.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import os
@@ -55,7 +54,7 @@ class Options:
 
 
 class Cluster:
-    """One configuration on one Ray cluster. `start`, then `reload` as often as wanted, then `stop`."""
+    """One configuration on one Ray cluster: `start`, `reload` as often as wanted, `stop`."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -89,7 +88,7 @@ class Cluster:
             )
             self._roster = actor.remote()
             self._deploy(list(config.rewards.values()))
-            generation = ray.get(self._roster.publish.remote(config.as_dict()))
+            generation: Any = ray.get(self._roster.publish.remote(config.as_dict()))
             self._run_gateway(config.limits)
             self._wait_switched(generation)
         except BaseException:
@@ -114,7 +113,7 @@ class Cluster:
         served = {r.fingerprint for r in old.values()}
         fresh = [r for r in config.rewards.values() if r.fingerprint not in served]
         self._deploy(fresh)
-        generation = ray.get(self._roster.publish.remote(config.as_dict()))
+        generation: Any = ray.get(self._roster.publish.remote(config.as_dict()))
         self._wait_switched(generation)
         wanted = {r.fingerprint for r in config.rewards.values()}
         self._retired |= {
@@ -168,7 +167,7 @@ class Cluster:
 
         options: dict[str, Any] = {
             "namespace": NAMESPACE,
-            "logging_level": "WARNING",
+            "logging_level": "ERROR",
             "log_to_driver": True,
         }
         if self._options.address == "local":

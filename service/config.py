@@ -24,7 +24,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -132,7 +132,7 @@ class RewardConfig:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of all that a deployment of it is made of: beside the digest, its sizing."""
+        """16 hex digits of all that a deployment is made of: beside the digest, its sizing."""
         data = json.dumps(self.as_dict(), sort_keys=True, default=str)
         return hashlib.sha256(data.encode()).hexdigest()[:16]
 
@@ -155,7 +155,9 @@ class RewardConfig:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RewardConfig:
         """The reward of `as_dict`. Imports nothing of it."""
-        facts = {k: tuple(v) if isinstance(v, list) else v for k, v in data["facts"].items()}
+        facts = dict(data["facts"])
+        for names in ("component_names", "reference_keys"):
+            facts[names] = tuple(facts[names])
         settings = RewardSettings(**data["settings"])
         lane, digest = data["lane"], data["digest"]
         return cls(data["name"], settings, data["params"], lane, Facts(**facts), digest)
@@ -207,20 +209,21 @@ def parse(document: object, folder: Path) -> ServiceConfig:
     """
     if not isinstance(document, dict):
         raise ConfigError(["want a mapping with `rewards:`"])
-    faults = [f"{key}: unknown; want limits, rewards" for key in document.keys() - _TOP]
+    top = cast("dict[object, object]", document)
+    faults = [f"{key}: unknown; want limits, rewards" for key in top if key not in _TOP]
     limits = Limits()
     try:
-        limits = Limits.model_validate(document.get("limits") or {})
+        limits = Limits.model_validate(top.get("limits") or {})
     except ValidationError as error:
         faults += _faults("limits", error)
-    named = document.get("rewards")
+    named = top.get("rewards")
+    rewards: dict[str, RewardConfig] = {}
     if not isinstance(named, dict) or not named:
         faults.append("rewards: want at least one reward under its name")
         named = {}
-    rewards: dict[str, RewardConfig] = {}
-    for name, entry in named.items():
+    for name, entry in cast("dict[object, object]", named).items():
         try:
-            rewards[name] = parse_reward(str(name), entry, folder)
+            rewards[str(name)] = parse_reward(str(name), entry, folder)
         except ConfigError as error:
             faults += [f"rewards.{fault}" for fault in error.faults]
     if faults:
@@ -247,9 +250,10 @@ def parse_reward(
         raise ConfigError([f"{name}: want a name of letters, digits, '.', '_', '-'; at most 128"])
     if not isinstance(entry, dict):
         raise ConfigError([f"{name}: want a mapping with `kind:`"])
+    given = {str(k): v for k, v in cast("dict[object, Any]", entry).items()}
     known = RewardSettings.model_fields.keys()
-    settings_part = {k: v for k, v in entry.items() if k in known}
-    params = {str(k): v for k, v in entry.items() if k not in known}
+    settings_part = {k: v for k, v in given.items() if k in known}
+    params = {k: v for k, v in given.items() if k not in known}
     kind = kinds().get(str(settings_part.get("kind")))
     if kind is not None and kind.runs_named_code:
         if not named_code:

@@ -1,9 +1,9 @@
 """Data sets of examples with their responses: JSON lines in the form of Gemini RL tuning.
 
-Each line is an example (`contents`, `references`, `systemInstruction`, `tools`) with `responses`: a
-list of texts, or of objects with `text` and, where known, `finishReason`, `tokenCount`, `references`.
-Keys may be camelCase or snake_case. Values of `references` that are no strings become JSON
-references.
+Each line is an example (`contents`, `references`, `systemInstruction`, `tools`) with `responses`:
+a list of texts, or of objects with `text` and, where known, `finishReason`, `tokenCount`,
+`references`. Keys may be camelCase or snake_case. Values of `references` that are no strings become
+JSON references.
 """
 
 from __future__ import annotations
@@ -140,9 +140,7 @@ def _data(raw: Mapping[str, Any]) -> PartData:
         return FunctionCall(call["name"], call.get("args", {}), call.get("id", ""))
     if answer := _either(raw, "functionResponse", "function_response"):
         return FunctionResponse(answer["name"], answer.get("response", {}), answer.get("id", ""))
-    raise ValueError(
-        f"a part holds none of text, inlineData, fileData, functionCall, functionResponse: {sorted(raw)}"
-    )
+    raise ValueError(f"a part is of no known kind: {sorted(raw)}")
 
 
 def _references(raw: object) -> tuple[dict[str, str], dict[str, str]]:

@@ -28,7 +28,7 @@ BAR_CHARS = 40
 
 
 def run(port: int, console: Console) -> bool:
-    """Serves, scores, shows; True when every solution is judged as its label says and the end is clean.
+    """Serves, scores, shows; True when all solutions are judged as labelled and the end is clean.
 
     `port` 0: any free one.
     """
@@ -81,7 +81,7 @@ async def _score(target: str, lines: Sequence[Line], console: Console) -> bool:
     return agreed == len(labels) and not errors
 
 
-def _agrees(outcome: Outcome, label: bool) -> bool:  # noqa: FBT001 - a label is a bool
+def _agrees(outcome: Outcome, label: bool) -> bool:
     return isinstance(outcome, Score) and (outcome.reward > 0.5) == label
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
+from .crew import MAX_STRAGGLERS
 from .gateway import DRAIN_S, Gateway
 from .pool import AHEAD, AHEAD_ASYNC
-from .crew import MAX_STRAGGLERS
 from .replica import Pool
 
 if TYPE_CHECKING:
@@ -46,11 +46,12 @@ def pool_application(reward: RewardConfig) -> Any:
 def gateway_application(options: Options, limits: Limits) -> Any:
     """The application that listens."""
     shared = options.gateways_per_node > 1
+    spread: Any = options.gateways_per_node if options.gateways > 1 else None
     deployment = serve.deployment(
         Gateway,
         name="Gateway",
         num_replicas=options.gateways * options.gateways_per_node,
-        max_replicas_per_node=options.gateways_per_node if options.gateways > 1 else None,
+        max_replicas_per_node=spread,
         ray_actor_options={"num_cpus": 0},
         health_check_period_s=5,
         graceful_shutdown_timeout_s=DRAIN_S + 5,
@@ -62,5 +63,5 @@ def gateway_application(options: Options, limits: Limits) -> Any:
 
 
 def actor_options(reward: RewardConfig) -> dict[str, Any]:
-    """What Ray gives a replica: one CPU, none for one that only takes an inline reward's overflow."""
+    """What Ray gives a replica: one CPU; none for an inline reward: overflow is rare."""
     return {"num_cpus": 0 if reward.lane == "inline" else 1, **reward.settings.ray_actor_options}

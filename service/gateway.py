@@ -35,7 +35,7 @@ FIRST_CONFIG_S = 60.0
 
 
 class Gateway:
-    """Serves the configuration of the roster on one port. One per node, or several that share it."""
+    """Serves the roster's configuration on one port. One per node, or several that share it."""
 
     async def __init__(
         self, host: str, port: int, metrics_port: int, limits: dict[str, Any], share_port: bool
@@ -43,7 +43,7 @@ class Gateway:
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
         self._id = ray.get_runtime_context().get_actor_id()
         rank = serve.get_replica_context().rank
-        self._roster = ray.get_actor(ROSTER, namespace=NAMESPACE)
+        self._roster: Any = ray.get_actor(ROSTER, namespace=NAMESPACE)
         self._metrics = Metrics()
         bounds = Limits(**limits)
         self._admission = Admission(bounds)
@@ -114,7 +114,7 @@ def _connect(config: RewardConfig) -> Send:
 
     The handle is made on the gateway's own loop: its router runs there.
     """
-    handle = serve.get_deployment_handle("Pool", app_name(config)).options(
+    handle: Any = serve.get_deployment_handle("Pool", app_name(config)).options(
         method_name="run", stream=True
     )
 

@@ -1,6 +1,7 @@
 """The inline lane: rewards so cheap that the gateway runs them itself, between two events.
 
-Only kinds that declare themselves fit, only responses up to 64 kB: the rest goes to the reward's pool.
+Only kinds that declare themselves fit, only responses up to 64 k characters: the group of a longer
+one goes to the reward's pool.
 """
 
 from __future__ import annotations

@@ -27,10 +27,11 @@ def ask_of(
     Raises:
         InvalidRequest: a label is too long, a time-out is not positive.
     """
-    faults: list[tuple[str, str]] = []
-    for field in ("reward", "version", "job", "request_id"):
-        if len(getattr(request, field)) > MAX_LABEL_CHARS:
-            faults.append((field, f"longer than {MAX_LABEL_CHARS} characters"))
+    faults = [
+        (field, f"longer than {MAX_LABEL_CHARS} characters")
+        for field in ("reward", "version", "job", "request_id")
+        if len(getattr(request, field)) > MAX_LABEL_CHARS
+    ]
     now_s = time.monotonic()
     left_s = limits.default_deadline_s if remaining_s is None else max(0.0, remaining_s)
     margin_s = min(max(0.1, 0.02 * left_s), 0.5 * left_s)

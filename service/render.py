@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from rewardplane.v1 import reward_service_pb2 as pb
 
@@ -116,7 +117,7 @@ def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
         return
     number, message = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
     error = outcome.error
-    error.reason = number
+    error.reason = cast("pb.ErrorReason", number)
     error.message = clean(message[:MAX_MESSAGE_CHARS])
     error.retryable = number in _RETRYABLE_NUMBERS
 

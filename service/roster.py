@@ -1,8 +1,8 @@
 """Where the gateways learn what to serve: one small actor that outlives any of them.
 
-The driver publishes a configuration under the next generation; each gateway asks for what comes after
-the generation that it knows, and says which versions it still uses. A gateway that Serve restarts
-asks like any other, so a reload is never missed.
+The driver publishes a configuration under the next generation; each gateway asks for what comes
+after the generation that it knows, and says which versions it still uses. A gateway that Serve
+restarts asks like any other, so a reload is never missed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Roster:
         self._gateways.pop(gateway, None)
 
     async def in_use(self, generation: int) -> tuple[bool, list[str], list[str]]:
-        """Whether every gateway serves `generation`; the versions in use; the gateways' addresses."""
+        """Whether all gateways serve `generation`; the versions in use; the gateways' addresses."""
         now_s = time.monotonic()
         self._gateways = {k: g for k, g in self._gateways.items() if now_s - g.seen_s < STALE_S}
         gateways = self._gateways.values()

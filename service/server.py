@@ -1,7 +1,7 @@
-"""The gateway's gRPC server: start → serve → stop accepting → finish → close. Knows no Ray.
+"""The gateway's gRPC server: start → serve → stop accepting → finish → close. No Ray here.
 
-A servicer method parses, dispatches, renders. Handlers take and give raw bytes: malformed protobuf is
-then ours to answer (gRPC would say UNKNOWN), and nothing is parsed for a call that is refused.
+A servicer method parses, dispatches, renders. Handlers take and give raw bytes: malformed protobuf
+is then ours to answer (gRPC would say UNKNOWN), and nothing is parsed for a call that is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -134,7 +134,7 @@ class Server:
         ]
         self._options = options
         self._servicer = servicer
-        self._health = health.aio.HealthServicer()
+        self._health: Any = cast("Any", health).aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
 
     async def start(self, host: str, port: int, *, share_port: bool = False) -> int:
@@ -148,7 +148,7 @@ class Server:
         ]
         server = grpc.aio.server(options=options)
         server.add_generic_rpc_handlers((self._servicer.handlers(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        cast("Any", health_pb2_grpc).add_HealthServicer_to_server(self._health, server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         try:
@@ -160,7 +160,7 @@ class Server:
         return taken
 
     async def tell_health(self, rewards: list[str]) -> None:
-        """The service and these rewards serve; what was told before and is not among them does not."""
+        """The service and these rewards serve; those told before and not now are unknown."""
         serving = health_pb2.HealthCheckResponse.SERVING
         gone = self._health_names - set(rewards)
         for name in ("", SERVICE, *rewards):
@@ -191,7 +191,7 @@ def _answered(
             status, text, trailers = encode(error)
         except asyncio.CancelledError:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - the outermost layer: our own faults end here
             _log.exception("a call failed by our own fault")
             status, text, trailers = encode(InternalError("internal error; the log has the rest"))
         await context.abort(status, text, trailers)

@@ -157,7 +157,7 @@ def _reload(cluster: Cluster, path: Path, state: State) -> None:
         state.changed = tuple(cluster.reload(load(path)))
     except (ConfigError, DeployFailed) as error:
         state.fault = str(error)
-        _log.error("not reloaded: %s", error)  # noqa: TRY400 - the fault is the file's, not ours
+        _log.error("not reloaded: %s", error)
     else:
         _log.warning("reloaded: %s", ", ".join(state.changed) or "nothing changed")
 
@@ -165,7 +165,7 @@ def _reload(cluster: Cluster, path: Path, state: State) -> None:
 def _owner(port: int) -> str:
     try:
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,):
                 if connection.pid is None:
                     break
                 process = psutil.Process(connection.pid)

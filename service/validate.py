@@ -110,12 +110,13 @@ def _inline(text: str) -> RewardConfig:
 
 def _remarks(call: Call, request: pb.ValidateRewardRequest) -> list[str]:
     bound = call.bound[0]
-    remarks: list[str] = []
     known = {*request.example.references, *request.example.json_references}
     known |= {*request.response.references, *request.response.json_references}
-    for key in bound.config.facts.reference_keys:
-        if key not in known:
-            remarks.append(f"the reward reads reference {key!r}, which is missing")
+    remarks = [
+        f"the reward reads reference {key!r}, which is missing"
+        for key in bound.config.facts.reference_keys
+        if key not in known
+    ]
     low, high = bound.config.clip
     if not call.extras and math.isfinite(low + high) and call.rewards[0] in (low, high):
         remarks.append(f"the reward is at an end of its clip range [{low:g}, {high:g}]")

@@ -1,0 +1,66 @@
+"""One local Ray cluster and one service on it, for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from rewardplane.service.cluster import Cluster, Options
+from rewardplane.service.config import parse
+
+FOLDER = Path(__file__).parent
+CPUS = {"ray_actor_options": {"num_cpus": 0.1}}
+
+
+def rewards(**more: dict[str, Any]) -> dict[str, Any]:
+    """The rewards of these tests, and some more."""
+    return {
+        "rewards": {
+            "exact": {"kind": "exact"},
+            "math": {"kind": "math", "replicas": 2, "timeout_s": 20, **CPUS},
+            "probe": {
+                "kind": "python",
+                "path": "probes:probe",
+                "replicas": 2,
+                "timeout_s": 5,
+                "memory_limit_mb": 1024,
+                **CPUS,
+            },
+            **more,
+        }
+    }
+
+
+@dataclass
+class Service:
+    """A running service: where it listens, and the processes it is made of."""
+
+    cluster: Cluster
+    address: str
+    metrics_port: int
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """The processes of a Ray actor, by a part of its title, of this session's cluster."""
+        found: list[psutil.Process] = []
+        for process in psutil.Process().children(recursive=True):
+            try:
+                title = " ".join(process.cmdline())
+            except psutil.Error:
+                continue
+            if title.startswith("ray::ServeReplica") and name in title:
+                found.append(process)
+        return found
+
+
+@pytest.fixture(scope="session")
+def service(free_port: int) -> Iterator[Service]:
+    """The service, with the rewards of these tests."""
+    cluster = Cluster(Options(port=0, metrics_port=free_port))
+    cluster.start(parse(rewards(), FOLDER))
+    (address,) = cluster.addresses()
+    yield Service(cluster, address, free_port)
+    cluster.stop()

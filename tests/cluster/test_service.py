@@ -1,0 +1,183 @@
+"""The whole way on a real Ray cluster: gateway, replicas, workers, their loss, and reload."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from rewardplane.rewards import Example, Group, Reason, Response, Score, ScoreError
+from rewardplane.service.client import RewardClient
+from rewardplane.service.cluster import DeployFailed
+from rewardplane.service.config import parse
+from rewardplane.service.dataset import read
+from rewardplane.service.errors import VersionGone
+
+from .conftest import CPUS, FOLDER, rewards
+
+if TYPE_CHECKING:
+    from .conftest import Service
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+SAMPLE = Path(__file__).parents[2] / "service" / "demo_data" / "gsm8k_sample.jsonl"
+
+
+def group(name: str, words: list[str], log: Path | None = None) -> Group:
+    """A group of the probe reward."""
+    references = {"group": name} | ({"log": str(log)} if log else {})
+    return Group(Example(references=references), [Response(word) for word in words])
+
+
+async def test_math_agrees_with_the_labels(service: Service) -> None:
+    lines = list(read(SAMPLE))
+    async with RewardClient(service.address) as client:
+        result = await client.score("math", [line.group for line in lines], timeout_s=120)
+    for line, outcomes in zip(lines, result, strict=True):
+        for outcome, labelled in zip(outcomes, line.raw["responses"], strict=True):
+            assert isinstance(outcome, Score)
+            assert (outcome.reward == 1.0) == labelled["is_correct"]
+
+
+async def test_large_inline_responses_go_to_the_pool(service: Service) -> None:
+    long = "x" * 200_000
+    items = Group(Example(references={"answer": long}), [Response(long), Response(long + "y")])
+    async with RewardClient(service.address) as client:
+        (outcomes,) = await client.score("exact", [items], timeout_s=60)
+    assert [o.reward for o in outcomes if isinstance(o, Score)] == [1.0, 0.0]
+
+
+async def test_a_10_mb_response_passes(service: Service) -> None:
+    huge = Group(Example(references={"answer": "1"}), [Response("word " * 2_000_000)])
+    async with RewardClient(service.address) as client:
+        ((outcome,),) = await client.score("exact", [huge], timeout_s=60)
+    assert isinstance(outcome, Score)
+
+
+async def test_killed_replicas_lose_nothing(service: Service, tmp_path: Path) -> None:
+    """Five SIGKILLs under load: every item has its reward, none ran more than twice."""
+    log = tmp_path / "executions"
+    stop = asyncio.Event()
+    scored = 0
+
+    async def load(client: RewardClient, worker: int) -> None:
+        nonlocal scored
+        for call in itertools.count():
+            if stop.is_set():
+                return
+            words = [f"work {worker}.{call}.{i}" for i in range(16)]
+            (outcomes,) = await client.score("probe", [group("g", words, log)], timeout_s=120)
+            for word, outcome in zip(words, outcomes, strict=True):
+                assert isinstance(outcome, Score), outcome
+                assert outcome.reward == len(word.partition(" ")[2])
+            scored += 16
+
+    async with RewardClient(service.address) as client, asyncio.TaskGroup() as calls:
+        for worker in range(4):
+            calls.create_task(load(client, worker))
+        for _ in range(5):
+            await asyncio.sleep(2.0)
+            victim, *_ = service.processes("rewardplane-probe")
+            victim.send_signal(signal.SIGKILL)
+        await asyncio.sleep(2.0)
+        stop.set()
+    executions = Counter(log.read_text().split())
+    assert len(executions) == scored
+    assert max(executions.values()) <= 2
+
+
+async def test_a_killed_gateway_loses_nothing(service: Service) -> None:
+    """Calls in flight when the gateway dies are sent again by the client, within their deadline."""
+
+    async def call(client: RewardClient, number: int) -> None:
+        words = [f"work {number}.{i}" for i in range(16)]
+        (outcomes,) = await client.score("probe", [group("g", words)], timeout_s=120)
+        assert all(isinstance(outcome, Score) for outcome in outcomes)
+
+    async with RewardClient(service.address) as client, asyncio.TaskGroup() as calls:
+        for number in range(32):
+            calls.create_task(call(client, number))
+        await asyncio.sleep(0.3)
+        (gateway,) = service.processes("rewardplane-gateway")
+        gateway.send_signal(signal.SIGKILL)
+
+
+async def test_the_deadline_brings_what_is_done(service: Service) -> None:
+    words = [f"ok {i}" for i in range(999)]
+    words.insert(500, "sleep 60")
+    async with RewardClient(service.address) as client:
+        begin_s = asyncio.get_running_loop().time()
+        (outcomes,) = await client.score("probe", [group("g", words)], timeout_s=4)
+        assert asyncio.get_running_loop().time() - begin_s < 4
+    failed = [o for o in outcomes if isinstance(o, ScoreError)]
+    assert [o.reason for o in failed] == [Reason.DEADLINE]
+    assert isinstance(outcomes[500], ScoreError)
+
+
+async def test_reload_under_load_fails_no_call(service: Service) -> None:
+    """Versions switch while calls run; each call has one version, none fails, the old one goes."""
+    changing = {"kind": "exact", "lane": "pool", **CPUS}
+    service.cluster.reload(
+        parse(rewards(changing={**changing, "version": "1", "correct_reward": 1.0}), FOLDER)
+    )
+    stop = asyncio.Event()
+    seen: set[tuple[str, float]] = set()
+
+    async def load(client: RewardClient) -> None:
+        while not stop.is_set():
+            groups = [Group(Example(references={"answer": "a"}), [Response("a")] * 8)] * 8
+            result = await client.score("changing", groups, timeout_s=60)
+            values = {o.reward for g in result for o in g if isinstance(o, Score)}
+            assert len(values) == 1
+            assert all(isinstance(o, Score) for g in result for o in g)
+            seen.add((result.rewards[0].version, values.pop()))
+
+    two = parse(rewards(changing={**changing, "version": "2", "correct_reward": 2.0}), FOLDER)
+    async with RewardClient(service.address) as client:
+        async with asyncio.TaskGroup() as calls:
+            for _ in range(4):
+                calls.create_task(load(client))
+            await asyncio.sleep(0.5)
+            assert await asyncio.to_thread(service.cluster.reload, two) == ["changing"]
+            await asyncio.sleep(0.5)
+            stop.set()
+        assert seen == {("1", 1.0), ("2", 2.0)}
+        with pytest.raises(VersionGone):
+            await client.score("changing", [group("g", ["a"])], version="1")
+    for _ in range(100):
+        await asyncio.to_thread(service.cluster.retire)
+        if len(service.processes("rewardplane-changing")) == 1:
+            break
+        await asyncio.sleep(0.2)
+    else:
+        pytest.fail("the old version still runs")
+
+
+async def test_a_reload_that_fails_changes_nothing(service: Service) -> None:
+    broken = parse(rewards(broken={"kind": "python", "path": "broken:setup_fails", **CPUS}), FOLDER)
+    with pytest.raises(DeployFailed, match="no weights here"):
+        await asyncio.to_thread(service.cluster.reload, broken)
+    async with RewardClient(service.address) as client:
+        names = {info.name for info in await client.list_rewards()}
+    assert "broken" not in names
+    assert {"exact", "math", "probe"} <= names
+
+
+async def test_metrics_are_scraped(service: Service) -> None:
+    async with RewardClient(service.address) as client:
+        await client.score("exact", [Group(Example(), [Response("a"), Response("b")])], job="j")
+    url = f"http://127.0.0.1:{service.metrics_port}/metrics"
+    text = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
+    samples = {
+        (s.name, s.labels.get("reward"), s.labels.get("reason")): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+    }
+    assert samples["rewardplane_items_total", "exact", "INVALID_REFERENCE"] >= 2
+    assert samples["rewardplane_in_flight_items", None, None] == 0
