@@ -1,0 +1,1 @@
+"""The load generator, the benchmarks and the servers that they compare. Not collected by pytest."""

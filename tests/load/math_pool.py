@@ -1,0 +1,158 @@
+"""`math` over real solutions: 2 pool replicas by gRPC against the best `multiprocessing.Pool(2)`.
+
+    python -m tests.load.math_pool [--rounds 5] [--data FILE.jsonl]
+
+Each round scores all solutions twice by each: the service, and a pool with chunks of 1, of 64 and
+of the default size. Both are warm: processes are up, libraries are imported, a few items scored. In
+each round they are started anew and run one at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import grpc
+from rewardplane.rewards.base import Item, Reward
+from rewardplane.rewards.registry import build
+from rewardplane.rewards.run import Clip, run_item
+from rewardplane.rewards.types import Example, Response, Score
+from rewardplane.v1 import reward_service_pb2 as pb
+
+from . import servers
+from .generator import CHANNEL_OPTIONS
+from .peer import Service
+from .scoring import METHOD
+
+DATA = servers.REPO.parent / "shared/data/gsm8k_model_solutions.jsonl"
+CONFIG = "rewards:\n  math: {kind: math, lane: pool, replicas: 2}\n"
+CHUNKS = {"chunks of 1": 1, "chunks of 64": 64, "default chunks": None}
+TIMES = 2
+WARM_ITEMS = 64
+MAX_RATIO = 1.15
+DEADLINE_S = 600
+
+_reward: Reward | None = None
+"""The reward of this process, when it is one of the pool's."""
+
+
+def set_up() -> None:
+    """Makes a process of the pool ready to score."""
+    global _reward
+    _reward = build("math", {})
+    _reward.setup()
+
+
+def score(item: Item) -> float | None:
+    """The reward of one item, in a process of the pool."""
+    assert _reward is not None
+    outcome = run_item(_reward, item, Clip())
+    return outcome.reward if isinstance(outcome, Score) else None
+
+
+class Solutions:
+    """Problems with their solutions, from a data set's lines, each `times` times over."""
+
+    def __init__(self, path: Path, times: int):
+        self.lines = [json.loads(line) for line in path.read_text().splitlines()] * times
+        self.items = [
+            (Example(references=line["references"]), Response(text=response["text"]))
+            for line in self.lines
+            for response in line["responses"]
+        ]
+        self.labels = [bool(r["is_correct"]) for line in self.lines for r in line["responses"]]
+
+    def request(self, lines: int | None = None) -> pb.ScoreRequest:
+        """One call with all of them, or with the first lines."""
+        return pb.ScoreRequest(
+            reward="math",
+            groups=[
+                pb.Group(
+                    example=pb.Example(references=line["references"]),
+                    responses=[pb.Response(text=r["text"]) for r in line["responses"]],
+                )
+                for line in self.lines[:lines]
+            ],
+        )
+
+
+def by_service(solutions: Solutions) -> tuple[float, list[float | None]]:
+    """Seconds from the first message built to the last outcome read, and the rewards."""
+    service = Service("rewardplane", config=CONFIG)
+    service.start()
+    try:
+        with grpc.insecure_channel(service.address, options=CHANNEL_OPTIONS) as channel:
+            send = channel.unary_unary(METHOD)
+
+            def call(lines: int | None) -> list[float | None]:
+                raw = solutions.request(lines).SerializeToString()
+                reply = pb.ScoreResponse.FromString(send(raw, timeout=DEADLINE_S))
+                return [
+                    o.score.reward if o.WhichOneof("result") == "score" else None
+                    for group in reply.groups
+                    for o in group.outcomes
+                ]
+
+            call(WARM_ITEMS)
+            begin = time.perf_counter()
+            rewards = call(None)
+            return time.perf_counter() - begin, rewards
+    finally:
+        service.stop()
+
+
+def by_pool(solutions: Solutions, chunk: int | None) -> tuple[float, list[float | None]]:
+    """Seconds of `Pool.map` over all items, and the rewards."""
+    with multiprocessing.get_context("spawn").Pool(2, set_up) as pool:
+        pool.map(score, solutions.items[:WARM_ITEMS], 1)
+        begin = time.perf_counter()
+        rewards = pool.map(score, solutions.items, chunk)
+        return time.perf_counter() - begin, rewards
+
+
+def agreement(rewards: Sequence[float | None], labels: Sequence[bool]) -> int:
+    """How many rewards say what the labels say; one that is missing never does."""
+    return sum(r is not None and (r > 0.5) == w for r, w in zip(rewards, labels, strict=True))
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--data", type=Path, default=DATA)
+    args = parser.parse_args()
+    solutions = Solutions(args.data, TIMES)
+    print(f"{len(solutions.items):,} items, {args.rounds} rounds")
+    ways = {"service": lambda: by_service(solutions)} | {
+        name: lambda chunk=chunk: by_pool(solutions, chunk) for name, chunk in CHUNKS.items()
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    disagreed = False
+    for turn in range(args.rounds):
+        for name in sorted(ways, key=lambda n: (list(ways).index(n) - turn) % len(ways)):
+            seconds, rewards = ways[name]()
+            times[name].append(seconds)
+            agreed = agreement(rewards, solutions.labels)
+            disagreed |= agreed != len(solutions.labels)
+            print(
+                f"  {name:14} {seconds:7.3f} s  {len(rewards) / seconds:7,.0f} items/s  "
+                f"{agreed:,} of {len(rewards):,} as labelled",
+                flush=True,
+            )
+    medians = {name: median(seconds) for name, seconds in times.items()}
+    best = min(CHUNKS, key=medians.__getitem__)
+    ratio = medians["service"] / medians[best]
+    print({name: round(seconds, 3) for name, seconds in medians.items()})
+    print(f"service / best Pool(2) ({best}): {ratio:.3f} (at most {MAX_RATIO})")
+    if ratio > MAX_RATIO or disagreed:
+        sys.exit("MISSED")
+
+
+if __name__ == "__main__":
+    main()
