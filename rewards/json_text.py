@@ -49,7 +49,7 @@ def read_json(text: str, *, fenced: bool = False) -> Any:
 
 def _is_deep(document: Any) -> bool:
     level: list[Any] = [document]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         inner: list[Any] = []
         for value in level:
             if isinstance(value, dict):
@@ -57,7 +57,7 @@ def _is_deep(document: Any) -> bool:
             elif isinstance(value, list):
                 inner += cast("list[Any]", value)
         level = inner
-    return bool(level)
+    return any(isinstance(value, dict | list) for value in level)
 
 
 def is_equal(one: Any, other: Any) -> bool:
