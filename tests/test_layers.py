@@ -14,7 +14,7 @@ MAX_LINES = 400
 
 # The libraries that stand for a subsystem, each with the files that may import it.
 ONLY_IN = {
-    "ray": {"service/gateway.py", "service/replica.py", "service/cluster.py"},
+    "ray": {"service/gateway.py", "service/deployments.py", "service/cluster.py"},
     "prometheus_client": {"service/metrics.py"},
 }
 # What a trainer imports needs the base install alone, and so does all that it imports in its turn.
