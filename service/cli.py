@@ -126,9 +126,14 @@ def reload(port: _Port = 50051) -> None:
 @app.command()
 def demo(port: _Port = 0) -> None:
     """Serve and score a sample of real model solutions on this machine."""
+    from .cluster import DeployFailed
     from .demo import run
 
-    if not run(port, _out):
+    try:
+        passed = run(port, _out)
+    except (DeployFailed, CallError) as error:
+        _fail(error)
+    if not passed:
         raise typer.Exit(1)
 
 

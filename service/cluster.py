@@ -32,6 +32,8 @@ FLAGS = {
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
     "RAY_SERVE_LOG_TO_STDERR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray runs its workers at niceness 15: right for batch work, wrong for what a trainer waits for.
+    "RAY_worker_niceness": "0",
 }
 
 _log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class Cluster:
         from ray import serve
 
         self._connect(config)
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         try:
             serve.start(
                 proxy_location="Disabled",
