@@ -1,8 +1,8 @@
 """Between the domain's types and the protocol's messages, both ways.
 
-`x_from(message)` reads a message, `x_to(value)` makes one, `render` fills one. Empty repeated
-fields are read as `()`, empty maps as one shared empty dict: most responses have none, and each is
-read on the gateway's hot path.
+`x_from(message)` reads a message, `x_to(value)` makes one. Empty repeated fields are read as
+`()`, empty maps as one shared empty dict: most responses have none, and each is read on the
+gateway's hot path.
 
 Protobuf refuses lone surrogates, which broken tokenizers do produce: whatever goes out has them
 replaced by U+FFFD and counted, see `surrogates_replaced`.
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, cast
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..rewards.types import (
-    MAX_MESSAGE_CHARS,
     Blob,
     Content,
     Example,
@@ -137,25 +136,6 @@ def response_from(message: pb.Response) -> Response:
     )
 
 
-def group_from(message: pb.Group) -> Group:
-    """A group.
-
-    Raises:
-        FieldError: as `example_from` and `response_from`, with the path from the group.
-    """
-    try:
-        example = example_from(message.example)
-    except FieldError as error:
-        raise FieldError(f"example.{error.path}", error.fault) from None
-    responses: list[Response] = []
-    for index, response in enumerate(message.responses):
-        try:
-            responses.append(response_from(response))
-        except FieldError as error:
-            raise FieldError(f"responses[{index}].{error.path}", error.fault) from None
-    return Group(example, responses, message.expected_size, message.reward, message.version)
-
-
 def outcome_from(message: pb.Outcome, component_names: Sequence[str]) -> Outcome:
     """An outcome; `component_names` are those of the reward that was used.
 
@@ -257,35 +237,6 @@ def group_to(group: Group) -> pb.Group:
     for response in group.responses:
         _fill_response(response, add())
     return message
-
-
-def render(
-    outcome: Outcome,
-    into: pb.Outcome,
-    component_names: Sequence[str],
-    include_components: bool = False,
-    include_explanations: bool = False,
-    include_step_rewards: bool = False,
-) -> None:
-    """Fills an empty message with an outcome, with as much of it as was asked for.
-
-    `component_names` are the names of the outcome's components, all of them, in the reward's order.
-    """
-    if isinstance(outcome, ScoreError):
-        error = into.error
-        error.reason = cast("pb.ErrorReason", outcome.reason.value)
-        error.message = clean(outcome.message[:MAX_MESSAGE_CHARS])
-        error.retryable = outcome.retryable
-        return
-    score = into.score
-    score.reward = outcome.reward
-    if include_components and component_names:
-        values = outcome.components
-        score.components.extend([values[name] for name in component_names])
-    if include_explanations and outcome.explanation:
-        score.explanation = clean(outcome.explanation)
-    if include_step_rewards and outcome.step_rewards:
-        score.step_rewards.extend(outcome.step_rewards)
 
 
 def _fill_example(example: Example, into: pb.Example) -> None:
