@@ -109,9 +109,7 @@ class Reward(BaseModel):
         """Scores one item. May raise anything; a `RewardFault` sets the reason."""
         raise TypeError(f"{type(self).__name__} scores many items at once")
 
-    def score_items(
-        self, items: Sequence[Item]
-    ) -> Sequence[Result] | Awaitable[Sequence[Result]]:
+    def score_items(self, items: Sequence[Item]) -> Sequence[Result] | Awaitable[Sequence[Result]]:
         """Scores many items: n in, n out, same order. May raise anything; all items then fail."""
         raise TypeError(f"{type(self).__name__} scores one item at a time")
 
