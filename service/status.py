@@ -46,8 +46,9 @@ _REASONS: dict[str, type[CallError]] = {error.reason: error for error in _CODES}
 
 # Clients refuse trailing metadata above 8 KiB, and the message travels percent-encoded: 9 bytes for
 # one CJK character. The details, base64-encoded, hold the longer text.
-_MAX_HEADER_CHARS = 256
-_MAX_DETAIL_CHARS = 1_000
+_MAX_HEADER_CHARS = 200
+_MAX_MESSAGE_BYTES = 1_500
+_MAX_FIELD_BYTES = 400
 _MAX_DETAILS_BYTES = 4_096
 
 Trailers = tuple[tuple[str, bytes], ...]
@@ -60,22 +61,23 @@ def encode(error: CallError) -> tuple[grpc.StatusCode, str, Trailers]:
     Long messages are cut, and violations and metadata that do not fit are left out.
     """
     code = _CODES.get(type(error), grpc.StatusCode.INTERNAL)
-    text = clean(error.message)
+    text = _cut(error.message, _MAX_MESSAGE_BYTES)
     number = cast("tuple[int, str]", code.value)[0]
-    status = status_pb2.Status(code=number, message=text[:_MAX_DETAIL_CHARS])
+    status = status_pb2.Status(code=number, message=text)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
     room = _MAX_DETAILS_BYTES - 256 - status.ByteSize()
     for key, value in error.metadata.items():
-        room -= len(key.encode(errors="replace")) + len(value.encode(errors="replace")) + 8
-        if room < 0:
-            break
-        info.metadata[clean(key)] = clean(value)
+        name, words = _cut(key, _MAX_FIELD_BYTES), _cut(value, _MAX_FIELD_BYTES)
+        size = len(name.encode()) + len(words.encode()) + 8
+        if size <= room // 2:
+            room -= size
+            info.metadata[name] = words
     status.details.add().Pack(info)
     if isinstance(error, InvalidRequest) and error.violations:
         request = error_details_pb2.BadRequest()
         for field, fault in error.violations:
             violation = error_details_pb2.BadRequest.FieldViolation(
-                field=clean(field[:_MAX_HEADER_CHARS]), description=clean(fault[:_MAX_HEADER_CHARS])
+                field=_cut(field, _MAX_FIELD_BYTES), description=_cut(fault, _MAX_FIELD_BYTES)
             )
             room -= violation.ByteSize() + 8
             if room < 0:
@@ -87,6 +89,10 @@ def encode(error: CallError) -> tuple[grpc.StatusCode, str, Trailers]:
         retry.retry_delay.FromNanoseconds(max(0, int(error.retry_after_s * 1e9)))
         status.details.add().Pack(retry)
     return code, text[:_MAX_HEADER_CHARS], ((DETAILS_KEY, status.SerializeToString()),)
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return clean(text[:most_bytes]).encode()[:most_bytes].decode(errors="ignore")
 
 
 def decode(error: grpc.RpcError) -> CallError:
