@@ -212,4 +212,6 @@ def _fail(singles: Iterable[_Single], error: CallError) -> None:
             # One each: an exception gathers the traceback of everyone who raises it.
             one = copy.copy(error)
             one.__cause__ = error.__cause__
+            for note in getattr(error, "__notes__", ()):
+                one.add_note(note)
             single.future.set_exception(one)
