@@ -67,11 +67,14 @@ def _tail(text: str) -> str:
     """The end of the text, cut at white space: half a number is another number."""
     if len(text) <= MAX_FREE_CHARS:
         return text
-    parts = text[-MAX_FREE_CHARS:].split(maxsplit=1)
-    return parts[1] if len(parts) == 2 and not text[-MAX_FREE_CHARS].isspace() else parts[-1]
+    tail = text[-MAX_FREE_CHARS:]
+    if tail[0].isspace() or text[-MAX_FREE_CHARS - 1].isspace():
+        return tail.strip()
+    _half, *rest = tail.split(maxsplit=1)
+    return rest[0] if rest else ""
 
 
-_BOX = re.compile(r"\\f?boxed\s*")
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE = re.compile(r"[^\s$\\{}]+")
 _JOINT = re.compile(
@@ -83,13 +86,12 @@ def _boxed(text: str) -> str | None:
     boxes: list[str] = []
     left = len(text)
     for _ in range(_MAX_TRIES):
-        at = text.rfind("boxed", 0, left)
-        if at < 0:
+        begin = max(text.rfind("\\boxed", 0, left), text.rfind("\\fbox", 0, left))
+        if begin < 0:
             break
-        begin = at - (2 if text.startswith("\\f", at - 2) else 1)
         box = _box_at(text, begin)
         if box is None:
-            left = at
+            left = begin
             continue
         content, end = box
         if boxes and (end > left or not _JOINT.fullmatch(text, end, left)):
@@ -102,10 +104,8 @@ def _boxed(text: str) -> str | None:
 
 def _box_at(text: str, begin: int) -> tuple[str, int] | None:
     """The content of the box that begins there, and where the box ends; None where it is cut."""
-    head = _BOX.match(text, begin) if begin >= 0 else None
-    if head is None:
-        return None
-    at = head.end()
+    head = _BOX.match(text, begin)
+    at = head.end() if head else begin
     if not text.startswith("{", at):
         bare = _BARE.match(text, at)
         return (bare[0].rstrip(".,;:"), bare.end()) if bare else None
@@ -115,7 +115,8 @@ def _box_at(text: str, begin: int) -> tuple[str, int] | None:
         if depth == 0 and brace[0] == "}":
             return text[at + 1 : brace.start()].strip(), brace.end()
     # What is too long to be read is no reason to read an earlier box instead.
-    return ("x" * (MAX_ANSWER_CHARS + 1), len(text)) if len(text) - at > MAX_ANSWER_CHARS else None
+    content = text[at + 1 : at + 2 + MAX_ANSWER_CHARS]
+    return (content, len(text)) if len(content) > MAX_ANSWER_CHARS else None
 
 
 _HEADING = re.compile(r"\W*(?:[^\W\d_]{2,}|[0-9]+[.):]\s+\W*[^\W\d_])")

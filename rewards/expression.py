@@ -92,9 +92,10 @@ def is_right(gold: Gold, found: Answer) -> bool | None:
             if not gold.forms:
                 return False if plain else None
     forms = _forms(found, plain)
-    if not forms:
-        return None
-    return bool(_untyped.verify(list(gold.forms), forms, timeout_seconds=None))
+    if _untyped.verify(list(gold.forms), forms, timeout_seconds=None):
+        return True
+    # As in a gold, text alone means that nothing was understood.
+    return None if all(isinstance(form, str) for form in forms) else False
 
 
 def _agree_as_numbers(text: str, gold: Gold) -> bool | None:

@@ -48,7 +48,7 @@ def score_of(result: Score | Mapping[str, Any], names: Sequence[str]) -> Score:
         reward = number(result.reward, "reward")
         if not isinstance(result.explanation, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidResult(f"the explanation is {shown(result.explanation)}, want text")
-        steps = [number(step, "step reward") for step in result.step_rewards]
+        steps = tuple(number(step, "step reward") for step in result.step_rewards)
         explanation = plain(result.explanation, MAX_EXPLANATION_CHARS)
         return Score(reward, _components(result.components, names), explanation, steps)
     if "score" not in result:

@@ -33,12 +33,12 @@ def read(text: str) -> Numeral | None:
     found = answers.find(text)
     if found is None:
         return None
-    window = found.text
+    window = found.text.replace("{,}", ",")
     numeral = whole(window)
     if numeral is not None:
         return numeral
     if "\\" in window:
-        window = _WRAPPED.sub(r" \1 ", window.replace("{,}", ",")).replace("\\%", "%")
+        window = _WRAPPED.sub(r" \1 ", window).replace("\\%", "%")
     window = _DRESSING.sub(" ", window)
     if found.source == "free":
         return last(window)
