@@ -1,46 +1,43 @@
 """The workers of one replica and what happens when one of them does not come back.
 
-One worker is at work. An item that makes no progress keeps its worker (a straggler) while the rest of
-the shard goes on with a fresh one; an item that overruns its time-out, or ends its process, gets that
-as its outcome and the rest goes on. Where a call of the reward held several items and it cannot be
-known which of them was to blame, each is run again alone: nobody pays for a neighbour.
+One worker is at work. A call of the reward that takes long keeps its worker (a straggler) while the
+rest of the shard goes on with another; an item that overruns its time-out, or ends its process,
+gets that as its outcome and the rest goes on. Where a call held several items, or several calls
+shared a process, and it cannot be known which was to blame, each is run again: nobody pays for a
+neighbour.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
-import logging
-import time
 from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
 
 from ..rewards.base import Unit
-from ..rewards.types import Reason
+from .attempt import Attempt, Ending
 from .config import Facts
-from .job import Job, Range, ranges_in
-from .segment import FAILED, PENDING, RUNNING, SCORED, Segment
-from .verdicts import DEADLINE_EXECUTING, NEVER_STARTED, died, timed_out, unavailable
+from .job import Job, Range
+from .judge import Judge, Left
+from .segment import PENDING, RUNNING
+from .staff import Staff
+from .verdicts import unavailable
 from .worker import Worker, WorkerFailed, WorkerSpec
 
-_log = logging.getLogger(__name__)
-
 MAX_STRAGGLERS = 4
+MAX_ALONE = 2
+"""Calls at once that run in a process of their own, because of what happened in a shared one."""
 MIN_STALL_S = 0.5
 STALL_FACTOR = 10
-"""An item stalls after this many times the mean cost of an item, `MIN_STALL_S` at the least."""
-MAX_FRUITLESS = 3
-"""How often a worker may end before it starts a job's items."""
+"""A call stalls after this many times the mean cost of its items, `MIN_STALL_S` at the least."""
+STOP_S = 0.002
+"""A worker that passed the check of the stop flag has marked its next item after this long."""
 GRACE_S = 1.0
 """An async reward's own time-out fires first; its loop must be stuck when this passes too."""
+TELL_S = 0.1
+"""How long an outcome may wait to be told while others of its shard execute."""
 ABANDON_S = 0.25
-
-
-class _Ending(enum.Enum):
-    DONE = enum.auto()
-    DIED = enum.auto()
-    OVERRAN = enum.auto()
-    STALLED = enum.auto()
-    DEADLINE = enum.auto()
+"""How long a call that nobody waits for may take to its end before its process is killed."""
 
 
 class Crew:
@@ -49,17 +46,17 @@ class Crew:
     def __init__(self, spec: WorkerSpec, facts: Facts) -> None:
         self._spec = spec
         self._is_async = facts.is_async
-        self._by_item = facts.unit == Unit.ITEM.value
-        self._splits = not self._by_item and not facts.whole_group
+        splits = facts.unit != Unit.ITEM.value and not facts.whole_group
+        self._judge = Judge(facts.is_async, splits, spec.memory_limit_bytes, GRACE_S)
+        self._staff = Staff(spec)
         self._turn = asyncio.Lock()
-        self._quarantine = asyncio.Lock()
-        self._spawning: asyncio.Task[Worker] | None = None
+        self._alone = asyncio.Semaphore(MAX_ALONE)
         self._item_s = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._straggling: set[Worker] = set()
-        self.restarts: Counter[str] = Counter()
-        self.broken: str = ""
+        self._stragglers = 0
+        self._stopping = False
         self.waiting = 0
+        """Attempts that wait for their turn or for a worker."""
 
     async def start(self) -> None:
         """Starts the first worker.
@@ -67,29 +64,28 @@ class Crew:
         Raises:
             WorkerFailed: its reward cannot be set up.
         """
-        await self._worker()
+        await self._staff.worker()
 
     async def stop(self) -> None:
-        """Ends all workers."""
+        """Ends all workers; what runs is UNAVAILABLE."""
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
-        workers = set(self._straggling)
-        if (task := self._spawning) is not None:
-            task.cancel()
-            await asyncio.wait((task,))
-            if not task.cancelled() and task.exception() is None:
-                workers.add(task.result())
-        for worker in workers:
-            await worker.close()
+        await self._staff.close()
+
+    @property
+    def broken(self) -> str:
+        """Why no worker can be had; empty where that is not so."""
+        return self._staff.broken
 
     @property
     def has_room(self) -> bool:
         """Whether another shard would start at once."""
-        return self._is_async or not self._turn.locked()
+        return not self.waiting and (self._is_async or not self._turn.locked())
 
     def take_restarts(self) -> dict[str, int]:
         """Worker processes ended and replaced since the last call, by cause."""
-        taken, self.restarts = dict(self.restarts), Counter()
+        taken, self._staff.replaced = dict(self._staff.replaced), Counter()
         return taken
 
     async def run(self, job: Job) -> None:
@@ -98,261 +94,208 @@ class Crew:
         Cancelling it stops the work: what runs is killed.
         """
         todo: list[Range] = list(job.ranges)
-        straggling: set[asyncio.Task[list[Range]]] = set()
+        aside: set[asyncio.Task[list[Range]]] = set()
         try:
-            while todo or straggling:
+            while todo or aside:
                 if todo:
-                    todo = await self._attempt(job, todo, straggling)
+                    todo = await self._advance(job, todo, aside)
                 else:
-                    ended, straggling = await asyncio.wait(
-                        straggling, return_when=asyncio.FIRST_COMPLETED
-                    )
-                    todo = [r for task in ended for r in task.result()]
+                    ended, aside = await asyncio.wait(aside, return_when=asyncio.FIRST_COMPLETED)
+                    todo = [part for task in ended for part in task.result()]
         finally:
-            for task in straggling:
+            for task in aside:
                 task.cancel()
 
-    async def _attempt(
-        self, job: Job, todo: list[Range], straggling: set[asyncio.Task[list[Range]]]
+    async def _advance(
+        self, job: Job, todo: list[Range], aside: set[asyncio.Task[list[Range]]]
     ) -> list[Range]:
-        """Runs `todo` as far as one worker goes; returns what is left to do."""
-        self.waiting += 1
-        held = False
-        try:
-            if not self._is_async:
-                async with asyncio.timeout(max(0.0, job.start_by_s - time.monotonic())):
-                    await self._turn.acquire()
-                held = True
-            if time.monotonic() >= job.start_by_s:
-                raise TimeoutError  # noqa: TRY301 - the one way out for items that never started
-            worker = await self._worker()
-        except TimeoutError:
-            if held:
-                self._turn.release()
-            job.fail(todo, NEVER_STARTED)
+        """Runs `todo` as far as one worker goes; returns what is left to do.
+
+        What goes on beside it (a straggler, calls that must run alone) joins `aside`.
+        """
+        todo = job.expire(todo)
+        if not todo:
             return []
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(job.start_within_s(todo)):
+                attempt = await self._begin(job, todo)
+        except TimeoutError:
+            return todo
         except WorkerFailed as error:
-            if held:
-                self._turn.release()
-            self.broken = str(error)
             job.fail(todo, unavailable(str(error)))
             return []
         finally:
             self.waiting -= 1
         try:
-            return await self._run_on(worker, job, todo, straggling)
-        finally:
-            if held:
-                self._turn.release()
-
-    async def _run_on(
-        self,
-        worker: Worker,
-        job: Job,
-        todo: list[Range],
-        straggling: set[asyncio.Task[list[Range]]],
-    ) -> list[Range]:
-        fresh = worker.shards_run <= 1
-        segment = job.segment(todo, self._spec.component_count)
-        job.started_s = job.started_s or time.monotonic()
-        number = await worker.feed(segment)
-        try:
-            ending = await self._watch(worker, number, segment, job, may_stall=True)
-        except asyncio.CancelledError:
-            self._own(self._abandon(worker, number, segment))
+            ending = await self._watch(attempt, may_stall=not self._is_async)
+            if ending is Ending.STALLED:
+                pending = attempt.drop_pending()
+                self._staff.put_aside(attempt.worker)
+                aside.add(asyncio.create_task(self._straggle(attempt)))
+                self._give_turn()
+                return pending
+            left = await self._settle(attempt, ending)
+        except BaseException:
+            # The turn is given on when the work has stopped, not before.
+            self._own(self._abandon(attempt))
             raise
-        if ending is _Ending.STALLED:
-            states = segment.states.tobytes()
-            running = ranges_in(states, RUNNING, todo)
-            job.tell(segment)
-            self._straggling.add(worker)
-            task = asyncio.create_task(self._straggle(worker, number, segment, job, running))
-            straggling.add(task)
-            return ranges_in(states, PENDING, todo)
-        left = await self._settle(worker, segment, job, todo, ending, fresh=fresh)
-        segment.close()
-        return left
-
-    async def _straggle(
-        self, worker: Worker, number: int, segment: Segment, job: Job, running: list[Range]
-    ) -> list[Range]:
-        """Sees a straggling call to its end; returns what of it is to be run again."""
-        try:
-            ending = await self._watch(worker, number, segment, job, may_stall=False)
-            return await self._settle(worker, segment, job, running, ending, fresh=False)
-        finally:
-            segment.close()
-            worker.kill()
-            self._straggling.discard(worker)
-
-    async def _watch(
-        self, worker: Worker, number: int, segment: Segment, job: Job, *, may_stall: bool
-    ) -> _Ending:
-        """Waits until the worker is done, or there is a reason not to wait any longer."""
-        grace_s = GRACE_S if self._is_async else 0.0
-        stall_s = max(MIN_STALL_S, STALL_FACTOR * self._item_s)
-        may_stall = may_stall and not self._is_async
-        wait_s = min(job.timeout_s, stall_s) if may_stall else job.timeout_s
-        while True:
-            left_s = job.left_s + grace_s
-            finished = await worker.wait(number, max(0.0, min(wait_s + grace_s, left_s)))
-            if finished is not None:
-                return _Ending.DONE if finished else _Ending.DIED
-            now_ns = time.monotonic_ns()
-            if job.left_s + grace_s <= 0:
-                return _Ending.DEADLINE
-            running = [
-                segment.started_ns[i]
-                for i, s in enumerate(segment.states.tobytes())
-                if s == RUNNING
-            ]
-            longest_s = max((now_ns - started) / 1e9 for started in running) if running else 0.0
-            if longest_s >= job.timeout_s + grace_s:
-                return _Ending.OVERRAN
-            wait_s = job.timeout_s - longest_s
-            if may_stall and running:
-                wait_s = min(wait_s, max(0.01, stall_s - longest_s))
-                others = self.waiting > 0 or PENDING in segment.states.tobytes()
-                if longest_s >= stall_s:
-                    job.tell(segment)
-                if longest_s >= stall_s and others and len(self._straggling) < MAX_STRAGGLERS:
-                    segment.stop[0] = 1
-                    await asyncio.sleep(0.002)  # a unit that passed the check is marked by now
-                    return _Ending.STALLED
-
-    async def _settle(
-        self,
-        worker: Worker,
-        segment: Segment,
-        job: Job,
-        todo: list[Range],
-        ending: _Ending,
-        *,
-        fresh: bool,
-    ) -> list[Range]:
-        """Tells what the worker finished and judges what it did not; returns what is left to do."""
-        if ending in (_Ending.OVERRAN, _Ending.DEADLINE):
-            await worker.close()
-        states = segment.states.tobytes()
-        self._measure(segment, states)
-        pending = ranges_in(states, PENDING, todo)
-        running = ranges_in(states, RUNNING, todo)
-        exhausted = self._exhausted(segment, job, todo, states, fresh=fresh)
-        job.tell(segment, without={first for first, _end in exhausted})
-        if ending is _Ending.DEADLINE:
-            self.restarts["deadline"] += 1
-            job.fail(running, DEADLINE_EXECUTING)
-            job.fail(pending, NEVER_STARTED)
-            return exhausted
-        left = exhausted + pending
-        if exhausted and worker.alive:
-            await worker.close()
-            self.restarts["out_of_memory"] += 1
-        elif ending is not _Ending.DONE:
-            self.restarts["timed_out" if ending is _Ending.OVERRAN else "crashed"] += 1
-        if not running:
-            job.fruitless = 0 if FAILED in states or SCORED in states else job.fruitless + 1
-            if job.fruitless < MAX_FRUITLESS:
-                return left
-            job.fail(left, unavailable("the worker process ended before the item started"))
-            return []
-        return left + await self._judge(worker, segment, job, running, ending)
-
-    async def _judge(
-        self, worker: Worker, segment: Segment, job: Job, running: list[Range], ending: _Ending
-    ) -> list[Range]:
-        """Gives the items that ran when the worker ended their outcome, or another try each."""
-        now_ns = time.monotonic_ns()
-        count = sum(end - first for first, end in running)
-        if self._is_async and worker.running_at_death > 1:
-            for first, end in running:
-                step = 1 if self._splits or self._by_item else end - first
-                for begin in range(first, end, step):
-                    await self._run_alone(job, (begin, begin + step))
-            return []
-        if self._splits and count > 1:
-            return [(i, i + 1) for first, end in running for i in range(first, end)]
-        if ending is _Ending.OVERRAN:
-            why = timed_out(job.timeout_s)
+        if ending is Ending.DEADLINE and self._is_async:
+            self._own(self._abandon(attempt))
         else:
-            why = died(worker.exit_code, worker.peak_bytes, self._spec.memory_limit_bytes)
-        _log.warning("%s: %s (%s)", job.label, why.message, why.reason.name)
-        elapsed_us = (now_ns - segment.started_ns[running[0][0]]) // 1000 // count
-        job.fail(running, why, elapsed_us)
-        return []
+            self._end(attempt)
+            self._give_turn()
+        aside.update(asyncio.create_task(self._run_alone(job, unit)) for unit in left.alone)
+        return left.together
 
-    async def _run_alone(self, job: Job, unit: Range) -> None:
-        """Runs one unit in a process that nothing else shares: what happens there is its own doing."""
-        async with self._quarantine:
-            try:
-                worker = await Worker.spawn(self._spec)
-            except WorkerFailed as error:
-                job.fail([unit], unavailable(str(error)))
-                return
-            segment = job.segment([unit], self._spec.component_count)
-            try:
-                number = await worker.feed(segment)
-                ending = await self._watch(worker, number, segment, job, may_stall=False)
-                if ending is _Ending.DEADLINE:
-                    job.fail([unit], DEADLINE_EXECUTING)
-                elif ending is _Ending.DONE:
-                    job.tell(segment)
-                else:
-                    await worker.close()
-                    why = (
-                        timed_out(job.timeout_s)
-                        if ending is _Ending.OVERRAN
-                        else died(worker.exit_code, worker.peak_bytes, 0)
-                    )
-                    job.fail([unit], why)
-            finally:
-                worker.kill()
-                segment.close()
+    async def _begin(self, job: Job, todo: list[Range]) -> Attempt:
+        """Waits for the turn and for a worker, and hands `todo` over.
 
-    def _exhausted(
-        self, segment: Segment, job: Job, todo: list[Range], states: bytes, *, fresh: bool
-    ) -> list[Range]:
-        """The items that ran out of memory which others may have used up; each is told once so."""
-        if FAILED not in states:
+        Raises:
+            WorkerFailed: there is no worker to be had.
+        """
+        if not self._is_async:
+            await self._turn.acquire()
+        try:
+            worker = await self._staff.worker()
+            return await Attempt.begin(worker, job, todo, self._spec.component_count)
+        except BaseException:
+            self._give_turn()
+            raise
+
+    def _give_turn(self) -> None:
+        if not self._is_async:
+            self._turn.release()
+
+    async def _straggle(self, attempt: Attempt) -> list[Range]:
+        """Sees a call that takes long to its end; returns what of it is to be run again."""
+        self._stragglers += 1
+        try:
+            ending = await self._watch(attempt, may_stall=False)
+            left = await self._settle(attempt, ending)
+        finally:
+            self._stragglers -= 1
+            if attempt.ended.done():
+                self._staff.take_back(attempt.worker)
+            else:
+                attempt.worker.kill()
+            self._end(attempt)
+        for unit in left.alone:
+            left.together += await self._run_alone(attempt.job, unit)
+        return left.together
+
+    async def _run_alone(self, job: Job, unit: Range) -> list[Range]:
+        """Runs a call in a process of its own: what happens there is its own doing."""
+        try:
+            async with asyncio.timeout(max(0.0, job.left_s)), self._alone:
+                worker = await self._staff.single()
+                try:
+                    attempt = await Attempt.begin(worker, job, [unit], self._spec.component_count)
+                    try:
+                        ending = await self._watch(attempt, may_stall=False)
+                        left = await self._settle(attempt, ending)
+                    finally:
+                        self._end(attempt)
+                finally:
+                    worker.kill()
+        except TimeoutError:
+            return job.expire([unit])
+        except WorkerFailed as error:
+            job.fail([unit], unavailable(str(error)))
             return []
-        again = [
-            index
-            for index, extra in segment.extras().items()
-            if states[index] == FAILED
-            and extra[0] == Reason.OUT_OF_MEMORY.value
-            and index not in job.emptied
-            and not (fresh and index == todo[0][0])
-        ]
-        job.emptied.update(again)
-        return [(i, i + 1) for i in again if any(first <= i < end for first, end in todo)]
+        return left.together + left.alone
 
-    def _measure(self, segment: Segment, states: bytes) -> None:
-        elapsed_s = sum(segment.elapsed_us) / 1e6
-        done = len(states) - states.count(PENDING) - states.count(RUNNING)
-        if done:
-            mean_s = elapsed_s / done
-            self._item_s = mean_s if not self._item_s else 0.8 * self._item_s + 0.2 * mean_s
+    async def _watch(self, attempt: Attempt, *, may_stall: bool) -> Ending:
+        """Tells what ends, until the worker is done or there is a reason to wait no longer."""
+        job, ended = attempt.job, attempt.ended
+        limit_s = self._judge.limit_s(job)
+        longest_s = 0.0
+        awaited: set[asyncio.Future[Any]] = {ended}
+        reserve: asyncio.Future[Worker] | None = None
+        while True:
+            wait_s = min(TELL_S, job.left_s, limit_s - longest_s)
+            await asyncio.wait(
+                awaited, timeout=max(0.0, wait_s), return_when=asyncio.FIRST_COMPLETED
+            )
+            if ended.done():
+                return Ending.DONE if ended.result() else Ending.DIED
+            if job.left_s <= 0:
+                return Ending.DEADLINE
+            longest_s = attempt.longest_s()
+            if longest_s >= limit_s:
+                return Ending.OVERRAN
+            attempt.tell(without=attempt.exhausted())
+            if may_stall and self._holds_others_up(attempt, longest_s):
+                reserve = reserve or self._staff.call_reserve()
+                awaited = {ended} if reserve.done() else {ended, reserve}
+                if _is_ready(reserve):
+                    attempt.segment.stop[0] = 1
+                    await asyncio.sleep(STOP_S)
+                    return Ending.STALLED
 
-    async def _worker(self) -> Worker:
-        """The worker at work, a new one where the last is gone or straggles."""
-        task = self._spawning
-        if task is not None and task.done():
-            failed = task.cancelled() or task.exception() is not None
-            if failed or not task.result().alive or task.result() in self._straggling:
-                task = None
-        if task is None:
-            task = self._spawning = asyncio.create_task(Worker.spawn(self._spec))
-        return await asyncio.shield(task)
+    def _holds_others_up(self, attempt: Attempt, longest_s: float) -> bool:
+        if longest_s < MIN_STALL_S or self._stragglers >= MAX_STRAGGLERS:
+            return False
+        items = sum(end - first for first, end in attempt.items(RUNNING))
+        mean_s = max(self._item_s, attempt.mean_s()) * items
+        return longest_s >= STALL_FACTOR * mean_s and bool(self.waiting or attempt.items(PENDING))
 
-    async def _abandon(self, worker: Worker, number: int, segment: Segment) -> None:
-        """Stops work that nobody waits for any more."""
-        segment.stop[0] = 1
-        if not self._is_async and await worker.wait(number, ABANDON_S) is None:
+    async def _settle(self, attempt: Attempt, ending: Ending) -> Left:
+        """Tells what became of an attempt; returns what is left to do."""
+        worker = attempt.worker
+        if ending is Ending.OVERRAN or (ending is Ending.DEADLINE and not self._is_async):
+            worker.overran = ending is Ending.OVERRAN
+            self._staff.replace(worker, "timed_out" if worker.overran else "deadline")
             await worker.close()
-            self.restarts["cancelled"] += 1
-        segment.close()
+        elif ending is Ending.DIED:
+            self._staff.replace(worker, "crashed")
+        elif attempt.segment.spent[0]:
+            self._staff.replace(worker, "spent")
+        self._measure(attempt)
+        if self._stopping:
+            attempt.tell()
+            attempt.job.fail(attempt.todo, unavailable("the replica was stopped"))
+            return Left()
+        return self._judge.what_is_left(attempt, ending)
 
-    def _own(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _measure(self, attempt: Attempt) -> None:
+        mean_s = attempt.mean_s()
+        if mean_s:
+            # One item that took for ever says little of the others.
+            bounded_s = min(mean_s, 10 * self._item_s) if self._item_s else mean_s
+            self._item_s = 0.8 * self._item_s + 0.2 * bounded_s if self._item_s else mean_s
+
+    async def _abandon(self, attempt: Attempt) -> None:
+        """Stops work that nobody waits for any more, then gives the turn on."""
+        worker, limit_s = attempt.worker, self._judge.limit_s(attempt.job)
+        attempt.segment.stop[0] = 1
+        try:
+            if not self._is_async:
+                await asyncio.wait((attempt.ended,), timeout=ABANDON_S)
+                if not attempt.ended.done():
+                    self._staff.replace(worker, "cancelled")
+                    await worker.close()
+            while not attempt.ended.done():
+                await asyncio.wait((attempt.ended,), timeout=ABANDON_S)
+                if attempt.longest_s() >= limit_s:
+                    worker.overran = True
+                    self._staff.replace(worker, "timed_out")
+                    await worker.close()
+            if attempt.segment.spent[0]:
+                self._staff.replace(worker, "spent")
+        finally:
+            self._end(attempt)
+            self._give_turn()
+
+    def _end(self, attempt: Attempt) -> None:
+        attempt.segment.close()
+        self._staff.free(attempt.worker)
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_ready(reserve: asyncio.Future[Worker]) -> bool:
+    return reserve.done() and reserve.exception() is None and reserve.result().usable

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import marshal
 import time
 from array import array
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from ..rewards.types import Reason, ScoreError
-from .segment import FAILED, PENDING, RUNNING, Segment
+from .segment import FAILED, PENDING, RUNNING, SCORED, Segment
+from .verdicts import DEADLINE_EXECUTING, NEVER_STARTED
+from .work import Work
 
 Range = tuple[int, int]
 """Items first … end - 1 of a shard."""
 
 _UNFINISHED = bytes.maketrans(bytes([RUNNING]), bytes([PENDING]))
+_RUN_BEFORE = bytes(min(runs, 1) for runs in range(256))
+_REASONS = frozenset(reason.value for reason in Reason)
 
 
 @dataclass(slots=True)
@@ -56,9 +59,10 @@ Emit = Callable[[Part], None]
 class Job:
     """A shard on its way through a replica.
 
-    `groups` are serialized `rewardplane.v1.Group`s, `sizes` their numbers of responses, `ranges` the
-    items to run, numbered through all groups. `timeout_s` bounds the execution of one item; `deadline_s` and `start_by_s` (`time.monotonic()`) are when all
-    must be told and when the last item must have started.
+    `groups` are serialized `rewardplane.v1.Group`s, `sizes` their numbers of responses, `ranges`
+    the items to run, numbered through all groups. `timeout_s` bounds the execution of one item;
+    `deadline_s` and `start_by_s` (`time.monotonic()`) are when all must be told and when the last
+    item must have started.
     """
 
     groups: Sequence[bytes]
@@ -71,15 +75,16 @@ class Job:
     emit: Emit
     told: bytearray = field(default_factory=bytearray)
     """Whose outcome was emitted: 1 a byte."""
-    emptied: set[int] = field(default_factory=set[int])
-    """Items that ran out of memory in a worker that was not fresh: they get a fresh one, once."""
+    runs: bytearray = field(default_factory=bytearray)
+    """How often each item was executed to no end, because of another one or for want of memory."""
     started_s: float = 0.0
     """When a worker first got it (`time.monotonic()`); 0 before."""
     fruitless: int = 0
-    """How often in a row a worker ended before it finished anything of this job."""
+    """How often in a row a worker ended before it started anything of this job."""
 
     def __post_init__(self) -> None:
         self.told = bytearray(sum(self.sizes))
+        self.runs = bytearray(len(self.told))
 
     @property
     def n(self) -> int:
@@ -91,32 +96,82 @@ class Job:
         """Seconds until the deadline."""
         return self.deadline_s - time.monotonic()
 
-    def segment(self, ranges: Sequence[Range], component_count: int) -> Segment:
-        """A segment from which a worker runs the items of `ranges`."""
-        payload = marshal.dumps((list(self.groups), list(ranges), self.timeout_s, self.left_s))
-        return Segment.create(self.n, component_count, payload)
+    def segment(self, todo: Sequence[Range], component_count: int) -> Segment:
+        """A segment from which a worker runs the items of `todo`."""
+        start_by_ns, deadline_ns = int(self.start_by_s * 1e9), int(self.deadline_s * 1e9)
+        ranges = [(first, end, start_by_ns) for first, end in self._never_run(todo)]
+        ranges += [(first, end, deadline_ns) for first, end in self._run_before(todo)]
+        work = Work(self.groups, sorted(ranges), self.timeout_s, deadline_ns)
+        return Segment.create(self.n, component_count, work.dump())
 
-    def tell(self, segment: Segment, without: Collection[int] = ()) -> None:
+    def start_within_s(self, todo: Sequence[Range]) -> float:
+        """Seconds until some of `todo` may not start any more."""
+        by_s = self.start_by_s if self._never_run(todo) else self.deadline_s
+        return max(0.0, by_s - time.monotonic())
+
+    def expire(self, todo: Sequence[Range]) -> list[Range]:
+        """Tells the items that may not start any more; returns the others.
+
+        One that was executed before has stood in the queue already: it has until the deadline.
+        """
+        now_s = time.monotonic()
+        if now_s < self.start_by_s:
+            return list(todo)
+        self.fail(self._never_run(todo), NEVER_STARTED)
+        again = self._run_before(todo)
+        if now_s < self.deadline_s:
+            return again
+        self.fail(again, DEADLINE_EXECUTING)
+        return []
+
+    def note_run(self, unit: Range) -> None:
+        """The items of `unit` were executed to no end."""
+        for index in range(*unit):
+            self.runs[index] = min(255, self.runs[index] + 1)
+
+    def _never_run(self, todo: Sequence[Range]) -> list[Range]:
+        return ranges_in(self.runs, 0, todo) if any(self.runs) else list(todo)
+
+    def _run_before(self, todo: Sequence[Range]) -> list[Range]:
+        if not any(self.runs):
+            return []
+        return ranges_in(self.runs.translate(_RUN_BEFORE), 1, todo)
+
+    def tell(self, segment: Segment, without: Iterable[Range] = ()) -> None:
         """Emits what the segment holds and was not told yet, but for the items in `without`."""
-        states = segment.states.tobytes().translate(_UNFINISHED)
-        if without or any(self.told):
-            states = bytes(
-                PENDING if told or index in without else state
-                for index, (state, told) in enumerate(zip(states, self.told, strict=True))
-            )
+        states = bytearray(segment.read_states().translate(_UNFINISHED))
+        for first, end in without:
+            states[first:end] = bytes(end - first)
         if not any(states):
             return
+        if any(self.told):
+            for index, told in enumerate(self.told):
+                if told:
+                    states[index] = PENDING
+            if not any(states):
+                return
         self._mark(states)
-        extras = {i: extra for i, extra in segment.extras().items() if states[i] != PENDING}
+        elapsed_us = segment.elapsed_us.tobytes()
+        if PENDING in states:
+            column = memoryview(bytearray(elapsed_us)).cast("Q")
+            for index, state in enumerate(states):
+                if state == PENDING:  # told before, or to be told later, with its time
+                    column[index] = 0
+            elapsed_us = column.tobytes()
+        extras = {
+            index: extra
+            for index, extra in segment.extras().items()
+            if (state := states[index]) != PENDING and _fits(state, extra)
+        }
         if FAILED in states:
-            lost = [Reason.RAISED.value, "the reward failed; its message was too long to keep"]
+            lost = [Reason.RAISED.value, "the reward failed; its message was lost"]
             extras |= {i: lost for i, s in enumerate(states) if s == FAILED and i not in extras}
         self.emit(
             Part(
-                states,
+                bytes(states),
                 segment.rewards.tobytes(),
                 segment.components.tobytes(),
-                segment.elapsed_us.tobytes(),
+                elapsed_us,
                 extras,
             )
         )
@@ -145,7 +200,19 @@ class Job:
                     self.told[index] = 1
 
 
-def ranges_in(states: bytes, wanted: int, within: Iterable[Range]) -> list[Range]:
+def _fits(state: int, extra: list[Any]) -> bool:
+    """Whether a worker's extra is one for this state; a worker may hold foreign code."""
+    match extra:
+        case [int(reason), str()]:
+            return state == FAILED and reason in _REASONS
+        case [str(), list()]:
+            steps = cast("list[Any]", extra[1])
+            return state == SCORED and all(type(step) is float for step in steps)
+        case _:
+            return False
+
+
+def ranges_in(states: bytes | bytearray, wanted: int, within: Iterable[Range]) -> list[Range]:
     """The runs of items in `within` whose state is `wanted`."""
     found: list[Range] = []
     for first, end in within:

@@ -1,4 +1,4 @@
-"""A pool replica: one crew behind one method. Knows no gRPC, no Ray, and of the gateway only its jobs."""
+"""A pool replica: a crew behind one method. Knows no gRPC, no Ray, and of the gateway its jobs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from .worker import WorkerSpec
 
 FLUSH_S = 0.02
 """How long an outcome may wait for others to travel with; the last one never waits."""
+TELL_S = 0.05
+"""How long before the deadline a job ends: what it got done must reach the gateway in time."""
 
 Message = tuple[Sequence[bytes], Sequence[int], Sequence[tuple[int, int]], float, float, float, str]
 """A job: serialized groups, their sizes, ranges to run, time-out, deadline, start by (s), label."""
@@ -28,19 +30,16 @@ class Pool:
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = RewardConfig.from_dict(config)
         self._crew: Crew | None = None
-        self._starting = asyncio.Lock()
 
-    async def _started(self) -> Crew:
-        async with self._starting:
-            if self._crew is None:
-                crew = Crew(worker_spec(self._config), self._config.facts)
-                await crew.start()
-                self._crew = crew
+    def _started(self) -> Crew:
+        if self._crew is None:
+            self._crew = Crew(worker_spec(self._config), self._config.facts)
         return self._crew
 
     async def check_health(self) -> None:
         """Serve's probe; it replaces a replica for which this raises."""
-        crew = await self._started()
+        crew = self._started()
+        await crew.start()
         if crew.broken:
             raise RuntimeError(crew.broken)
 
@@ -49,10 +48,11 @@ class Pool:
     ) -> AsyncIterator[Answer]:
         """Runs jobs; each item's outcome comes exactly once, in parts, as they end.
 
-        `backlog` is what waits in the gateway: items, seconds of work.
+        `backlog` is what waits in the gateway: items, seconds of work. Closing the iterator stops
+        the work.
         """
         del backlog
-        crew = await self._started()
+        crew = self._started()
         received_s = time.monotonic()
         ready: list[tuple[int, Part, int]] = []
         wake = asyncio.Event()
@@ -66,7 +66,7 @@ class Pool:
             return emit
 
         jobs = [_job(m, received_s, emitter(i)) for i, m in enumerate(messages)]
-        tasks = [asyncio.ensure_future(crew.run(job)) for job in jobs]
+        tasks = [asyncio.create_task(crew.run(job)) for job in jobs]
         ended = asyncio.gather(*tasks)
         ended.add_done_callback(lambda _: wake.set())
         try:
@@ -77,11 +77,12 @@ class Pool:
                     await asyncio.wait((ended,), timeout=FLUSH_S)
                 if ready and not ended.done():
                     parts, ready[:] = list(ready), []
-                    yield parts, crew.has_room and not crew.waiting, crew.take_restarts()
+                    yield parts, crew.has_room, crew.take_restarts()
             await ended
             yield ready, True, crew.take_restarts()
         finally:
-            ended.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def stop(self) -> None:
         """Ends the workers."""
@@ -104,4 +105,6 @@ def worker_spec(config: RewardConfig) -> WorkerSpec:
 
 def _job(message: Message, now_s: float, emit: Emit) -> Job:
     groups, sizes, ranges, timeout_s, deadline_s, start_s, label = message
-    return Job(groups, sizes, ranges, timeout_s, now_s + deadline_s, now_s + start_s, label, emit)
+    end_s = now_s + deadline_s - min(TELL_S, 0.1 * deadline_s)
+    start_by_s = min(end_s, now_s + start_s)
+    return Job(groups, sizes, ranges, timeout_s, end_s, start_by_s, label, emit)

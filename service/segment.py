@@ -1,4 +1,4 @@
-"""The memory that a worker process and its owner share for one shard: the items in, the outcomes out.
+"""The memory that a worker process and its owner share for a shard: items in, outcomes out.
 
 A segment is an anonymous file (memfd) mapped by both. The worker writes each outcome into it the
 moment it has it, without a system call; whatever kills the worker, what it had finished is there to
@@ -8,17 +8,18 @@ be read. One writer (the worker) but for `stop`, which the owner sets.
     fixed    n x u8   n x u64      n x u64      n x f64   n x K x f64   bytes     lines of JSON
 
 An item's values are written before its state, and read after it. Extras (messages of errors,
-explanations, step rewards) are appended as `[index, …]` in JSON: what a worker says is parsed, never
-unpickled.
+explanations, step rewards) are appended as `[index, …]` in JSON: what a worker says is parsed,
+never unpickled, and what makes no sense is passed over.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import mmap
 import os
 import struct
-from typing import Any, Final
+from typing import Any, Final, cast
 
 PENDING: Final = 0
 RUNNING: Final = 1
@@ -30,14 +31,20 @@ NUMBER = struct.Struct("<Q")
 
 _HEADER = struct.Struct("<QQQQ")  # n, K, payload offset, payload length
 _STOP_AT = _HEADER.size
+_STEPPING_AT = _STOP_AT + 8
 _COLUMNS_AT = 64
-MAX_EXTRAS_BYTES = 64 * 1024 * 1024
+_MAX_EXPLANATION_BYTES = 64 * 2**20
+_MAX_EXTRAS_BYTES = 128 * 2**20
+"""The messages of errors have room of their own: a shard of 4,096 has 48 MiB of them at most."""
+
+_STATES = bytes(state if state <= FAILED else RUNNING for state in range(256))
 
 
 class Segment:
     """A shard's items and outcomes in shared memory. `n` items, `k` components each."""
 
     __slots__ = (
+        "_end",
         "_map",
         "components",
         "elapsed_us",
@@ -47,8 +54,10 @@ class Segment:
         "payload_at",
         "payload_bytes",
         "rewards",
+        "spent",
         "started_ns",
         "states",
+        "stepping",
         "stop",
     )
 
@@ -56,10 +65,16 @@ class Segment:
         self.fd = fd
         head = os.pread(fd, _HEADER.size, 0)
         self.n, self.k, self.payload_at, self.payload_bytes = _HEADER.unpack(head)
-        self._map = mmap.mmap(fd, self.payload_at + self.payload_bytes)
+        self._end = self.payload_at + self.payload_bytes
+        self._map = mmap.mmap(fd, self._end)
         view = memoryview(self._map)
         n = self.n
         self.stop = view[_STOP_AT : _STOP_AT + 1]
+        """1: the owner wants no further item started."""
+        self.spent = view[_STOP_AT + 1 : _STOP_AT + 2]
+        """1: the worker is out of memory, or holds a call that never ends; it is to be replaced."""
+        self.stepping = view[_STEPPING_AT : _STEPPING_AT + 8].cast("Q")
+        """Whose code has the event loop of an async reward's worker: an item's index + 1, or 0."""
         self.states = view[_COLUMNS_AT : _COLUMNS_AT + n]
         at = _COLUMNS_AT + -(-n // 8) * 8
         self.started_ns = view[at : at + 8 * n].cast("Q")
@@ -71,13 +86,15 @@ class Segment:
     def create(cls, n: int, k: int, payload: bytes) -> Segment:
         """A new segment for `n` items with `k` components each, all PENDING."""
         payload_at = _COLUMNS_AT + -(-n // 8) * 8 + (24 + 8 * k) * n
-        fd = os.memfd_create("rewardplane-shard", os.MFD_CLOEXEC)
+        fd = os.memfd_create("rewardplane-shard", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.pwrite(fd, _HEADER.pack(n, k, payload_at, len(payload)), 0)
             os.ftruncate(fd, payload_at + len(payload))
             written = 0
             while written < len(payload):
                 written += os.pwrite(fd, memoryview(payload)[written:], payload_at + written)
+            # A worker that cut the file short would end its owner with SIGBUS.
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
             return cls(fd)
         except BaseException:
             os.close(fd)
@@ -87,21 +104,45 @@ class Segment:
         """What the owner put in; not a copy."""
         return memoryview(self._map)[self.payload_at : self.payload_at + self.payload_bytes]
 
-    def append_extra(self, index: int, *values: Any) -> None:
-        """Writes an item's extra; before its state, so that the reader of the state finds it."""
-        line = json.dumps([index, *values]).encode() + b"\n"
-        end = os.fstat(self.fd).st_size
-        if end - self.payload_at - self.payload_bytes + len(line) <= MAX_EXTRAS_BYTES:
-            os.pwrite(self.fd, line, end)
+    def read_states(self) -> bytes:
+        """A copy of the states; a value that is none counts as RUNNING."""
+        return self.states.tobytes().translate(_STATES)
+
+    def append_error(self, index: int, reason: int, message: str) -> None:
+        """Writes why an item failed; before its state, so that the reader of the state finds it."""
+        self._append([index, reason, message], _MAX_EXTRAS_BYTES)
+
+    def append_words(self, index: int, explanation: str, step_rewards: list[float]) -> None:
+        """Writes what a score says beside its numbers; left out where there is no room."""
+        self._append([index, explanation, step_rewards], _MAX_EXPLANATION_BYTES)
+
+    def _append(self, record: list[Any], limit: int) -> None:
+        line = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        if self._end - self.payload_at - self.payload_bytes + len(line) <= limit:
+            self._end += os.pwrite(self.fd, line, self._end)
 
     def extras(self) -> dict[int, list[Any]]:
-        """The extras so far by item; a torn last line, of a worker killed as it wrote, is left out."""
+        """The extras so far by item; a torn last line, of a worker killed as it wrote, is left out.
+
+        [reason, message] of a failed item, [explanation, step rewards] of a scored one.
+        """
         start = self.payload_at + self.payload_bytes
-        size = os.fstat(self.fd).st_size - start
+        size = min(os.fstat(self.fd).st_size - start, _MAX_EXTRAS_BYTES)
         if size <= 0:
             return {}
         *lines, _torn = os.pread(self.fd, size, start).split(b"\n")
-        return {int((record := json.loads(line))[0]): record[1:] for line in lines}
+        return dict(filter(None, map(self._extra, lines)))
+
+    def _extra(self, line: bytes) -> tuple[int, list[Any]] | None:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+        match record:
+            case [int(index), int() | str(), str() | list()] if 0 <= index < self.n:
+                return index, cast("list[Any]", record[1:])
+            case _:
+                return None
 
     def close(self) -> None:
         """Gives the descriptor back. The mapping goes with the last view of it."""

@@ -1,4 +1,4 @@
-"""The outcomes that the service itself gives: what became of an item that its reward never answered."""
+"""The outcomes that the service itself gives to items that their reward never answered."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ NEVER_STARTED: Final = ScoreError(
     "the item never started within its queue time-out and the call's deadline; "
     "send less at once, allow more time or add replicas",
 )
+MEMORY_EXIT: Final = 77
+"""The exit code of a worker that ran out of memory in its own code, so full was it."""
 CANCELLED: Final = ScoreError(Reason.CANCELLED, "the call was cancelled")
 
 
@@ -27,16 +29,28 @@ def timed_out(timeout_s: float) -> ScoreError:
 
 def died(exit_code: int | None, peak_bytes: int, limit_bytes: int) -> ScoreError:
     """The item ended its worker process with `exit_code` (negative: a signal; None: not known)."""
-    if exit_code == -signal.SIGKILL and limit_bytes and peak_bytes > 0.9 * limit_bytes:
-        return ScoreError(
-            Reason.OUT_OF_MEMORY,
-            f"killed near its memory limit of {limit_bytes // 2**20} MiB",
-        )
-    if exit_code is not None and exit_code < 0:
-        how = f"by signal {signal.Signals(-exit_code).name}"
-    else:
-        how = f"with exit code {exit_code}"
+    limit = f"its memory limit of {limit_bytes // 2**20} MiB"
+    if exit_code == MEMORY_EXIT:
+        return ScoreError(Reason.OUT_OF_MEMORY, f"the item's process reached {limit}")
+    # Code that does not look at what malloc gives it ends by one of these.
+    if exit_code in _NO_MEMORY_SIGNALS and limit_bytes and peak_bytes > 0.9 * limit_bytes:
+        return ScoreError(Reason.OUT_OF_MEMORY, f"the item's process was killed near {limit}")
+    if exit_code is None:
+        return ScoreError(Reason.CRASHED, "the item's worker process was lost with its template")
+    how = f"with exit code {exit_code}"
+    if exit_code < 0:
+        how = f"by signal {_signal_name(-exit_code)}"
     return ScoreError(Reason.CRASHED, f"the item ended its worker process {how}")
+
+
+_NO_MEMORY_SIGNALS = {-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return str(number)
 
 
 def lost(attempts: int) -> ScoreError:

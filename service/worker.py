@@ -1,4 +1,4 @@
-"""A process that runs one reward: spawned by exec, fed by descriptor, killed by pidfd.
+"""A process that runs one reward: forked from a template, fed by descriptor, killed by pidfd.
 
 The owner is the event loop that spawned it. What runs in the process is `worker_main`.
 """
@@ -6,19 +6,21 @@ The owner is the event loop that spawned it. What runs in the process is `worker
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from .segment import NUMBER, RUNNING, Segment
+from .template import Forked, Template, TemplateLost
 
 START_TIMEOUT_S = 300.0
+REPORT_S = 1.0
+"""How long the template may take to tell of an exit that the pidfd has told already."""
 
 
 class WorkerFailed(Exception):
@@ -43,100 +45,107 @@ class WorkerSpec:
 class Worker:
     """One worker process. Make it with `spawn`; end it with `kill` or `close`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], owner: socket.socket) -> None:
+    def __init__(self, forked: Forked) -> None:
         self._loop = asyncio.get_running_loop()
-        self._process = process
-        self._socket = owner
-        self._pidfd = os.pidfd_open(process.pid)
-        self._next_number = 1
-        self._ended: dict[int, asyncio.Future[bool]] = {}
-        self._segments: dict[int, Segment] = {}
+        self._socket = forked.socket
+        self._pidfd = forked.pidfd
+        self._report = forked.ended
+        self._next_number = 0
+        self._running: dict[int, tuple[asyncio.Future[bool], Segment]] = {}
+        self.pid = forked.pid
+        self.usable = True
+        """Whether it may be fed: it runs and was not killed."""
         self.exited: asyncio.Future[None] = self._loop.create_future()
         self.exit_code: int | None = None
+        """Negative: the signal that ended it. None: it runs, or nothing is known of its end."""
         self.peak_bytes = 0
-        self.shards_run = 0
+        self.overran = False
+        """Set by who kills it because a call of its reward does not come back."""
         self.running_at_death = 0
-        self._loop.add_reader(owner, self._readable)
-        self._loop.add_reader(self._pidfd, self._exited)
+        """Items, of all its segments, that were RUNNING when it ended."""
+        self.stepping_at_death = False
+        """Whether a segment told whose code had the event loop when it ended."""
+        self.shards_fed = 0
+        self._loop.add_reader(self._socket, self._readable)
+        self._loop.add_reader(self._pidfd, self._gone)
 
     @classmethod
-    async def spawn(cls, spec: WorkerSpec) -> Worker:
+    async def spawn(cls, spec: WorkerSpec, template: Template) -> Worker:
         """Starts a process and waits until its reward is set up.
 
         Raises:
             WorkerFailed: the set-up raised, died or took longer than 300 s.
         """
-        owner, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        owner.setblocking(False)
-        command = [sys.executable, "-m", "rewardplane.service.worker_main", str(child.fileno())]
-        with child:
-            process = subprocess.Popen(command, pass_fds=[child.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603, ASYNC220 - vfork, about a millisecond
-        worker = cls(process, owner)
+        try:
+            worker = cls(await template.fork())
+        except TemplateLost as error:
+            raise WorkerFailed(str(error)) from None
         segment = Segment.create(1, 0, json.dumps(asdict(spec)).encode())
         try:
-            number = await worker.feed(segment, number=0)
-            if not await worker.wait(number, START_TIMEOUT_S):
-                said = segment.extras().get(0, [f"exit code {worker.exit_code}"])[0]
-                raise WorkerFailed(f"reward of kind {spec.kind!r} cannot be set up: {said}")
+            ended = await worker.feed(segment)
+            await asyncio.wait((ended,), timeout=START_TIMEOUT_S)
+            worker._check_set_up(spec, segment, ended)
         except BaseException:
             worker.kill()
             raise
         finally:
             segment.close()
+        worker.shards_fed = 0
         return worker
 
-    @property
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return not self.exited.done()
+    def _check_set_up(
+        self, spec: WorkerSpec, segment: Segment, ended: asyncio.Future[bool]
+    ) -> None:
+        if ended.done() and ended.result():
+            return
+        said = f"it took more than {START_TIMEOUT_S:g} s"
+        if ended.done():
+            said = segment.extras().get(0, [0, _ended_how(self.exit_code)])[1]
+        raise WorkerFailed(f"reward of kind {spec.kind!r} cannot be set up: {said}")
 
     @property
-    def pid(self) -> int:
-        """The process's id, also after its end."""
-        return self._process.pid
+    def idle(self) -> bool:
+        """Whether no shard is with it."""
+        return not self._running
 
-    async def feed(self, segment: Segment, number: int | None = None) -> int:
-        """Hands a segment over; returns the number to wait for."""
-        if number is None:
-            number = self._next_number
-            self._next_number += 1
-        self._ended[number] = self._loop.create_future()
-        self._segments[number] = segment
-        while self.alive:
-            try:
-                socket.send_fds(self._socket, [NUMBER.pack(number)], [segment.fd])
-                break
-            except BlockingIOError:
-                await asyncio.sleep(0.001)
-            except OSError:
-                await self.exited
-        if not self.alive:
-            self._end(number, finished=False)
-        return number
+    async def feed(self, segment: Segment) -> asyncio.Future[bool]:
+        """Hands a segment over.
 
-    async def wait(self, number: int, timeout_s: float) -> bool | None:
-        """True when the shard is done, False when the process died, None when the time is over.
-
-        Cancelling the wait leaves the shard with the process.
+        The future is True when the worker is done with the segment, False when it died before.
         """
-        ended = self._ended[number]
-        if not ended.done():
-            await asyncio.wait((ended,), timeout=timeout_s)
-            if not ended.done():
-                return None
-        del self._ended[number]
-        self._segments.pop(number, None)
-        return ended.result()
+        number = self._next_number
+        self._next_number += 1
+        self.shards_fed += 1
+        ended: asyncio.Future[bool] = self._loop.create_future()
+        self._running[number] = ended, segment
+        try:
+            while self.usable:
+                try:
+                    socket.send_fds(self._socket, [NUMBER.pack(number)], [segment.fd])
+                except BlockingIOError:
+                    await asyncio.sleep(0.001)
+                except OSError:  # its end of the socket is gone; so is the process, soon
+                    self.kill()
+                else:
+                    return ended
+            await asyncio.shield(self.exited)
+        except asyncio.CancelledError:
+            self._running.pop(number, None)
+            raise
+        self._end(number, finished=False)
+        return ended
 
     def kill(self) -> None:
         """Ends the process now, by its descriptor: a pid may be somebody else's by then."""
-        if self.alive:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        self.usable = False
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):  # it ended; the loop will tell
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def close(self) -> None:
         """Ends the process and waits until it is gone."""
         self.kill()
-        await self.exited
+        await asyncio.shield(self.exited)
 
     def _readable(self) -> None:
         try:
@@ -145,33 +154,43 @@ class Worker:
             return
         except OSError:
             data = b""
-        if not data:
+        if len(data) == NUMBER.size:
+            self._end(NUMBER.unpack(data)[0], finished=True)
+        else:
             self._loop.remove_reader(self._socket)
             self.kill()
-            return
-        self.shards_run += 1
-        self._end(NUMBER.unpack(data)[0], finished=True)
 
     def _end(self, number: int, *, finished: bool) -> None:
-        ended = self._ended.get(number)
-        if ended is not None and not ended.done():
-            ended.set_result(finished)
+        running = self._running.pop(number, None)
+        if running is not None and not running[0].done():
+            running[0].set_result(finished)
 
-    def _exited(self) -> None:
+    def _gone(self) -> None:
+        """The process is no more; the template is about to say how it ended."""
+        self.usable = False
         self._loop.remove_reader(self._pidfd)
         self._loop.remove_reader(self._socket)
-        try:
-            _pid, status, usage = os.wait4(self._process.pid, 0)
-        except ChildProcessError:  # reaped by someone else: then nothing is known of its end
-            self._process.returncode = 0
-        else:
-            self.exit_code = self._process.returncode = os.waitstatus_to_exitcode(status)
-            self.peak_bytes = usage.ru_maxrss * 1024
         os.close(self._pidfd)
+        self._pidfd = -1
         self._socket.close()
-        self.running_at_death = sum(
-            s.states.tobytes().count(RUNNING) for s in self._segments.values()
-        )
+        # A template that was stopped says nothing.
+        timer = self._loop.call_later(REPORT_S, self._report.cancel)
+        self._report.add_done_callback(lambda _: timer.cancel())
+        self._report.add_done_callback(self._reported)
+
+    def _reported(self, report: asyncio.Future[tuple[int | None, int]]) -> None:
+        if not report.cancelled():
+            self.exit_code, self.peak_bytes = report.result()
+        segments = [segment for _ended, segment in self._running.values()]
+        self.running_at_death = sum(s.read_states().count(RUNNING) for s in segments)
+        self.stepping_at_death = any(s.stepping[0] for s in segments)
         self.exited.set_result(None)
-        for number in list(self._ended):
+        for number in list(self._running):
             self._end(number, finished=False)
+
+
+def _ended_how(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "its process was lost"
+    how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    return f"its process ended with {how}"

@@ -1,0 +1,129 @@
+"""What a worker reads from a segment, and how it writes the outcomes there."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from rewardplane.v1 import reward_service_pb2 as pb
+
+from ..rewards.base import Item, Reward, Unit
+from ..rewards.types import Outcome, Reason, ScoreError
+from .segment import FAILED, RUNNING, SCORED, Segment
+from .wire import FieldError, example_from, response_from
+from .work import Work
+
+
+class Scribe:
+    """Reads the items of segments for a reward, and writes what comes of them."""
+
+    def __init__(self, reward: Reward) -> None:
+        self._reward = reward
+        self._names = reward.component_names
+        self.strayed = False
+        """Whether this process is not the worker but one that the reward forked, and that came
+        back here."""
+        os.register_at_fork(after_in_child=self._stray)
+
+    def end_stray(self) -> None:
+        """Ends this process if it is a stray: it would run the rest of the shard a second time."""
+        if self.strayed:
+            os._exit(0)
+
+    def _stray(self) -> None:
+        self.strayed = True
+
+    def read(self, segment: Segment, work: Work) -> list[Item | None]:
+        """All items in order. One that cannot be read is recorded as INVALID_INPUT, and None.
+
+        So is its whole group, where none of it may be left out.
+        """
+        items: list[Item | None] = []
+        faults: dict[int, str] = {}
+        for data in work.groups:
+            group = pb.Group.FromString(data)
+            first = len(items)
+            items += self._read_group(group, first, faults)
+            if self._reward.whole_group and None in items[first:]:
+                why = next(faults[index] for index in range(first, len(items)) if index in faults)
+                for index in range(first, len(items)):
+                    faults.setdefault(index, f"another response of the group: {why}")
+                items[first:] = [None] * len(group.responses)
+        for first, end, _start_by_ns in work.ranges if faults else ():
+            for index in faults.keys() & range(first, end):
+                self.record(segment, index, ScoreError(Reason.INVALID_INPUT, faults[index]))
+        return items
+
+    def _read_group(self, group: pb.Group, first: int, faults: dict[int, str]) -> list[Item | None]:
+        try:
+            example = example_from(group.example)
+        except FieldError as error:
+            count = len(group.responses)
+            faults.update(dict.fromkeys(range(first, first + count), f"example.{error}"))
+            return [None] * count
+        items: list[Item | None] = []
+        for index, message in enumerate(group.responses, first):
+            try:
+                items.append((example, response_from(message)))
+            except FieldError as error:
+                items.append(None)
+                faults[index] = f"response.{error}"
+        return items
+
+    def units(self, items: Sequence[Item | None], work: Work) -> Iterator[tuple[int, int, int]]:
+        """Splits ranges into what one call of the reward gets: (first, end, start by)."""
+        unit = self._reward.unit
+        for first, end, start_by_ns in work.ranges:
+            begin = -1
+            for index in range(first, end):
+                item = items[index]
+                if begin >= 0 and (
+                    item is None
+                    or unit is Unit.ITEM
+                    or (unit is Unit.GROUP and item[0] is not cast("Item", items[begin])[0])
+                ):
+                    yield begin, index, start_by_ns
+                    begin = -1
+                if item is not None and begin < 0:
+                    begin = index
+            if begin >= 0:
+                yield begin, end, start_by_ns
+
+    def record_all(
+        self, segment: Segment, first: int, outcomes: Sequence[Outcome], begin_ns: int
+    ) -> bool:
+        """Writes the outcomes of one call that began at `begin_ns`; returns as `record`."""
+        share_us = (time.monotonic_ns() - begin_ns) // 1000 // len(outcomes)
+        exhausted = False
+        for index, outcome in enumerate(outcomes, first):
+            segment.elapsed_us[index] = share_us
+            exhausted |= self.record(segment, index, outcome)
+        return exhausted
+
+    def record(self, segment: Segment, index: int, outcome: Outcome) -> bool:
+        """Writes an outcome; whether memory is out: then this process is no place for others."""
+        if isinstance(outcome, ScoreError):
+            segment.append_error(index, outcome.reason.value, outcome.message)
+            exhausted = outcome.reason is Reason.OUT_OF_MEMORY
+            if exhausted:
+                segment.spent[0] = 1
+            segment.states[index] = FAILED
+            return exhausted
+        segment.rewards[index] = outcome.reward
+        if self._names:
+            at = index * segment.k
+            for offset, name in enumerate(self._names):
+                segment.components[at + offset] = outcome.components[name]
+        if outcome.explanation or outcome.step_rewards:
+            segment.append_words(index, outcome.explanation, list(outcome.step_rewards))
+        segment.states[index] = SCORED
+        return False
+
+
+def start(segment: Segment, first: int, end: int, begin_ns: int) -> None:
+    """Marks the items of a call as RUNNING."""
+    for index in range(first, end):
+        segment.started_ns[index] = begin_ns
+        segment.states[index] = RUNNING
