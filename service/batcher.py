@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ..rewards.types import Outcome
 from .chunk import Frame
-from .errors import CallError, DeadlineExceeded, Internal, InvalidRequest, NotReady
+from .errors import CallError, DeadlineExceeded, InvalidRequest, NotReady
 from .terms import Terms
 
 MAX_ITEMS = 256
@@ -192,9 +192,9 @@ class _Lane:
             _fail(singles, NotReady(_CLOSED))
         elif (fault := task.exception()) is not None:
             # Nobody awaits the task: whoever waits for an outcome must learn of its end.
-            error = Internal(f"the client failed: {type(fault).__name__}: {fault}")
-            error.__cause__ = fault
-            _fail(singles, error)
+            for single in singles:
+                if not single.future.done():
+                    single.future.set_exception(fault)
         self._go()
 
     def _abandon(self, single: _Single) -> None:

@@ -40,7 +40,8 @@ class RewardClient:
 
     Failed calls are tried again until their `timeout_s` have passed: where the service is out of
     reach, and where it is overloaded and says when to come back. A `CallError` means that the call
-    as a whole failed; what is wrong with one item is that item's `ScoreError`.
+    as a whole failed; what is wrong with one item is that item's `ScoreError`. A process that was
+    forked while its parent had calls in flight can make none (RuntimeError): gRPC fails there.
 
     `target`: as `Endpoint`'s; without it the environment's REWARDPLANE_TARGET. `channels`: as many
     as gateways share one port. `options`: channel options for gRPC.

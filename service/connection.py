@@ -46,6 +46,7 @@ class Connection:
 
         Raises:
             CallError: the call failed.
+            RuntimeError: the client was closed, or this process was forked amid calls.
             asyncio.CancelledError: the caller was cancelled; the service is told.
         """
         call = self._call(method, stream=False)
@@ -148,7 +149,7 @@ class Connection:
         if self._closed:
             raise RuntimeError("the client is closed")
         if fork.tainted():
-            raise NotReady(
+            raise RuntimeError(
                 "this process was forked while its parent had gRPC calls in flight, so gRPC cannot "
                 "work in it: fork while no call is in flight, or use the start method `spawn` or "
                 "`forkserver`"

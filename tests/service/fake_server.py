@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -230,11 +231,11 @@ async def serving(
         await server.stop(0)
 
 
-async def _main() -> None:
-    async with serving(FakeService()) as target:
+async def _main(delay_s: float) -> None:
+    async with serving(FakeService(delay_s=delay_s)) as target:
         print(target, flush=True)
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(_main())
+    asyncio.run(_main(float(sys.argv[1]) if len(sys.argv) > 1 else 0.0))
