@@ -60,25 +60,27 @@ def locate(path: str, folders: Sequence[str] = ()) -> str | None:
     importlib.invalidate_caches()
     search: Iterable[str] | None = [*folders, *sys.path]
     spec: importlib.machinery.ModuleSpec | None = None
-    tried: list[str] = []
+    name = ""
     for part in module_name.split("."):
-        tried.append(part)
-        spec = _spec(".".join(tried), search, top=len(tried) == 1) if search is not None else None
+        name = f"{name}.{part}" if name else part
+        spec = _spec(name, search) if search is not None else None
         if spec is None:
             looked = f" (looked in {', '.join(folders)} and sys.path)" if folders else ""
-            raise LoadError(f"{path}: no module named {'.'.join(tried)!r}{looked}")
+            raise LoadError(f"{path}: no module named {name!r}{looked}")
         search = spec.submodule_search_locations
     return spec.origin if spec is not None and spec.has_location else None
 
 
-def _spec(name: str, search: Iterable[str], *, top: bool) -> importlib.machinery.ModuleSpec | None:
-    # importlib.util.find_spec would import the parents of a dotted name.
+def _spec(name: str, search: Iterable[str]) -> importlib.machinery.ModuleSpec | None:
+    # importlib.util.find_spec would import the parents of a dotted name; and asked for the whole
+    # name, the path finder looks for an imported parent of a namespace package.
+    parent, _, last = name.rpartition(".")
     paths = list(search)
-    spec = importlib.machinery.PathFinder.find_spec(name, paths)
+    spec = importlib.machinery.PathFinder.find_spec(last, paths)
     for finder in sys.meta_path:
         if spec is not None:
             break
-        spec = finder.find_spec(name, None if top else paths)
+        spec = finder.find_spec(name, paths if parent else None)
     return spec
 
 

@@ -1,0 +1,73 @@
+"""Kinds by name, and what they say of themselves."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from rewardplane.rewards.base import Unit
+from rewardplane.rewards.registry import build, kinds
+
+PARAMS: dict[str, dict[str, Any]] = {
+    "exact": {},
+    "contains": {},
+    "regex": {"pattern": "x"},
+    "json_schema": {"schema": {}},
+    "json_key": {"key": "x"},
+    "numeric": {},
+    "math": {},
+    "format": {},
+    "tags": {},
+    "length": {"max_length": 10, "cache_length": 5},
+    "python": {"function": "a:b"},
+}
+INLINE = {"exact", "contains", "regex", "numeric", "format", "tags", "length"}
+
+
+def test_all_kinds_are_found() -> None:
+    assert set(PARAMS) <= set(kinds())
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_what_a_kind_says_of_itself(name: str) -> None:
+    reward = build(name, PARAMS[name])
+    assert reward.kind == name
+    assert reward.fits_inline is (name in INLINE)
+    assert reward.runs_named_code is (name == "python")
+    assert reward.deterministic is (name != "python")
+    for library in reward.libraries:
+        assert importlib.metadata.version(library)
+    if name != "python":
+        assert reward.unit is Unit.ITEM
+        assert not reward.whole_group
+        assert not reward.is_async
+        assert reward.source_files == ()
+        reward.check()
+    with pytest.raises(ValidationError):
+        build(name, {**PARAMS[name], "unknown_parameter": 1})
+    with pytest.raises(ValidationError):
+        reward.kind_of_change = 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(PARAMS))
+def test_parameters_make_the_same_reward_again(name: str) -> None:
+    reward = build(name, PARAMS[name])
+    assert build(name, reward.model_dump(by_alias=True)) == reward
+
+
+def test_an_unknown_kind_is_told_the_nearest() -> None:
+    with pytest.raises(KeyError, match="did you mean 'numeric'"):
+        build("numerik", {})
+
+
+def test_listing_the_kinds_loads_nothing_dear() -> None:
+    code = (
+        "import sys; from rewardplane.rewards.registry import kinds; kinds();"
+        "print(sorted({'sympy', 'math_verify', 'numpy', 'ray', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
