@@ -10,13 +10,14 @@ The shape: https://huggingface.co/docs/trl/grpo_trainer#using-a-custom-reward-fu
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack, cast
 
 from ..rewards.types import Group, Outcome, Reason, Score
 from .client import RewardClient
-from .endpoint import Credentials
+from .endpoint import TARGET_VARIABLE, Credentials
 from .rows import groups
 from .sync_client import SyncRewardClient
 from .terms import DEFAULT_TIMEOUT_S, TermArgs
@@ -125,7 +126,7 @@ async def _rewards(
     ask = _Ask(settings, prompts, completions, completion_ids, columns)
     if not ask.groups:
         return []
-    client = _client(settings.target, settings.credentials, settings.channels)
+    client = _client(_target(settings), settings.credentials, settings.channels)
     return ask.rewards(await client.score(settings.reward, ask.groups, **ask.terms))
 
 
@@ -140,7 +141,7 @@ def _rewards_sync(
     ask = _Ask(settings, prompts, completions, completion_ids, columns)
     if not ask.groups:
         return []
-    client = _sync_client(settings.target, settings.credentials, settings.channels)
+    client = _sync_client(_target(settings), settings.credentials, settings.channels)
     return ask.rewards(client.score(settings.reward, ask.groups, **ask.terms))
 
 
@@ -199,6 +200,11 @@ class _Ask:
                 f"{self._settings.reward!r}: {shown}"
             )
         return [o.reward if isinstance(o, Score) else None for o in outcomes]
+
+
+def _target(settings: _Settings) -> str | None:
+    # Where the function runs, which may be elsewhere than where it was made.
+    return settings.target or os.environ.get(TARGET_VARIABLE)
 
 
 @functools.lru_cache
