@@ -20,7 +20,7 @@ import math_verify
 
 from . import answer as answers
 from .answer import Answer
-from .notation import has_prose, letter_of, normal, words_of
+from .notation import has_prose, letter_of, nesting, normal, words_of
 from .notation import latex as as_latex
 from .number import Numeral, whole
 
@@ -28,6 +28,8 @@ _untyped: Any = math_verify
 _LATEX: Any = _untyped.LatexExtractionConfig()
 _BOXED: Any = _untyped.LatexExtractionConfig(boxed_match_priority=0)
 _PLAIN: Any = _untyped.ExprExtractionConfig()
+MAX_NESTING = 8
+"""What has more brackets open at once is not read: the time to parse it grows without measure."""
 _ROUNDED_AWAY = Decimal("1e-6")
 _ZERO = Decimal(0)
 
@@ -128,6 +130,9 @@ def _boxed(plain: str) -> list[Any]:
 
 
 def _parse(text: str, targets: list[Any]) -> list[Any]:
+    # The box around it is one bracket more.
+    if nesting(text) > MAX_NESTING + 1:
+        return []
     return _untyped.parse(text, targets, parsing_timeout=None)
 
 

@@ -119,3 +119,15 @@ def letter_of(text: str) -> str:
     """The letter of a choice that the answer begins with, as in ``(B) 45 cm``; "" if none."""
     match = _LETTER.match(text)
     return match[1] if match else ""
+
+
+_BRACKETS = re.compile(r"[(\[{]|[)\]}]")
+
+
+def nesting(text: str) -> int:
+    """How many brackets, of any kind, are open where the most are."""
+    depth = deepest = 0
+    for bracket in _BRACKETS.finditer(text):
+        depth = depth + 1 if bracket[0] in "([{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rewardplane.rewards import Example, Reason, Response, Score, ScoreError
-from rewardplane.rewards.notation import has_prose, latex, letter_of, normal, words_of
+from rewardplane.rewards.notation import has_prose, latex, letter_of, nesting, normal, words_of
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.run import Clip, run_item
 
@@ -176,6 +176,8 @@ def test_unequal(gold: str, text: str) -> None:
         "<think>18</think>",
         "3" * 100_000,
         r"\boxed{" + "x+" * 10_000 + "1}",
+        r"\boxed{" + r"\frac{1}{" * 20 + "2" + "}" * 20 + "}",
+        r"\boxed{" + "(" * 20 + "18" + ")" * 20 + "}",
         "\ud800",
         "\x00",
         "\u202e81",
@@ -280,6 +282,10 @@ def test_any_gold_is_read_or_an_invalid_reference(gold: str) -> None:
 )
 def test_dressing(text: str, plain: str) -> None:
     assert normal(text) == plain
+
+
+def test_nesting() -> None:
+    assert [nesting(t) for t in ("", "x", "(a)(b)", "{([", "))((", "a[b{c}]")] == [0, 0, 1, 3, 2, 2]
 
 
 def test_words_letters_and_prose() -> None:
