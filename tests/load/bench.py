@@ -19,7 +19,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -163,7 +163,7 @@ def main() -> None:
         for generator in generators:
             generator.stop()
     if args.json:
-        rows = {f"{p} {s}": [vars(c) for c in cs] for (p, s), cs in cells.items()}
+        rows = {f"{p} {s}": [asdict(c) for c in cs] for (p, s), cs in cells.items()}
         args.json.write_text(json.dumps(rows, indent=1))
     print(report(args.peers, [str(s) for s in args.shapes], cells))
     print("idle, % of a core:", {name: round(median(v), 1) for name, v in idle.items()})

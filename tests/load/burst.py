@@ -33,7 +33,7 @@ from .scoring import METHOD
 CONFIG = """\
 limits: {max_in_flight_items: 200000}
 rewards:
-  burn: {kind: python, path: "tests.load.burn:evaluate", lane: pool, replicas: 2,
+  burn: {kind: python, function: "tests.load.burn:evaluate", lane: pool, replicas: 2,
          queue_timeout_s: 600}
 """
 GAUGE = re.compile(r"^rewardplane_in_flight_items(?:\{.*?\})? (\S+)", re.MULTILINE)
