@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ray import serve
 
 from .crew import MAX_STRAGGLERS
-from .gateway import DRAIN_S, Gateway
+from .gateway import DRAIN_S, Gateway, log_to_stderr
 from .pool import AHEAD, AHEAD_ASYNC
 from .replica import Pool
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 class PoolReplica(Pool):
     """A pool whose workers end with its replica."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        log_to_stderr()
+        super().__init__(config)
 
     async def __del__(self) -> None:
         """Called by Serve when the replica stops."""

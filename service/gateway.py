@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from typing import Any
 
 import grpc
@@ -40,7 +41,7 @@ class Gateway:
     async def __init__(
         self, host: str, port: int, metrics_port: int, limits: dict[str, Any], share_port: bool
     ) -> None:
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        log_to_stderr()
         self._id = ray.get_runtime_context().get_actor_id()
         rank = serve.get_replica_context().rank
         self._roster: Any = ray.get_actor(ROSTER, namespace=NAMESPACE)
@@ -109,6 +110,15 @@ class Gateway:
             await asyncio.to_thread(self._stop_metrics)
 
 
+def log_to_stderr() -> None:
+    """Our logs go to the actor's own stderr: Serve puts its logger in the place of `sys.stderr`."""
+    handler = logging.StreamHandler(sys.__stderr__)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    ours = logging.getLogger("rewardplane")
+    ours.addHandler(handler)
+    ours.propagate = False
+
+
 def _connect(config: RewardConfig) -> Send:
     """What carries jobs to the replicas of a reward.
 
@@ -126,6 +136,11 @@ def _connect(config: RewardConfig) -> Send:
         except (RayError, RayServeException, grpc.RpcError) as error:
             why = str(error).strip().splitlines()
             raise ReplicaLost(f"{type(error).__name__}: {why[-1] if why else ''}") from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise ReplicaLost("Serve cancelled the call") from None
         finally:
             stream.cancel()
 

@@ -155,6 +155,7 @@ class PoolLane:
                     holds_slot = False
                     self._in_flight -= 1
                     self._pump()
+            self._lose(jobs, "the replica ended its answer too early")
         except ReplicaLost as error:
             self._lose(jobs, str(error))
         finally:
@@ -195,11 +196,11 @@ class PoolLane:
             self.item_s = max(1e-7, 0.7 * self.item_s + 0.3 * item_s)
 
     def _lose(self, jobs: list[list[Shard]], why: str) -> None:
-        """A replica is gone: its unfinished shards go elsewhere, in front of what waits."""
-        _log.warning("reward %s: %s", self._bound.name, why)
-        for shard in (s for job in reversed(jobs) for s in reversed(job)):
-            if shard.dead or not shard.pending:
-                continue
+        """A replica is gone: what it left unfinished goes elsewhere, in front of what waits."""
+        left = [s for job in jobs for s in job if not s.dead and s.pending]
+        if left:
+            _log.warning("reward %s: %d shards to send again: %s", self._bound.name, len(left), why)
+        for shard in reversed(left):
             shard.losses += 1
             self._bound.note_retry()
             if shard.losses < MAX_LOSSES:
