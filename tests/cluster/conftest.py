@@ -24,7 +24,7 @@ def rewards(**more: dict[str, Any]) -> dict[str, Any]:
             "math": {"kind": "math", "replicas": 2, "timeout_s": 20, **CPUS},
             "probe": {
                 "kind": "python",
-                "path": "probes:probe",
+                "function": "probes:probe",
                 "replicas": 2,
                 "timeout_s": 5,
                 "memory_limit_mb": 1024,

@@ -24,7 +24,11 @@ from .conftest import CPUS, FOLDER, rewards
 if TYPE_CHECKING:
     from .conftest import Service
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.timeout(300),
+
+]
 
 SAMPLE = Path(__file__).parents[2] / "service" / "demo_data" / "gsm8k_sample.jsonl"
 
@@ -83,8 +87,9 @@ async def test_killed_replicas_lose_nothing(service: Service, tmp_path: Path) ->
             calls.create_task(load(client, worker))
         for _ in range(5):
             await asyncio.sleep(2.0)
-            victim, *_ = service.processes("rewardplane-probe")
-            victim.send_signal(signal.SIGKILL)
+            while not (victims := service.processes("rewardplane-probe")):
+                await asyncio.sleep(0.1)
+            victims[0].send_signal(signal.SIGKILL)
         await asyncio.sleep(2.0)
         stop.set()
     executions = Counter(log.read_text().split())
@@ -160,7 +165,7 @@ async def test_reload_under_load_fails_no_call(service: Service) -> None:
 
 
 async def test_a_reload_that_fails_changes_nothing(service: Service) -> None:
-    broken = parse(rewards(broken={"kind": "python", "path": "broken:setup_fails", **CPUS}), FOLDER)
+    broken = parse(rewards(broken={"kind": "python", "function": "broken:setup_fails", **CPUS}), FOLDER)
     with pytest.raises(DeployFailed, match="no weights here"):
         await asyncio.to_thread(service.cluster.reload, broken)
     async with RewardClient(service.address) as client:
