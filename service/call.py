@@ -29,6 +29,7 @@ class Ask:
     label: str
     started_s: float
     answer_by_s: float
+    job: str = ""
     components: bool = False
     explanations: bool = False
     step_rewards: bool = False

@@ -66,8 +66,8 @@ class Gateway:
 
     _address = ""
 
-    def check_health(self) -> None:
-        """Serve's probe."""
+    async def check_health(self) -> None:
+        """Serve's probe. On the loop: from a thread it would walk through every call's task."""
         if self._following.done():
             raise RuntimeError(f"the gateway follows the roster no more: {self._following}")
 

@@ -37,7 +37,7 @@ def ask_of(
     margin_s = min(max(0.1, 0.02 * left_s), 0.5 * left_s)
     request_id = request.request_id or os.urandom(8).hex()
     label = f"request_id={request_id} traceparent={traceparent}" if traceparent else request_id
-    ask = Ask(request_id, label, now_s, now_s + left_s - margin_s)
+    ask = Ask(request_id, label, now_s, now_s + left_s - margin_s, request.job)
     if request.HasField("options"):
         options = request.options
         ask.components = options.include_components

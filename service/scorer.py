@@ -6,8 +6,9 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import TypeVar
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from .admission import Admission
@@ -44,10 +45,12 @@ class Scorer:
             InvalidRequest: the bytes are no ScoreRequest.
         """
         self._admission.check_bytes(len(data), 1.0)
-        try:
-            return pb.ScoreRequest.FromString(data)
-        except DecodeError as error:
-            raise InvalidRequest(f"the message is no ScoreRequest: {error}") from None
+        return parsed(pb.ScoreRequest, data)
+
+    def parse_stream(self, data: bytes) -> pb.ScoreRequest:
+        """As `parse`, of a StreamScoresRequest."""
+        self._admission.check_bytes(len(data), 1.0)
+        return parsed(pb.StreamScoresRequest, data).request
 
     async def score(
         self, request: pb.ScoreRequest, size: int, remaining_s: float | None, traceparent: str
@@ -61,7 +64,10 @@ class Scorer:
         """
         call = self._open(request, size, remaining_s, traceparent)
         try:
-            await self._run(call, request, size)
+            await self._start(call, request, size)
+            # A call may wait long, and thousands may: what it was made of is not kept for that.
+            del request
+            await _until_done(call)
         finally:
             self._close(call, size)
         return call
@@ -77,16 +83,19 @@ class Scorer:
         call = self._open(request, size, remaining_s, traceparent)
         told: asyncio.Queue[Sequence[int]] = asyncio.Queue()
         call.on_items = told.put_nowait
-        running = asyncio.ensure_future(self._run(call, request, size))
         try:
-            left = call.n
-            while left:
-                items = await told.get()
-                left -= len(items)
-                yield call, items
-            await running
+            await self._start(call, request, size)
+            del request
+            waiting = asyncio.ensure_future(_until_done(call))
+            try:
+                left = call.n
+                while left:
+                    items = await told.get()
+                    left -= len(items)
+                    yield call, items
+            finally:
+                waiting.cancel()
         finally:
-            running.cancel()
             call.on_items = None
             self._close(call, size)
 
@@ -122,7 +131,8 @@ class Scorer:
             elapsed_s = time.monotonic() - call.ask.started_s
             _log.debug("%s: %d items in %.3f s", call.ask.label, call.n, elapsed_s)
 
-    async def _run(self, call: Call, request: pb.ScoreRequest, size: int) -> None:
+    async def _start(self, call: Call, request: pb.ScoreRequest, size: int) -> None:
+        """Hands the items to their lanes; those of the inline lane have their outcomes then."""
         by_bound: dict[Bound, list[tuple[int, pb.Group]]] = {}
         for index, group in enumerate(request.groups):
             by_bound.setdefault(call.bound[index], []).append((index, group))
@@ -134,16 +144,31 @@ class Scorer:
                 large := await run_inline(call, bound, groups, may_be_large=size > INLINE_CHARS)
             ):
                 self._submit(call, bound, large)
-        if call.pending:
-            await _until_done(call)
 
     def _submit(self, call: Call, bound: Bound, groups: Sequence[tuple[int, pb.Group]]) -> None:
         for shard in shards_of(call, bound, groups, bound.pool.item_s):
             bound.pool.submit(shard)
 
 
+_M = TypeVar("_M", bound=Message)
+
+
+def parsed(kind: type[_M], data: bytes) -> _M:
+    """The message in `data`.
+
+    Raises:
+        InvalidRequest: the bytes are no such message.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InvalidRequest(f"the message is no {kind.__name__}: {error}") from None
+
+
 async def _until_done(call: Call) -> None:
     """Waits for the last outcome or the time to answer; what is missing then is an error."""
+    if not call.pending:
+        return
     loop = asyncio.get_running_loop()
     left_s = call.ask.answer_by_s - time.monotonic()
     timer = loop.call_later(max(0.0, left_s), _time_is_up, call)

@@ -10,18 +10,18 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
-from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from rewardplane.v1 import reward_service_pb2 as pb
 
-from .errors import CallError, InvalidRequest
+from .errors import CallError
 from .errors import Internal as InternalError
 from .metrics import MIXED, Metrics
 from .render import render_call, render_info, render_items, render_validation
+from .scorer import parsed
 from .status import encode
 
 if TYPE_CHECKING:
@@ -67,10 +67,8 @@ class Servicer:
     async def _score(self, data: bytes, context: Context) -> bytes:
         begin_s, reward, job, code = time.perf_counter(), "", "", "CANCELLED"
         try:
-            request = self._scorer.parse(data)
-            job = request.job
-            call = await self._scorer.score(request, len(data), *_of(context))
-            reward, code = _reward_of(call), "OK"
+            call = await self._scorer.score(self._scorer.parse(data), len(data), *_of(context))
+            reward, job, code = _reward_of(call), call.ask.job, "OK"
             return render_call(call).SerializeToString()
         except CallError as error:
             code = encode(error)[0].name
@@ -81,10 +79,9 @@ class Servicer:
     async def _stream(self, data: bytes, context: Context) -> AsyncIterator[bytes]:
         begin_s, reward, job, code = time.perf_counter(), "", "", "CANCELLED"
         try:
-            request = _parsed(pb.StreamScoresRequest, data).request
-            job = request.job
+            request = self._scorer.parse_stream(data)
             async for call, items in self._scorer.stream(request, len(data), *_of(context)):
-                reward = _reward_of(call)
+                reward, job = _reward_of(call), call.ask.job
                 for message in render_items(call, items):
                     yield message.SerializeToString()
             code = "OK"
@@ -96,20 +93,20 @@ class Servicer:
             self._metrics.call_ended(reward, job, code, time.perf_counter() - begin_s)
 
     async def _validate(self, data: bytes, context: Context) -> bytes:
-        request = _parsed(pb.ValidateRewardRequest, data)
+        request = parsed(pb.ValidateRewardRequest, data)
         call, remarks = await self._validator.validate(request, *_of(context))
         return render_validation(call, remarks).SerializeToString()
 
     async def _list(self, data: bytes, context: Context) -> bytes:
         del context
-        _parsed(pb.ListRewardsRequest, data)
+        parsed(pb.ListRewardsRequest, data)
         bound = [self._table.bind(name, "") for name in self._table.names()]
         infos = [render_info(b.config, self._limits) for b in bound]
         return pb.ListRewardsResponse(rewards=infos).SerializeToString()
 
     async def _get(self, data: bytes, context: Context) -> bytes:
         del context
-        bound = self._table.bind(_parsed(pb.GetRewardRequest, data).name, "")
+        bound = self._table.bind(parsed(pb.GetRewardRequest, data).name, "")
         info = render_info(bound.config, self._limits)
         return pb.GetRewardResponse(reward=info).SerializeToString()
 
@@ -198,16 +195,6 @@ def _answered(
         raise AssertionError  # abort raises
 
     return answer
-
-
-_M = TypeVar("_M", bound=Message)
-
-
-def _parsed(kind: type[_M], data: bytes) -> _M:
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        raise InvalidRequest(f"the message is no {kind.__name__}: {error}") from None
 
 
 def _of(context: Context) -> tuple[float | None, str]:
