@@ -118,6 +118,7 @@ class Content:
 
 
 _EMPTY: Mapping[str, str] = {}
+_NO_COMPONENTS: Mapping[str, float] = {}
 
 
 @dataclass(slots=True)
@@ -179,7 +180,7 @@ class Score:
     """A finite reward, with the parts it is made of by name, words, and rewards per step."""
 
     reward: float
-    components: Mapping[str, float] = field(default_factory=dict[str, float])
+    components: Mapping[str, float] = field(default_factory=lambda: _NO_COMPONENTS)
     explanation: str = ""
     step_rewards: Sequence[float] = ()
 
@@ -254,9 +255,16 @@ def reference(example: Example, response: Response, key: str) -> Any:
         if key in holder.json_references:
             try:
                 return json.loads(holder.json_references[key])
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
-    known = sorted({*example.references, *example.json_references, *response.references})
+    known = sorted(
+        {
+            *example.references,
+            *example.json_references,
+            *response.references,
+            *response.json_references,
+        }
+    )
     raise InvalidReference(f"reference {key!r} is missing; there are: {', '.join(known) or 'none'}")
 
 
@@ -272,6 +280,6 @@ def references(example: Example, response: Response) -> dict[str, Any]:
         for key, document in holder.json_references.items():
             try:
                 merged[key] = json.loads(document)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
     return merged

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, cast
@@ -154,16 +155,14 @@ class _Stepped(Coroutine[Any, Any, Any]):
 
     def _step(self, step: Callable[..., Any], *given: Any) -> Any:
         self._memory[0] = self._mark
-        ends_process = False
         try:
             return step(*given)
         except (SystemExit, KeyboardInterrupt):
-            ends_process = True  # asyncio lets these out of the loop: the cell keeps whose they are
-            raise
+            # asyncio lets these end the loop, which would run the others once more on its way out.
+            os._exit(1)
         finally:
             self._scribe.end_stray()
-            if not ends_process:
-                self._memory[0] = 0
+            self._memory[0] = 0
 
 
 def _is_timed_out(outcome: Outcome) -> bool:

@@ -8,7 +8,7 @@
         timeout_s: 20
       tone:
         kind: python
-        path: my_rewards:tone
+        function: my_rewards:tone
         version: "2026-11-20"
 
 What is not a setting of `RewardSettings` is a parameter of the kind. All faults are told at once.

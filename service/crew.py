@@ -25,11 +25,11 @@ from .verdicts import unavailable
 from .worker import Worker, WorkerFailed, WorkerSpec
 
 MAX_STRAGGLERS = 4
-MAX_ALONE = 2
+MAX_ALONE = 4
 """Calls at once that run in a process of their own, because of what happened in a shared one."""
 MIN_STALL_S = 0.5
-STALL_FACTOR = 10
-"""A call stalls after this many times the mean cost of its items, `MIN_STALL_S` at the least."""
+"""No call stalls before. It stalls after ten times its usual cost, or a quarter of its time-out
+where that is less, but never before twice its usual cost: slow rewards need no crowd."""
 STOP_S = 0.002
 """A worker that passed the check of the stop flag has marked its next item after this long."""
 GRACE_S = 1.0
@@ -222,7 +222,7 @@ class Crew:
             if job.left_s <= 0:
                 return Ending.DEADLINE
             longest_s = attempt.longest_s()
-            if longest_s >= limit_s:
+            if longest_s >= limit_s and attempt.worker.alive:
                 return Ending.OVERRAN
             attempt.tell(without=attempt.exhausted())
             if may_stall and self._holds_others_up(attempt, longest_s):
@@ -237,8 +237,9 @@ class Crew:
         if longest_s < MIN_STALL_S or self._stragglers >= MAX_STRAGGLERS:
             return False
         items = sum(end - first for first, end in attempt.items(RUNNING))
-        mean_s = max(self._item_s, attempt.mean_s()) * items
-        return longest_s >= STALL_FACTOR * mean_s and bool(self.waiting or attempt.items(PENDING))
+        usual_s = max(self._item_s, attempt.mean_s()) * items
+        stall_s = max(2 * usual_s, min(10 * usual_s, attempt.job.timeout_s / 4))
+        return longest_s >= stall_s and bool(self.waiting or attempt.items(PENDING))
 
     async def _settle(self, attempt: Attempt, ending: Ending) -> Left:
         """Tells what became of an attempt; returns what is left to do."""

@@ -8,6 +8,7 @@ the parent and in the child. A process that was forked amid calls says so instea
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import weakref
@@ -31,12 +32,14 @@ class _State:
 
 
 def watch(connection: Droppable) -> None:
-    """Has the connection dropped before each fork of this process."""
+    """Has the connection dropped before each fork of this process, and before its end."""
     with _State.lock:
         if not _State.registered:
             os.register_at_fork(
                 before=_before, after_in_parent=_in_parent, after_in_child=_in_child
             )
+            # The threads of gRPC that outlive the interpreter complain while it ends.
+            atexit.register(_before)
             _State.registered = True
         _State.live.add(connection)
 

@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 MAX_FRUITLESS = 3
 """How often a worker may end before it starts anything of a job."""
-MAX_RUNS = 2
+MAX_RUNS = 4
 """How often a call may run beside others that end its process; after that it runs alone."""
 
 

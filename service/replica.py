@@ -67,18 +67,18 @@ class Pool:
 
         jobs = [_job(m, received_s, emitter(i)) for i, m in enumerate(messages)]
         tasks = [asyncio.create_task(crew.run(job)) for job in jobs]
-        ended = asyncio.gather(*tasks)
-        ended.add_done_callback(lambda _: wake.set())
+        for task in tasks:
+            task.add_done_callback(lambda _: wake.set())
         try:
-            while not ended.done():
+            while not all(task.done() for task in tasks):
                 await wake.wait()
                 wake.clear()
-                if not ended.done():
-                    await asyncio.wait((ended,), timeout=FLUSH_S)
-                if ready and not ended.done():
+                _ended, running = await asyncio.wait(tasks, timeout=FLUSH_S)
+                if ready and running:
                     parts, ready[:] = list(ready), []
                     yield parts, crew.has_room, crew.take_restarts()
-            await ended
+            for task in tasks:
+                task.result()
             yield ready, True, crew.take_restarts()
         finally:
             for task in tasks:

@@ -144,18 +144,18 @@ def outcome_from(message: pb.Outcome, component_names: Sequence[str]) -> Outcome
     Raises:
         FieldError: it is neither score nor error, or has not one component a name.
     """
-    which = message.WhichOneof("result")
-    if which == "score":
+    if message.HasField("score"):
         score = message.score
         components: dict[str, float] = {}
-        if score.components:
-            if len(score.components) != len(component_names):
-                fault = f"holds {len(score.components)} values for {len(component_names)} names"
+        if component_names:
+            values = score.components
+            if len(values) != len(component_names):
+                fault = f"holds {len(values)} values for {len(component_names)} names"
                 raise FieldError("score.components", fault)
-            components = dict(zip(component_names, score.components, strict=True))
-        steps = tuple(score.step_rewards) if score.step_rewards else ()
-        return Score(score.reward, components, score.explanation, steps)
-    if which is None:
+            components = dict(zip(component_names, values, strict=True))
+        steps = score.step_rewards
+        return Score(score.reward, components, score.explanation, tuple(steps) if steps else ())
+    if not message.HasField("error"):
         raise FieldError("result", "is neither score nor error")
     error = message.error
     reason = _REASONS.get(error.reason)

@@ -53,8 +53,9 @@ class Worker:
         self._next_number = 0
         self._running: dict[int, tuple[asyncio.Future[bool], Segment]] = {}
         self.pid = forked.pid
-        self.usable = True
-        """Whether it may be fed: it runs and was not killed."""
+        self.alive = True
+        """Whether it runs and was not killed."""
+        self._hears = True
         self.exited: asyncio.Future[None] = self._loop.create_future()
         self.exit_code: int | None = None
         """Negative: the signal that ended it. None: it runs, or nothing is known of its end."""
@@ -104,6 +105,11 @@ class Worker:
         raise WorkerFailed(f"reward of kind {spec.kind!r} cannot be set up: {said}")
 
     @property
+    def usable(self) -> bool:
+        """Whether it may be fed."""
+        return self.alive and self._hears
+
+    @property
     def idle(self) -> bool:
         """Whether no shard is with it."""
         return not self._running
@@ -137,7 +143,7 @@ class Worker:
 
     def kill(self) -> None:
         """Ends the process now, by its descriptor: a pid may be somebody else's by then."""
-        self.usable = False
+        self.alive = False
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):  # it ended; the loop will tell
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -156,8 +162,12 @@ class Worker:
             data = b""
         if len(data) == NUMBER.size:
             self._end(NUMBER.unpack(data)[0], finished=True)
-        else:
-            self._loop.remove_reader(self._socket)
+            return
+        # A reward closed what is not its own. What runs is not to blame: it may end, and with it
+        # the process, which cannot tell.
+        self._loop.remove_reader(self._socket)
+        self._hears = False
+        if self.idle:
             self.kill()
 
     def _end(self, number: int, *, finished: bool) -> None:
@@ -167,7 +177,7 @@ class Worker:
 
     def _gone(self) -> None:
         """The process is no more; the template is about to say how it ended."""
-        self.usable = False
+        self.alive = False
         self._loop.remove_reader(self._pidfd)
         self._loop.remove_reader(self._socket)
         os.close(self._pidfd)

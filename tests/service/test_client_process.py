@@ -174,7 +174,8 @@ def test_a_process_forked_amid_calls_says_so_and_its_parent_goes_on() -> None:
             """,
             target,
         )
-    assert lines == ["True", "True", "child ended with 0", "[1.0]", "[3.0]"]
+    assert sorted(lines[:-1]) == ["True", "True", "[1.0]", "child ended with 0"]
+    assert lines[-1] == "[3.0]"
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
