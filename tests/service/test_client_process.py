@@ -364,33 +364,26 @@ def test_an_interrupt_ends_a_sync_call() -> None:
 # ---- services that die ---------------------------------------------------------------------------
 
 
-async def test_calls_of_a_service_that_is_killed_go_to_another() -> None:
-    command = [sys.executable, SERVER, "0.3"]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as one,
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as two,
-    ):
-        try:
-            assert one.stdout is not None
-            assert two.stdout is not None
-            target = f"{one.stdout.readline().strip()},{two.stdout.readline().strip()}"
-            async with RewardClient(target) as client:
-                calls = [
-                    asyncio.create_task(
-                        client.score("math", [Group(Example(), [Response(str(i))])])
-                    )
-                    for i in range(20)
-                ]
-                await asyncio.sleep(0.15)
-                assert not any(call.done() for call in calls)
-                one.kill()
-                answers = await asyncio.gather(*calls)
-                assert [list(scores) for scores in answers] == [
-                    [[Score(float(i))]] for i in range(20)
-                ]
-        finally:
-            one.kill()
-            two.kill()
+def test_calls_of_a_service_that_is_killed_go_to_another() -> None:
+    async def main(first: subprocess.Popen[str], target: str) -> list[list[Score | ScoreError]]:
+        async with RewardClient(target) as client:
+            groups = [[Group(Example(), [Response(str(i))])] for i in range(20)]
+            calls = [asyncio.create_task(client.score("math", group)) for group in groups]
+            await asyncio.sleep(0.15)
+            assert not any(call.done() for call in calls)
+            first.kill()
+            return [scores[0] for scores in await asyncio.gather(*calls)]
+
+    with server(0.3) as second:
+        command = [sys.executable, SERVER, "0.3"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+            assert first.stdout is not None
+            try:
+                target = f"{first.stdout.readline().strip()},{second}"
+                answers = asyncio.run(main(first, target))
+            finally:
+                first.kill()
+    assert answers == [[Score(float(i))] for i in range(20)]
 
 
 # ---- what an import costs ------------------------------------------------------------------------
