@@ -56,7 +56,7 @@ class PoolLane:
         self._waiting_bytes = 0
         self._in_flight = 0
         self._pumping = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], list[list[Shard]]] = {}
         self._lonely: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self.item_s = FIRST_GUESS_S
@@ -88,8 +88,9 @@ class PoolLane:
         while self._waiting and self._worth_a_call():
             jobs = self._take()
             if jobs:
-                self._own(self._carry(jobs))
-        if self._waiting and self._sweeper is None:
+                self._in_flight += 1
+                self._own(self._carry(jobs), jobs)
+        if (self._waiting or self._tasks) and self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def _worth_a_call(self) -> bool:
@@ -103,8 +104,11 @@ class PoolLane:
         return self._in_flight < replicas * ahead and waiting_s >= TARGET_COST_S
 
     def _sweep(self) -> None:
-        """Tells items that waited longer than they may, and forgets shards nobody waits for."""
+        """Tells items that waited longer than they may, and stops what nobody waits for."""
         self._sweeper = None
+        for task, jobs in self._tasks.items():
+            if all(shard.dead for job in jobs for shard in job):
+                task.cancel()
         now_s = time.monotonic()
         kept = [shard for shard in self._waiting if self._fresh(shard, now_s)]
         if len(kept) < len(self._waiting):
@@ -145,7 +149,6 @@ class PoolLane:
     async def _carry(self, jobs: list[list[Shard]]) -> None:
         """One handle call: out with the shards, back with the outcomes."""
         holds_slot = True
-        self._in_flight += 1
         try:
             async for parts, has_room, restarts in self._exchange(jobs):
                 for index, part, waited_us in parts:
@@ -158,6 +161,9 @@ class PoolLane:
             self._lose(jobs, "the replica ended its answer too early")
         except ReplicaLost as error:
             self._lose(jobs, str(error))
+        except Exception as error:  # noqa: BLE001 - the outcomes must not wait for the deadline
+            _log.exception("reward %s: a call to a replica failed", self._bound.name)
+            self._lose(jobs, repr(error))
         finally:
             if holds_slot:
                 self._in_flight -= 1
@@ -218,12 +224,14 @@ class PoolLane:
         while self._alone:
             shard = self._alone.popleft()
             if not shard.dead:
-                await self._carry([[shard]])
+                self._in_flight += 1
+                await asyncio.wait((self._own(self._carry([[shard]]), [[shard]]),))
 
-    def _own(self, work: Any) -> None:
+    def _own(self, work: Any, jobs: list[list[Shard]]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = jobs
+        task.add_done_callback(self._tasks.pop)
+        return task
 
 
 def _message(job: list[Shard], now_s: float) -> tuple[Any, ...]:

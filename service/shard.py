@@ -67,7 +67,9 @@ class Shard:
 
     @property
     def start_by_s(self) -> float:
-        """When (`time.monotonic()`) its last item must have started."""
+        """When (`time.monotonic()`) its last item must have started; a retry has waited already."""
+        if self.losses:
+            return self.call.ask.answer_by_s
         queue_s = min(self.call.ask.queue_timeout_s, self.bound.settings.queue_timeout_s)
         return min(self.call.ask.answer_by_s, self.submitted_s + queue_s)
 
