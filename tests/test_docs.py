@@ -1,0 +1,41 @@
+"""The documents name what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+from rewardplane.rewards import Reason
+from rewardplane.rewards.registry import kinds
+from rewardplane.service.config import Limits, RewardSettings, parse
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_kind_is_told_with_its_lane() -> None:
+    text = (ROOT / "docs" / "rewards.md").read_text()
+    told = dict(re.findall(r"^\| `(\w+)` \| (inline|pool) \|", text, re.MULTILINE))
+    assert told == {n: "inline" if k.fits_inline else "pool" for n, k in kinds().items()}
+
+
+def test_every_setting_and_limit_is_told() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text()
+    for name in (*RewardSettings.model_fields, *Limits.model_fields):
+        assert re.search(rf"^ +{name}: ", text, re.MULTILINE), name
+
+
+def test_every_reason_is_told_with_whether_it_is_worth_another_try() -> None:
+    text = (ROOT / "README.md").read_text()
+    told = dict(re.findall(r"^\| `([A-Z_]+)` \|.*\| (yes|no) \|$", text, re.MULTILINE))
+    from rewardplane.rewards.types import RETRYABLE
+
+    assert told == {r.name: "yes" if r in RETRYABLE else "no" for r in Reason}
+
+
+def test_the_tour_can_be_served(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text()
+    config, function = re.findall(r"```(?:yaml|python)\n(.*?)```", text, re.DOTALL)[:2]
+    (tmp_path / "brevity.py").write_text(function)
+    served = parse(yaml.safe_load(config), tmp_path)
+    assert served.rewards["brevity"].facts.unit == "group"
