@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ GAUGE = re.compile(r"^rewardplane_in_flight_items(?:\{.*?\})? (\S+)", re.MULTILI
 GATEWAY = "rewardplane-gateway"
 DEADLINE_S = 300
 MAX_RSS_BYTES = 10**9
-MARGIN = 1_500
+MARGIN = 3_000
 """Calls beyond those wanted at once: as many are answered while the last of them arrive."""
 
 
@@ -94,13 +95,14 @@ async def by_grpc(service: Service, calls: Sequence[bytes], at_once: int) -> Res
     """
     latencies: list[float] = []
     answers: list[bytes] = []
+    refused: Counter[str] = Counter()
 
     async def one(raw: bytes) -> None:
         sent = time.perf_counter()
         try:
             answers.append(await send(raw, timeout=DEADLINE_S))
         except grpc.aio.AioRpcError as error:
-            print(f"  {error.code().name}: {(error.details() or '')[:120]}")
+            refused[f"{error.code().name} {(error.details() or '')[:120]}"] += 1
             answers.append(b"")
         latencies.append(time.perf_counter() - sent)
 
@@ -116,6 +118,8 @@ async def by_grpc(service: Service, calls: Sequence[bytes], at_once: int) -> Res
             await asyncio.sleep(0)
         sending_s = time.perf_counter() - begin
         await asyncio.gather(*tasks)
+    if refused:
+        print(f"  refused: {dict(refused)}")
     return Result(answers, latencies, sending_s, time.perf_counter() - begin)
 
 

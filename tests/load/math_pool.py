@@ -3,9 +3,9 @@
     python -m tests.load.math_pool [--rounds 5] [--data FILE.jsonl]
 
 Each round scores all solutions twice by each: the service, and a pool with chunks of 1, of 64 and
-of the default size. Both are warm: processes are up, libraries are imported, and all items were scored
-once untimed (the service learns from that what an item costs; the first pass is printed too). In
-each round they are started anew and run one at a time.
+of the default size. Both are warm: processes are up, libraries are imported, and all items
+were scored once (the service learns from that what an item costs; the first pass is printed too).
+In each round they are started anew and run one at a time.
 """
 
 from __future__ import annotations

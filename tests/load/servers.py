@@ -13,19 +13,24 @@ from pathlib import Path
 import psutil
 
 REPO = Path(__file__).resolve().parents[2]
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 class Tree:
     """A process with all its descendants, also those whose parent has ended (Linux).
 
     The root is made a child subreaper: orphans become its children, so that none is lost to the
-    count (prctl(2)).
+    count. When this process is killed, the root gets SIGTERM. See prctl(2).
     """
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], log: Path):
         self._log = log
         prctl = ctypes.CDLL(None).prctl
+
+        def before_exec() -> None:
+            prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
         with log.open("wb") as out:
             self._root = subprocess.Popen(
                 argv,
@@ -35,7 +40,7 @@ class Tree:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=lambda: prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0),
+                preexec_fn=before_exec,
             )
 
     @property
