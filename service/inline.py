@@ -59,7 +59,7 @@ async def run_inline(
         if time.perf_counter() > breath_s:
             await asyncio.sleep(0)
             breath_s = time.perf_counter() + BREATH_S
-            if call.closed:
+            if call.closed or time.monotonic() >= call.ask.answer_by_s:
                 break
     return large
 

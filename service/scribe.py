@@ -11,8 +11,8 @@ from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..rewards.base import Item, Reward, Unit
 from ..rewards.types import Outcome, Reason, ScoreError
+from .items import items_of
 from .segment import FAILED, RUNNING, SCORED, Segment
-from .wire import FieldError, example_from, response_from
 from .work import Work
 
 
@@ -41,35 +41,25 @@ class Scribe:
         So is its whole group, where none of it may be left out.
         """
         items: list[Item | None] = []
-        faults: dict[int, str] = {}
+        faults: dict[int, ScoreError] = {}
         for data in work.groups:
-            group = pb.Group.FromString(data)
             first = len(items)
-            items += self._read_group(group, first, faults)
+            for index, read in enumerate(items_of(pb.Group.FromString(data)), first):
+                if isinstance(read, ScoreError):
+                    faults[index] = read
+                    items.append(None)
+                else:
+                    items.append(read)
             if self._reward.whole_group and None in items[first:]:
-                why = next(faults[index] for index in range(first, len(items)) if index in faults)
-                for index in range(first, len(items)):
-                    faults.setdefault(index, f"another response of the group: {why}")
-                items[first:] = [None] * len(group.responses)
+                whole = range(first, len(items))
+                why = next(faults[index] for index in whole if index in faults).message
+                other = ScoreError(Reason.INVALID_INPUT, f"another response of the group: {why}")
+                for index in whole:
+                    faults.setdefault(index, other)
+                    items[index] = None
         for first, end, _start_by_ns in work.ranges if faults else ():
             for index in faults.keys() & range(first, end):
-                self.record(segment, index, ScoreError(Reason.INVALID_INPUT, faults[index]))
-        return items
-
-    def _read_group(self, group: pb.Group, first: int, faults: dict[int, str]) -> list[Item | None]:
-        try:
-            example = example_from(group.example)
-        except FieldError as error:
-            count = len(group.responses)
-            faults.update(dict.fromkeys(range(first, first + count), f"example.{error}"))
-            return [None] * count
-        items: list[Item | None] = []
-        for index, message in enumerate(group.responses, first):
-            try:
-                items.append((example, response_from(message)))
-            except FieldError as error:
-                items.append(None)
-                faults[index] = f"response.{error}"
+                self.record(segment, index, faults[index])
         return items
 
     def units(self, items: Sequence[Item | None], work: Work) -> Iterator[tuple[int, int, int]]:

@@ -22,7 +22,7 @@ from .errors import Internal as InternalError
 from .metrics import MIXED, Metrics
 from .render import render_call, render_info, render_items, render_validation
 from .scorer import parsed
-from .status import encode
+from .status import Trailers, encode
 
 if TYPE_CHECKING:
     from .admission import Admission
@@ -65,7 +65,7 @@ class Servicer:
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     async def _score(self, data: bytes, context: Context) -> bytes:
-        begin_s, reward, job, code = time.perf_counter(), "", "", "CANCELLED"
+        begin_s, reward, job, code = time.perf_counter(), "", "", "INTERNAL"
         try:
             call = await self._scorer.score(self._scorer.parse(data), len(data), *_of(context))
             reward, job, code = _reward_of(call), call.ask.job, "OK"
@@ -73,11 +73,14 @@ class Servicer:
         except CallError as error:
             code = encode(error)[0].name
             raise
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
         finally:
             self._metrics.call_ended(reward, job, code, time.perf_counter() - begin_s)
 
     async def _stream(self, data: bytes, context: Context) -> AsyncIterator[bytes]:
-        begin_s, reward, job, code = time.perf_counter(), "", "", "CANCELLED"
+        begin_s, reward, job, code = time.perf_counter(), "", "", "INTERNAL"
         try:
             request = self._scorer.parse_stream(data)
             async for call, items in self._scorer.stream(request, len(data), *_of(context)):
@@ -85,8 +88,11 @@ class Servicer:
                 for message in render_items(call, items):
                     yield message.SerializeToString()
             code = "OK"
-        except CallError as error:
-            status, text, trailers = encode(error)
+        except (asyncio.CancelledError, GeneratorExit):
+            code = "CANCELLED"
+            raise
+        except Exception as error:  # noqa: BLE001 - the outermost layer: our own faults end here
+            status, text, trailers = _told(error)
             code = status.name
             await context.abort(status, text, trailers)
         finally:
@@ -184,17 +190,19 @@ def _answered(
     async def answer(data: bytes, context: Context) -> bytes:
         try:
             return await method(data, context)
-        except CallError as error:
-            status, text, trailers = encode(error)
-        except asyncio.CancelledError:
-            raise
-        except Exception:  # noqa: BLE001 - the outermost layer: our own faults end here
-            _log.exception("a call failed by our own fault")
-            status, text, trailers = encode(InternalError("internal error; the log has the rest"))
+        except Exception as error:  # noqa: BLE001 - the outermost layer: our own faults end here
+            status, text, trailers = _told(error)
         await context.abort(status, text, trailers)
         raise AssertionError  # abort raises
 
     return answer
+
+
+def _told(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:
+    if isinstance(error, CallError):
+        return encode(error)
+    _log.error("a call failed by our own fault", exc_info=error)
+    return encode(InternalError("internal error; the log has the rest"))
 
 
 def _of(context: Context) -> tuple[float | None, str]:
