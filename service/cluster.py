@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .config import Limits, RewardConfig, ServiceConfig
@@ -45,7 +46,10 @@ class DeployFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where and how to serve. `address`: "local" starts a Ray of its own, else one that runs."""
+    """Where and how to serve. `address`: "local" starts a Ray of its own, else one that runs.
+
+    `port` 0: a free one, chosen once. `metrics_port` 0: no metrics.
+    """
 
     host: str = "127.0.0.1"
     port: int = 50051
@@ -59,7 +63,8 @@ class Cluster:
     """One configuration on one Ray cluster: `start`, `reload` as often as wanted, `stop`."""
 
     def __init__(self, options: Options) -> None:
-        self._options = options
+        # A gateway that is replaced must come back where its clients look for it.
+        self._options = options if options.port else replace(options, port=_free_port(options.host))
         self._config: ServiceConfig | None = None
         self._roster: Any = None
         self._retired: dict[str, str] = {}
@@ -232,6 +237,12 @@ class Cluster:
                 return
             time.sleep(0.05)
         raise DeployFailed(f"the gateways did not switch within {SWITCH_S:g} s")
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
 
 
 def app_name(reward: RewardConfig) -> str:
