@@ -11,7 +11,7 @@ import selectors
 import socket
 import struct
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +23,7 @@ _MAX_STREAMS, _STREAM_WINDOW = 3, 4
 _WINDOW_SIZE = 2**31 - 1
 _FIRST_WINDOW = 65_535
 _CHUNK = 1 << 20
+_BATCH = 64
 
 
 @dataclass
@@ -86,23 +87,16 @@ def flood(port: int, path: str, messages: Sequence[bytes], deadline_s: int) -> A
             selector.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
             received = bytearray()
             _exchange(sock, selector, state, received, until=time.perf_counter() + 0.5)
-            prepared = [
-                _frame(_HEADERS, _END_HEADERS, 2 * i + 1, later if i else first)
-                + _frame(_DATA, _END_STREAM, 2 * i + 1, struct.pack(">BI", 0, len(m)) + m)
-                for i, m in enumerate(messages)
-            ]
-            costs = [len(m) + 5 for m in messages]
+            batches = _batches(messages, first, later)
             begin = time.perf_counter()
             sent: list[float] = []
             sending_s = 0.0
             while len(state.ended) < len(messages) and not state.closed:
-                while len(sent) < len(messages) and len(state.out) < _CHUNK:
-                    cost = costs[len(sent)]
-                    if state.window < cost:
-                        break
-                    state.window -= cost
-                    state.out += prepared[len(sent)]
-                    sent.append(time.perf_counter())
+                while batches and len(state.out) < _CHUNK and state.window >= batches[0].cost:
+                    batch = batches.popleft()
+                    state.window -= batch.cost
+                    state.out += batch.frames
+                    sent += [time.perf_counter()] * batch.calls
                 _exchange(sock, selector, state, received)
                 if not sending_s and len(sent) == len(messages) and not state.out:
                     sending_s = time.perf_counter() - begin
@@ -114,6 +108,33 @@ def flood(port: int, path: str, messages: Sequence[bytes], deadline_s: int) -> A
         [state.ended[s] - t for s, t in zip(streams, sent, strict=False) if s in state.ended],
         sending_s,
         state.max_streams,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Calls that are written together: their frames, and what they take of the server's window."""
+
+    frames: bytes
+    cost: int
+    calls: int
+
+
+def _batches(messages: Sequence[bytes], first: bytes, later: bytes) -> deque[_Batch]:
+    frames = [
+        _frame(_HEADERS, _END_HEADERS, 2 * i + 1, later if i else first)
+        + _frame(_DATA, _END_STREAM, 2 * i + 1, struct.pack(">BI", 0, len(m)) + m)
+        for i, m in enumerate(messages)
+    ]
+    costs = [len(m) + 5 for m in messages]
+    starts = range(0, len(messages), _BATCH)
+    return deque(
+        _Batch(
+            b"".join(frames[at : at + _BATCH]),
+            sum(costs[at : at + _BATCH]),
+            len(costs[at : at + _BATCH]),
+        )
+        for at in starts
     )
 
 
