@@ -107,10 +107,12 @@ class Reward(BaseModel):
 
     def score(self, example: Example, response: Response) -> Result | Awaitable[Result]:
         """Scores one item. May raise anything; a `RewardFault` sets the reason."""
+        del example, response
         raise TypeError(f"{type(self).__name__} scores many items at once")
 
     def score_items(self, items: Sequence[Item]) -> Sequence[Result] | Awaitable[Sequence[Result]]:
         """Scores many items: n in, n out, same order. May raise anything; all items then fail."""
+        del items
         raise TypeError(f"{type(self).__name__} scores one item at a time")
 
 

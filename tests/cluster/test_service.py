@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.timeout(300),
-
 ]
 
 SAMPLE = Path(__file__).parents[2] / "service" / "demo_data" / "gsm8k_sample.jsonl"
@@ -165,7 +164,9 @@ async def test_reload_under_load_fails_no_call(service: Service) -> None:
 
 
 async def test_a_reload_that_fails_changes_nothing(service: Service) -> None:
-    broken = parse(rewards(broken={"kind": "python", "function": "broken:setup_fails", **CPUS}), FOLDER)
+    broken = parse(
+        rewards(broken={"kind": "python", "function": "broken:setup_fails", **CPUS}), FOLDER
+    )
     with pytest.raises(DeployFailed, match="no weights here"):
         await asyncio.to_thread(service.cluster.reload, broken)
     async with RewardClient(service.address) as client:
