@@ -65,7 +65,7 @@ def rewards(scores: list[list[Score | ScoreError]]) -> list[float]:
 
 async def until(condition: Callable[[], bool], timeout_s: float = 5) -> None:
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - the condition is the server's
+        while not condition():
             await asyncio.sleep(0.005)
 
 

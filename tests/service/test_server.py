@@ -379,7 +379,7 @@ async def test_a_cancelled_call_frees_its_places(it: Rig) -> None:
         with pytest.raises(asyncio.CancelledError):
             await call
     async with asyncio.timeout(2):
-        while it.admission.items:  # noqa: ASYNC110 - the server has no event for it
+        while it.admission.items:
             await asyncio.sleep(0.01)
     assert it.admission.bytes == it.admission.calls == 0
     begin_s = time.monotonic()
@@ -393,7 +393,7 @@ async def test_a_cancelled_stream_frees_its_places(it: Rig) -> None:
     assert message.outcomes
     call.cancel()
     async with asyncio.timeout(2):
-        while it.admission.items:  # noqa: ASYNC110 - the server has no event for it
+        while it.admission.items:
             await asyncio.sleep(0.01)
 
 
