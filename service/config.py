@@ -26,11 +26,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..rewards.base import Reward
 from ..rewards.registry import build, kinds
+from .document import read
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 INLINE_CHARS = 64 * 1024
@@ -193,11 +193,11 @@ def load(path: Path) -> ServiceConfig:
         ConfigError: it cannot be served; all faults at once.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = read(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: not YAML: {error}"]) from None
+    except ValueError as error:
+        raise ConfigError([f"{path}: cannot be read: {error}"]) from None
     return parse(document, path.resolve().parent)
 
 

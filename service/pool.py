@@ -244,7 +244,8 @@ def _message(job: list[Shard], now_s: float) -> tuple[Any, ...]:
     for shard in job:
         groups += shard.groups
         sizes += shard.sizes
-        ranges += [(first + at, end + at) for first, end in shard.pending]
+        left = shard.pending if shard.losses else [(0, shard.n)]
+        ranges += [(first + at, end + at) for first, end in left]
         at += shard.n
         shard.call.sent += shard.places
         deadline_s = max(deadline_s, shard.call.ask.answer_by_s - now_s)

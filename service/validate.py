@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
+import time
 from typing import TYPE_CHECKING
 
-import yaml
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from .config import ConfigError, NamedCode, RewardConfig, ServiceConfig, parse_reward
+from .document import BadDocument, read
 from .errors import InlineCode, InvalidRequest
 from .replica import Pool
 from .scorer import Scorer
@@ -60,8 +61,12 @@ class Validator:
         if source == "reward":
             call = await self._scorer.score(score, size, remaining_s, traceparent)
         else:
-            config = _inline(request.inline_config)
+            begin_s = time.monotonic()
+            # A long text takes a second to read, in which others want the loop.
+            config = await asyncio.to_thread(_inline, request.inline_config)
             async with self._places:
+                if remaining_s is not None:
+                    remaining_s -= time.monotonic() - begin_s
                 call = await self._score_apart(config, score, size, remaining_s, traceparent)
         return call, _remarks(call, request)
 
@@ -91,10 +96,10 @@ def _inline(text: str) -> RewardConfig:
         fault = f"{len(text)} characters; at most {MAX_CONFIG_CHARS}"
         raise InvalidRequest(f"{field}: {fault}", violations=[(field, fault)])
     try:
-        entry = yaml.safe_load(text)
-        config = parse_reward(INLINE_NAME, entry, None, named_code=False)
-    except yaml.YAMLError as error:
-        raise InvalidRequest(f"{field}: not YAML", violations=[(field, str(error))]) from None
+        config = parse_reward(INLINE_NAME, read(text, aliases=False), None, named_code=False)
+    except BadDocument as error:
+        fault = f"cannot be read: {error}"
+        raise InvalidRequest(f"{field}: {fault}", violations=[(field, fault)]) from None
     except NamedCode as error:
         raise InlineCode(
             f"{error}; inline configurations use built-in kinds only: configure the reward in the "
