@@ -77,7 +77,11 @@ class RewardFigures:
         self.groups = 0
         self.zero_variance_groups = 0
         self.rewards: Counter[int] = Counter()
-        self.rewards_sum = 0.0
+        self.gain = 0.0
+        """The sum of the positive rewards. Prometheus knows no sum that falls: a histogram with a
+        bound below 0 has none."""
+        self.loss = 0.0
+        """The sum of the negative rewards, without its sign."""
         self.execution = TimeHistogram()
         self.queue = TimeHistogram()
         self.retries = 0
@@ -157,7 +161,10 @@ class Metrics:
         else:  # rewards of a batch are mostly few different numbers
             for value, times in Counter(rewards).items():
                 figures.rewards[bisect_left(_REWARD_BOUNDS, value)] += times
-        figures.rewards_sum += sum(rewards)
+        total = sum(rewards)
+        loss = -sum(r for r in rewards if r < 0) if rewards and min(rewards) < 0 else 0.0
+        figures.gain += total + loss
+        figures.loss += loss
         figures.groups += len(groups)
         for group in groups:
             begin, stop = call.offsets[group] - first, call.offsets[group + 1] - first
@@ -204,13 +211,15 @@ class _Scrape(Collector):
                 items.add_metric((name, reason), count)
             for cause, count in list(figures.restarts.items()):
                 restarts.add_metric((name, cause), count)
-            values.add_metric((name,), *_rewards(figures))
+            values.add_metric((name,), _rewards(figures), None)
         yield items
         yield restarts
         yield values
         for key, text, read in (
             ("retries", "Shards sent again after a replica was lost.", _retries),
             ("groups", "Groups.", _groups),
+            ("reward_gain", "Sum of the positive rewards.", _gain),
+            ("reward_loss", "Sum of the negative rewards, without its sign.", _loss),
             ("zero_variance_groups", "Groups whose rewards are all alike.", _zero_variance),
         ):
             family = CounterMetricFamily(f"rewardplane_{key}", text, labels=("reward",))
@@ -235,6 +244,14 @@ def _zero_variance(figures: RewardFigures) -> int:
     return figures.zero_variance_groups
 
 
+def _gain(figures: RewardFigures) -> float:
+    return figures.gain
+
+
+def _loss(figures: RewardFigures) -> float:
+    return figures.loss
+
+
 def _times(name: str, text: str, times: Mapping[str, TimeHistogram]) -> HistogramMetricFamily:
     family = HistogramMetricFamily(name, text, labels=("reward",))
     for reward, histogram in list(times.items()):
@@ -242,14 +259,14 @@ def _times(name: str, text: str, times: Mapping[str, TimeHistogram]) -> Histogra
     return family
 
 
-def _rewards(figures: RewardFigures) -> tuple[list[tuple[str, float]], float]:
+def _rewards(figures: RewardFigures) -> list[tuple[str, float]]:
     out: list[tuple[str, float]] = []
     count = 0
     for index, bound in enumerate(_REWARD_BOUNDS):
         count += figures.rewards[index]
         out.append((repr(bound), count))
     out.append(("+Inf", figures.rewards.total()))
-    return out, figures.rewards_sum
+    return out
 
 
 def _sizes(bins: Counter[int], total: int) -> tuple[list[tuple[str, float]], float]:
