@@ -14,12 +14,27 @@ _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Safe):
-    """Reads a date as the text that it is: `version: 2026-11-20` needs no quotes."""
+    """Refuses a key that stands twice; reads a date as the text that it is.
+
+    So `version: 2026-11-20` needs no quotes.
+    """
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - as in its base
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
         for first, resolvers in _Safe.yaml_implicit_resolvers.items()
     }
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """As its base, which lets the last of two values win without a word."""
+        seen: set[str] = set()
+        for key, _value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    where = key.start_mark
+                    raise BadDocument(f"{key.value!r} stands twice, again in line {where.line + 1}")
+                seen.add(key.value)
+        mapping: Any = _Safe.construct_mapping(self, node, deep=deep)
+        return mapping
 
 
 class BadDocument(ValueError):
