@@ -49,15 +49,16 @@ def read(path: Path) -> Iterator[Line]:
         BadLine: a line cannot be read.
         OSError: the file cannot be read.
     """
-    with path.open(encoding="utf-8") as lines:
-        for number, text in enumerate(lines, 1):
-            if not text.strip():
+    with path.open("rb") as lines:
+        for number, data in enumerate(lines, 1):
+            if not data.strip():
                 continue
             try:
-                raw = json.loads(text)
-                yield Line(number, group_from_json(raw), raw)
-            except (ValueError, TypeError, KeyError) as error:
+                raw = json.loads(data.decode("utf-8-sig"))
+                line = Line(number, group_from_json(raw), raw)
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
                 raise BadLine(f"{path}, line {number}: {error}") from None
+            yield line
 
 
 def group_from_json(raw: object) -> Group:
@@ -92,7 +93,7 @@ def example_from_json(raw: Mapping[str, Any]) -> Example:
         json_references=documents,
         system_instruction=_content(system) if system else None,
         tools_json=json.dumps(tools) if tools else "",
-        id=str(raw.get("id", "")),
+        id=_label(raw.get("id")),
     )
 
 
@@ -103,24 +104,35 @@ def _response(raw: object, path: str) -> Response:
     texts, documents = _references(fields.get("references"))
     count = _either(fields, "tokenCount", "token_count")
     turns = [_content(c) for c in _list(fields.get("turns"), f"{path}.turns")]
-    text = fields.get("text", turns[-1].text if turns else None)
+    text = fields.get("text")
+    if text is None and turns:
+        text = turns[-1].text
     if not isinstance(text, str):
         raise ValueError(f"{path}.text: want a string")  # noqa: TRY004 - of the file, not the call
     return Response(
         text=text,
-        finish_reason=str(_either(fields, "finishReason", "finish_reason") or "").lower(),
+        finish_reason=_finish_reason(_either(fields, "finishReason", "finish_reason")),
         token_count=None if count is None else int(count),
         turns=turns,
         references=texts,
         json_references=documents,
-        id=str(fields.get("id", "")),
+        id=_label(fields.get("id")),
     )
+
+
+# Gemini's and OpenAI's names for the two that rewards tell apart.
+_FINISH_REASONS = {"": "", "stop": "stop", "length": "length", "max_tokens": "length"}
+
+
+def _finish_reason(raw: object) -> str:
+    name = _label(raw).lower().removeprefix("finish_reason_")
+    return _FINISH_REASONS.get("" if name == "unspecified" else name, "other")
 
 
 def _content(raw: object) -> Content:
     fields = _object(raw, "a turn")
     parts = [_part(_object(p, "a part")) for p in _list(fields.get("parts"), "parts")]
-    return Content(str(fields.get("role", "")), parts)
+    return Content(_label(fields.get("role")), parts)
 
 
 def _part(raw: Mapping[str, Any]) -> Part:
@@ -130,16 +142,19 @@ def _part(raw: Mapping[str, Any]) -> Part:
 def _data(raw: Mapping[str, Any]) -> PartData:
     if "text" in raw:
         return str(raw["text"])
-    if blob := _either(raw, "inlineData", "inline_data"):
-        mime_type = _either(blob, "mimeType", "mime_type") or ""
-        return Blob(mime_type, base64.b64decode(blob["data"]))
-    if file := _either(raw, "fileData", "file_data"):
-        mime_type = _either(file, "mimeType", "mime_type") or ""
-        return FileData(mime_type, _either(file, "fileUri", "file_uri") or "")
-    if call := _either(raw, "functionCall", "function_call"):
-        return FunctionCall(call["name"], call.get("args", {}), call.get("id", ""))
-    if answer := _either(raw, "functionResponse", "function_response"):
-        return FunctionResponse(answer["name"], answer.get("response", {}), answer.get("id", ""))
+    if blob := _object(_either(raw, "inlineData", "inline_data") or {}, "inlineData"):
+        data = base64.b64decode(_text(blob, "data", "inlineData"), validate=True)
+        return Blob(_label(_either(blob, "mimeType", "mime_type")), data)
+    if file := _object(_either(raw, "fileData", "file_data") or {}, "fileData"):
+        mime_type = _label(_either(file, "mimeType", "mime_type"))
+        return FileData(mime_type, _label(_either(file, "fileUri", "file_uri")))
+    if call := _object(_either(raw, "functionCall", "function_call") or {}, "functionCall"):
+        args = _object(call.get("args") or {}, "functionCall.args")
+        return FunctionCall(_text(call, "name", "functionCall"), args, _label(call.get("id")))
+    if told := _object(_either(raw, "functionResponse", "function_response") or {}, "the part"):
+        answer = _object(told.get("response") or {}, "functionResponse.response")
+        name = _text(told, "name", "functionResponse")
+        return FunctionResponse(name, answer, _label(told.get("id")))
     raise ValueError(f"a part is of no known kind: {sorted(raw)}")
 
 
@@ -152,6 +167,17 @@ def _references(raw: object) -> tuple[dict[str, str], dict[str, str]]:
         else:
             documents[key] = json.dumps(value)
     return texts, documents
+
+
+def _label(raw: object) -> str:
+    return "" if raw is None else str(raw)
+
+
+def _text(raw: Mapping[str, Any], key: str, path: str) -> str:
+    value = raw.get(key)
+    if not isinstance(value, str):
+        raise ValueError(f"{path}.{key}: want a string")  # noqa: TRY004 - of the file, not the call
+    return value
 
 
 def _either(raw: Mapping[str, Any], camel: str, snake: str) -> Any:
