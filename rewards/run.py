@@ -58,25 +58,27 @@ def run_item(reward: Reward, item: Item, clip: Clip) -> Outcome:
 
 def run_each(
     reward: Reward, example: Example, responses: Sequence[Response], clip: Clip
-) -> list[Outcome | float]:
-    """As `run_item` for each response; a float is the reward of a score with nothing else to it.
+) -> tuple[list[float], dict[int, Outcome]]:
+    """As `run_item` for each response, as columns: rewards, and by index what is more than one.
 
     For the inline lane, where making a `Score` for each item is a tenth of the item's cost.
     """
-    if reward.component_names:
-        return [run_item(reward, (example, response), clip) for response in responses]
-    score, low, high = reward.score, max(clip.low, -_MAX), min(clip.high, _MAX)
-    outcomes: list[Outcome | float] = []
+    score, plain = reward.score, not reward.component_names
+    low, high = max(clip.low, -_MAX), min(clip.high, _MAX)
+    rewards: list[float] = []
+    others: dict[int, Outcome] = {}
     for response in responses:
         try:
             result = cast("Result", score(example, response))
-            if type(result) is float and low <= result <= high:
-                outcomes.append(result)
-            else:
-                outcomes.append(_outcome((), result, clip))
+            if type(result) is float and plain and low <= result <= high:
+                rewards.append(result)
+                continue
+            outcome = _outcome(reward.component_names, result, clip)
         except BaseException as error:  # noqa: BLE001 - as in run_item
-            outcomes.append(_fault(error))
-    return outcomes
+            outcome = _fault(error)
+        others[len(rewards)] = outcome
+        rewards.append(0.0)
+    return rewards, others
 
 
 def run_items(reward: Reward, items: Sequence[Item], clip: Clip) -> list[Outcome]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .table import Bound
 
 
+_SCORED = bytes([SCORED])
+
+
 @dataclass(slots=True)
 class Ask:
     """What a call wants and how long it waits; times are `time.monotonic()` seconds."""
@@ -82,12 +85,15 @@ class Call:
         """What went to a replica: it may have started."""
         self.on_items: Callable[[Sequence[int]], None] | None = None
 
-    def set(self, item: int, outcome: Outcome | float, names: Sequence[str]) -> None:
-        """Places one outcome; a float is the reward of a score with nothing else to it."""
-        if type(outcome) is float:
-            self.rewards[item] = outcome
-            self.states[item] = SCORED
-        elif type(outcome) is Score:
+    def set_rewards(self, first: int, rewards: Sequence[float]) -> None:
+        """Places scores with nothing to them but a reward, from item `first` on."""
+        end = first + len(rewards)
+        self.rewards[first:end] = array("d", rewards)
+        self.states[first:end] = _SCORED * len(rewards)
+
+    def set(self, item: int, outcome: Outcome, names: Sequence[str]) -> None:
+        """Places one outcome."""
+        if type(outcome) is Score:
             self.rewards[item] = outcome.reward
             if self.stride and names:
                 at = item * self.stride

@@ -52,8 +52,10 @@ async def run_inline(
         if may_be_large and _is_large(example, responses):
             large.append((index, group))
             continue
-        for item, outcome in enumerate(run_each(reward, example, responses, clip), first):
-            call.set(item, outcome, names)
+        rewards, others = run_each(reward, example, responses, clip)
+        call.set_rewards(first, rewards)
+        for offset, outcome in others.items():
+            call.set(first + offset, outcome, names)
         call.spread(first, end, (time.perf_counter_ns() - begin_ns) // 1000)
         call.settle(range(first, end))
         if time.perf_counter() > breath_s:

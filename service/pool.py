@@ -1,9 +1,10 @@
 """The pool lane: what waits for a reward's replicas, and when it is worth a handle call.
 
-With nothing in flight, what waits goes at once. A further call starts only when what waits is
-worth its cost, up to the number of replicas: cheap rewards keep one replica busy, dear ones fill
-all. A further round of calls is sent ahead where much waits, so that a replica finds work when it
-ends.
+With nothing in flight, what waits goes at once; where single items come together, after a moment in
+which more of them come: a handle call costs as much as ten requests. A further call starts only when
+what waits is worth its cost, up to the number of replicas: cheap rewards keep one replica busy, dear
+ones fill all. A further round of calls is sent ahead where much waits, so that a replica finds work
+when it ends.
 
 A call whose replica is lost is sent again elsewhere; a shard that took two replicas down is sent
 item by item, one replica at a time.
@@ -32,6 +33,9 @@ WORTH_BYTES = 256 * 1024
 AHEAD = 2
 """Calls per replica, the one that runs included, for a reward whose items cost CPU."""
 AHEAD_ASYNC = 8
+HOLD_S = 0.0002
+"""How long to wait for more, for each shard that went together the last time."""
+MAX_HOLD_S = 0.004
 MAX_LOSSES = 2
 FIRST_GUESS_S = 0.001
 SWEEP_S = 0.25
@@ -56,6 +60,8 @@ class PoolLane:
         self._waiting_bytes = 0
         self._in_flight = 0
         self._pumping = False
+        self._together = 0
+        """How many shards the last call carried."""
         self._tasks: dict[asyncio.Task[None], list[list[Shard]]] = {}
         self._lonely: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -72,9 +78,7 @@ class PoolLane:
         self._waiting.append(shard)
         self._waiting_items += shard.n
         self._waiting_bytes += shard.bytes
-        if not self._pumping:
-            self._pumping = True
-            asyncio.get_running_loop().call_soon(self._pump)
+        self._pump_soon()
 
     async def close(self) -> None:
         """Ends what runs. Call it when no call is bound any more."""
@@ -83,12 +87,28 @@ class PoolLane:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
+    def _pump_soon(self) -> None:
+        if self._pumping or not self._waiting:
+            return
+        self._pumping = True
+        loop = asyncio.get_running_loop()
+        if self._together > 1 and not self._worth():
+            loop.call_later(min(MAX_HOLD_S, HOLD_S * self._together), self._pump)
+        else:
+            loop.call_soon(self._pump)
+
+    def _worth(self) -> bool:
+        """Whether what waits is worth a call of its own."""
+        waiting_s = self._waiting_items * self.item_s
+        return waiting_s >= WORTH_S or self._waiting_bytes >= WORTH_BYTES
+
     def _pump(self) -> None:
         self._pumping = False
         while self._waiting and self._worth_a_call():
             jobs = self._take()
             if jobs:
                 self._in_flight += 1
+                self._together = sum(map(len, jobs))
                 self._own(self._carry(jobs), jobs)
         if (self._waiting or self._tasks) and self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
@@ -96,11 +116,11 @@ class PoolLane:
     def _worth_a_call(self) -> bool:
         if self._in_flight == 0:
             return True
-        waiting_s = self._waiting_items * self.item_s
         replicas = self._bound.settings.replicas
         if self._in_flight < replicas:
-            return waiting_s >= WORTH_S or self._waiting_bytes >= WORTH_BYTES
+            return self._worth()
         ahead = AHEAD_ASYNC if self._bound.is_async else AHEAD
+        waiting_s = self._waiting_items * self.item_s
         return self._in_flight < replicas * ahead and waiting_s >= TARGET_COST_S
 
     def _sweep(self) -> None:
@@ -157,7 +177,7 @@ class PoolLane:
                 if has_room and holds_slot:
                     holds_slot = False
                     self._in_flight -= 1
-                    self._pump()
+                    self._pump_soon()
             self._lose(jobs, "the replica ended its answer too early")
         except ReplicaLost as error:
             self._lose(jobs, str(error))
@@ -167,7 +187,7 @@ class PoolLane:
         finally:
             if holds_slot:
                 self._in_flight -= 1
-            self._pump()
+            self._pump_soon()
 
     async def _exchange(self, jobs: list[list[Shard]]) -> Answers:
         """The answers to a call; ends early when nobody waits for its shards any more."""

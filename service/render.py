@@ -31,17 +31,28 @@ def render_call(call: Call) -> pb.ScoreResponse:
         outcomes.reward_index = used[id(bound)]
         outcomes.queue_us = call.queue_us[group]
         outcomes.execution_us = sum(call.elapsed_us[first:end])
-        add = outcomes.outcomes.add
         if not call.stride and not extras:
-            for item in range(first, end):
-                add().score.reward = rewards[item]
+            outcomes.MergeFromString(serialized(rewards[first:end].tobytes()))
             continue
+        add = outcomes.outcomes.add
         for item in range(first, end):
             if states[item] == SCORED and not call.stride and item not in extras:
                 add().score.reward = rewards[item]
             else:
                 _fill(call, item, bound.component_count, add())
     return response
+
+
+_PLAIN = b"\x0a\x0b\x0a\x09\x09"
+"""On the wire: `outcomes`, 11 bytes: `score`, 9 bytes: `reward`, a double."""
+
+
+def serialized(rewards: bytes) -> bytes:
+    """Serialized outcomes of scores that are nothing but a reward, from packed little-endian f64.
+
+    Setting them one by one costs twice as much, and is a tenth of an inline item.
+    """
+    return b"".join([_PLAIN + rewards[at : at + 8] for at in range(0, len(rewards), 8)])
 
 
 def render_items(call: Call, items: Sequence[int]) -> list[pb.StreamScoresResponse]:
