@@ -89,10 +89,11 @@ def serve(path: Path, options: Options, on_ready: Callable[[Cluster, ServiceConf
     config = load(path)
     check_ports(options)
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda received, _frame: signals.put(received))
     cluster = Cluster(options)
     cluster.start(config)
+    # Only now: Ray puts handlers of its own in their place when it starts.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: signals.put(received))
     state = State(os.getpid(), str(path.resolve()))
     try:
         state.write(options.port)
