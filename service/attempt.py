@@ -40,11 +40,13 @@ class Attempt:
     ended: asyncio.Future[bool]
     """True: the worker is done with it. False: the worker died."""
     first: bool
-    """No other ran in this worker before: what memory is in use is this one's own."""
+    """No other ran in this worker before."""
+    beside: bool
+    """Others may run in this worker at the same time."""
 
     @classmethod
     async def begin(
-        cls, worker: Worker, job: Job, todo: list[Range], component_count: int
+        cls, worker: Worker, job: Job, todo: list[Range], component_count: int, *, beside: bool
     ) -> Attempt:
         """Hands the items to the worker."""
         first = worker.shards_fed == 0
@@ -55,7 +57,7 @@ class Attempt:
         except BaseException:
             segment.close()
             raise
-        return cls(worker, job, todo, segment, ended, first)
+        return cls(worker, job, todo, segment, ended, first, beside)
 
     def tell(self, without: Iterable[Range] = ()) -> None:
         """Emits what the worker has finished, but for the items in `without`."""
@@ -112,8 +114,8 @@ class Attempt:
         return pending
 
     def is_alone(self, unit: Range) -> bool:
-        """Whether nothing ran in this worker but `unit`."""
-        return self.first and unit[0] == self.todo[0][0]
+        """Whether nothing ran in this worker before or beside `unit`: its memory is its own."""
+        return self.first and not self.beside and unit[0] == self.todo[0][0]
 
     def is_to_blame(self, unit: Range, *, is_async: bool, limit_s: float) -> bool:
         """Whether the worker, which is no more, ended because of this call.

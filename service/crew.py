@@ -158,7 +158,8 @@ class Crew:
             await self._turn.acquire()
         try:
             worker = await self._staff.worker()
-            return await Attempt.begin(worker, job, todo, self._spec.component_count)
+            width = self._spec.component_count
+            return await Attempt.begin(worker, job, todo, width, beside=self._is_async)
         except BaseException:
             self._give_turn()
             raise
@@ -190,7 +191,8 @@ class Crew:
             async with asyncio.timeout(max(0.0, job.left_s)), self._alone:
                 worker = await self._staff.single()
                 try:
-                    attempt = await Attempt.begin(worker, job, [unit], self._spec.component_count)
+                    width = self._spec.component_count
+                    attempt = await Attempt.begin(worker, job, [unit], width, beside=False)
                     try:
                         ending = await self._watch(attempt, may_stall=False)
                         left = await self._settle(attempt, ending)

@@ -21,7 +21,6 @@ class Staff:
         self._all: set[Worker] = set()
         self._at_work: Worker | None = None
         self._reserve: asyncio.Future[Worker] | None = None
-        self._replaced: set[Worker] = set()
         self._closed = False
         self.broken = ""
         """Why the last start failed; empty where it did not."""
@@ -78,16 +77,14 @@ class Staff:
     def replace(self, worker: Worker, cause: str) -> None:
         """Counts a worker out, once; it is ended when nothing runs on it."""
         self.put_aside(worker)
-        if worker not in self._replaced:
+        if not worker.replaced:
+            worker.replaced = True
             self.replaced[cause] += 1
-            if not worker.exited.done():
-                self._replaced.add(worker)
-                worker.exited.add_done_callback(lambda _: self._replaced.discard(worker))
         self.free(worker)
 
     def free(self, worker: Worker) -> None:
         """Something ended on this worker."""
-        if worker in self._replaced and worker.idle:
+        if worker.replaced and worker.idle:
             worker.kill()
 
     async def close(self) -> None:

@@ -60,6 +60,8 @@ class Worker:
         self.exit_code: int | None = None
         """Negative: the signal that ended it. None: it runs, or nothing is known of its end."""
         self.peak_bytes = 0
+        self.replaced = False
+        """Set by its staff: it gets no further work and ends when it has done what it has."""
         self.overran = False
         """Set by who kills it because a call of its reward does not come back."""
         self.running_at_death = 0

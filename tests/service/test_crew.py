@@ -145,10 +145,10 @@ async def test_a_leak_is_paid_by_the_process_not_by_an_item(one_pool: Pool, tmp_
 async def test_more_items_hang_than_may_straggle(one_pool: Pool) -> None:
     count = crew_module.MAX_STRAGGLERS + 4
     texts = [t for i in range(count) for t in ("hang", str(i))]
-    outcomes, times_s = await run_timed(one_pool, groups_of(texts), timeout_s=2)
+    outcomes, times_s = await run_timed(one_pool, groups_of(texts), timeout_s=1.2)
     assert rewards(outcomes) == [t for i in range(count) for t in ("TIMED_OUT", float(i))]
     # Half of them have to wait for the others to be killed.
-    assert max(times_s) < 2 * 2 + 5
+    assert max(times_s) < 2 * 1.2 + 5
 
 
 async def test_others_go_on_while_one_hangs(one_pool: Pool) -> None:

@@ -65,9 +65,9 @@ async def test_jobs_share_the_places() -> None:
 async def test_a_bad_call_that_ends_is_an_error_of_its_own(
     pool: Pool, command: str, reason: str, tmp_path: Path
 ) -> None:
-    texts = [*(f"wait 1 {i}" for i in range(5)), command, *(f"wait 0.1 {i}" for i in range(5))]
+    texts = [*(f"wait 0.5 {i}" for i in range(5)), command, *(f"wait 0.1 {i}" for i in range(5))]
     log = tmp_path / "log"
-    outcomes = rewards(await run(pool, groups_of(texts, log=log), timeout_s=2))
+    outcomes = rewards(await run(pool, groups_of(texts, log=log), timeout_s=1))
     assert outcomes == [0.0, 1.0, 2.0, 3.0, 4.0, reason, 0.0, 1.0, 2.0, 3.0, 4.0]
     assert set(executions(log).values()) == {1}
     assert rewards(await run(pool, groups_of(["3"]))) == [3.0]
@@ -93,14 +93,14 @@ async def test_a_bad_call_that_ends_is_an_error_of_its_own(
 async def test_only_the_culprit_pays_for_a_crash(
     pool: Pool, command: str, reason: str, tmp_path: Path
 ) -> None:
-    texts = [*(f"wait 1.{i} {i}" for i in range(9)), command]
+    texts = [*(f"wait 0.6{i} {i}" for i in range(9)), command]
     log = tmp_path / "log"
     begin_s = time.monotonic()
-    outcomes = rewards(await run(pool, groups_of(texts, log=log), timeout_s=2))
+    outcomes = rewards(await run(pool, groups_of(texts, log=log), timeout_s=1))
     assert outcomes == [*map(float, range(9)), reason]
     assert max(executions(log).values()) <= 2
-    # One time-out with its grace, one latency; or, not known who it was, all of them two by two.
-    assert time.monotonic() - begin_s < 12
+    # One time-out with its grace, one latency; or, not known who it was, four by four.
+    assert time.monotonic() - begin_s < 10
     assert rewards(await run(pool, groups_of(["3"]))) == [3.0]
 
 
@@ -120,10 +120,10 @@ async def test_many_crashes_among_many(pool: Pool, tmp_path: Path) -> None:
 
 
 async def test_memory_that_others_took_is_no_fault(pool: Pool, tmp_path: Path) -> None:
-    texts = [f"later leak {300 + i}" for i in range(12)]
+    texts = ["later leak 600", *(f"leak {300 + i}" for i in range(12))]
     log = tmp_path / "log"
     outcomes = rewards(await run(pool, groups_of(texts, log=log)))
-    assert outcomes == [1.0] * 12
+    assert outcomes == [1.0] * 13
     assert max(executions(log).values()) <= 2
 
 
@@ -149,7 +149,7 @@ async def test_the_deadline_ends_calls_and_starts_none(pool: Pool, tmp_path: Pat
 
 async def test_a_stuck_loop_is_freed_though_its_job_is_over(pool: Pool) -> None:
     (pid,) = rewards(await run(pool, groups_of(["pid"])))
-    outcomes = rewards(await run(pool, groups_of(["hang"]), timeout_s=2, deadline_s=0.5))
+    outcomes = rewards(await run(pool, groups_of(["hang"]), timeout_s=1, deadline_s=0.5))
     assert outcomes == ["DEADLINE"]
     # The next job waits for the time-out of the call that holds the loop; then it has a new one.
     (other,) = rewards(await run(pool, groups_of(["pid"]), deadline_s=20))
