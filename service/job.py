@@ -215,6 +215,8 @@ def _fits(state: int, extra: list[Any]) -> bool:
 def ranges_in(states: bytes | bytearray, wanted: int, within: Iterable[Range]) -> list[Range]:
     """The runs of items in `within` whose state is `wanted`."""
     found: list[Range] = []
+    if wanted not in states:
+        return found
     for first, end in within:
         begin = -1
         for index in range(first, end):
