@@ -1,10 +1,10 @@
 """The pool lane: what waits for a reward's replicas, and when it is worth a handle call.
 
-With nothing in flight, what waits goes at once; where single items come together, after a moment in
-which more of them come: a handle call costs as much as ten requests. A further call starts only when
-what waits is worth its cost, up to the number of replicas: cheap rewards keep one replica busy, dear
-ones fill all. A further round of calls is sent ahead where much waits, so that a replica finds work
-when it ends.
+With nothing in flight, what waits goes at once; where single items come together, after a moment
+in which more of them come: a handle call costs as much as ten requests. A further call starts only
+when what waits is worth its cost, up to the number of replicas: cheap rewards keep one replica
+busy, dear ones fill all. A further round of calls is sent ahead where much waits, so that a replica
+finds work when it ends.
 
 A call whose replica is lost is sent again elsewhere; a shard that took two replicas down is sent
 item by item, one replica at a time.

@@ -99,7 +99,7 @@ async def test_nothing_is_placed_after_the_end() -> None:
 
 async def test_outcomes_of_the_inline_lane_are_placed() -> None:
     call = await call_of([4], [2])
-    call.set(0, 0.25, ())
+    call.set_rewards(0, [0.25, 7.0, 7.0, 7.0])
     call.set(1, Score(1.0, {"a": 1.0, "b": 2.0}, "why", (0.5,)), ("a", "b"))
     call.set(2, ScoreError(Reason.INVALID_INPUT, "no"), ("a", "b"))
     call.set(3, Score(2.0, {"a": 3.0, "b": 4.0}), ("a", "b"))
@@ -109,6 +109,8 @@ async def test_outcomes_of_the_inline_lane_are_placed() -> None:
     assert call.extras == {1: ["why", [0.5]], 2: [Reason.INVALID_INPUT.value, "no"]}
     assert call.components.tolist()[2:4] == [1.0, 2.0]
     assert call.elapsed_us.tolist() == [100] * 4
+    assert call.rewards.tolist()[:2] == [0.25, 1.0]
+    assert call.rewards[3] == 2.0
     assert call.done.done()
 
 
