@@ -97,10 +97,9 @@ async def test_a_closed_call_is_not_run_to_its_end(it: Rig) -> None:
     task = asyncio.create_task(it.scorer.score(*_sized(request_of("tags", *texts)), 60.0, ""))
     await asyncio.sleep(0.05)
     task.cancel()
-    begin_s = time.monotonic()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - begin_s < 0.2
+    assert it.metrics.figures("tags").items["CANCELLED"] > 10_000
     assert it.admission.items == 0
 
 
