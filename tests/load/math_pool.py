@@ -37,7 +37,7 @@ DATA = servers.REPO.parent / "shared/data/gsm8k_model_solutions.jsonl"
 CONFIG = "rewards:\n  math: {kind: math, lane: pool, replicas: 2}\n"
 CHUNKS = {"chunks of 1": 1, "chunks of 64": 64, "default chunks": None}
 TIMES = 2
-WARM_PASSES = 5
+WARM_PASSES = 3
 MAX_RATIO = 1.15
 DEADLINE_S = 600
 
