@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from rewardplane.service.cluster import Cluster, Options
 from rewardplane.service.config import parse
 
 FOLDER = Path(__file__).parent
+SETTLED_S = 5.0
 CPUS = {"ray_actor_options": {"num_cpus": 0.1}}
 
 
@@ -54,6 +56,12 @@ class Service:
             if title.startswith("ray::ServeReplica") and name in title:
                 found.append(process)
         return found
+
+    def settled(self, name: str) -> list[psutil.Process]:
+        """Those that have run for a while, the oldest first."""
+        before_s = time.time() - SETTLED_S
+        old = [p for p in self.processes(name) if p.create_time() < before_s]
+        return sorted(old, key=psutil.Process.create_time)
 
 
 @pytest.fixture(scope="session")
