@@ -8,6 +8,7 @@ specification; its answer says that the reward is set up. End of file ends the p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -18,6 +19,7 @@ import signal
 import socket
 import sys
 import traceback
+from pathlib import Path
 
 from ..rewards.base import Reward
 from ..rewards.registry import build
@@ -53,7 +55,7 @@ def main(descriptor: int) -> None:
     gc.collect()
     gc.freeze()
     segment.close()
-    owner.send(NUMBER.pack(number))
+    _answer(owner, number)
     clip = Clip(*spec["clip"])
     if reward.is_async:
         asyncio.run(_serve_async(owner, reward, clip, spec["concurrency"]))
@@ -77,7 +79,7 @@ def _serve(owner: socket.socket, runner: Runner) -> None:
         except MemoryError:  # outside the reward's own code: what it leaves leaves no room
             os._exit(MEMORY_EXIT)
         segment.close()
-        owner.send(NUMBER.pack(number))
+        _answer(owner, number)
 
 
 async def _serve_async(owner: socket.socket, reward: Reward, clip: Clip, concurrency: int) -> None:
@@ -89,7 +91,7 @@ async def _serve_async(owner: socket.socket, reward: Reward, clip: Clip, concurr
     async def serve_one(number: int, segment: Segment) -> None:
         await runner.run(segment)
         segment.close()
-        owner.send(NUMBER.pack(number))
+        _answer(owner, number)
 
     def served(task: asyncio.Task[None]) -> None:
         tasks.discard(task)
@@ -117,7 +119,10 @@ async def _serve_async(owner: socket.socket, reward: Reward, clip: Clip, concurr
 
 
 def _receive(owner: socket.socket) -> tuple[int, Segment] | None:
-    data, descriptors, _flags, _address = socket.recv_fds(owner, NUMBER.size, 1)
+    try:
+        data, descriptors, _flags, _address = socket.recv_fds(owner, NUMBER.size, 1)
+    except ConnectionResetError:  # the owner was killed with an answer of ours unread
+        return None
     if not data:
         return None
     return NUMBER.unpack(data)[0], Segment(_lifted(descriptors[0]))
@@ -130,10 +135,31 @@ def _lifted(descriptor: int) -> int:
     return lifted
 
 
+def _answer(owner: socket.socket, number: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # it hung up: the next read says so
+        owner.send(NUMBER.pack(number))
+
+
 def _limit_memory(limit_bytes: int) -> None:
-    """Bounds heap and private maps. RLIMIT_DATA, not AS: libraries reserve address space unused."""
-    if limit_bytes > 0:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
+    """Bounds heap and private maps. RLIMIT_DATA, not AS: libraries reserve address space unused.
+
+    Raises:
+        MemoryError: the reward holds more than that already.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if limit_bytes <= 0:
+        return
+    status = Path("/proc/self/status").read_text()
+    held_bytes = 1024 * int(status.partition("VmData:")[2].split()[0])
+    if held_bytes > limit_bytes:
+        raise MemoryError(
+            f"it holds {held_bytes >> 20} MiB when it is set up, and memory_limit_mb is "
+            f"{limit_bytes >> 20}"
+        )
+    _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        limit_bytes = min(limit_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
 def _shown(error: BaseException) -> str:

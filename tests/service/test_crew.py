@@ -412,6 +412,7 @@ async def test_a_cancelled_straggler_is_killed(one_pool: Pool) -> None:
         ("exit 4", "exit code 4"),
         ("segfault", "signal 11"),
         ("systemexit", "SystemExit"),
+        ("leak 3000", "memory_limit_mb is 2048"),
     ],
 )
 async def test_a_failed_set_up_says_why_and_does_not_loop(how: str, words: str) -> None:
