@@ -7,7 +7,7 @@ import socket
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def free_port() -> int:
     """A port that nobody listened on a moment ago."""
     with socket.socket() as probe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,10 +66,13 @@ class Service:
 
 
 @pytest.fixture(scope="session")
-def service(free_port: int) -> Iterator[Service]:
+def service() -> Iterator[Service]:
     """The service, with the rewards of these tests."""
-    cluster = Cluster(Options(port=0, metrics_port=free_port))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        metrics_port = int(probe.getsockname()[1])
+    cluster = Cluster(Options(port=0, metrics_port=metrics_port))
     cluster.start(parse(rewards(), FOLDER))
     (address,) = cluster.addresses()
-    yield Service(cluster, address, free_port)
+    yield Service(cluster, address, metrics_port)
     cluster.stop()

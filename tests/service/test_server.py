@@ -363,9 +363,11 @@ async def test_a_stream_tells_what_is_done_before_the_deadline(it: Rig) -> None:
 
 
 async def test_a_deadline_that_is_over_is_still_answered_or_ends(it: Rig) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
+    try:
         await it.answer(request_of("poison", ["1"]), deadline_s=0.0)
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    except grpc.aio.AioRpcError as error:
+        # gRPC looks at its clock when it likes: mostly the deadline comes before the answer.
+        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     await asyncio.sleep(0.05)
     assert it.admission.items == 0
 
