@@ -46,8 +46,9 @@ class Judge:
         job, left = attempt.job, Left()
         for unit in attempt.exhausted():
             # Others may have taken the memory, or left it taken.
-            if not attempt.is_alone(unit):
-                left.alone += self._apart(unit)
+            apart = self._apart(unit)
+            if len(apart) > 1 or not attempt.is_alone(unit):
+                left.alone += apart
                 job.note_run(unit)
         attempt.tell(without=left.alone)
         pending, running = attempt.items(PENDING), attempt.items(RUNNING)
@@ -56,8 +57,9 @@ class Judge:
             left.together = job.expire(pending)
             return left
         if ending is Ending.DIED:
-            fruitless = not running and attempt.nothing_ended()
-            job.fruitless = job.fruitless + 1 if fruitless else 0
+            # Where something of another job ran, that is to blame.
+            nobodys = not attempt.worker.running_at_death and attempt.nothing_ended()
+            job.fruitless = job.fruitless + 1 if nobodys else 0
             if job.fruitless >= MAX_FRUITLESS:
                 worker = attempt.worker
                 job.fail(
@@ -77,7 +79,7 @@ class Judge:
             known = worker.stepping_at_death or worker.overran
             again = left.together if known and job.runs[unit[0]] < MAX_RUNS else left.alone
             again.append(unit)
-        elif self.splits and unit[1] - unit[0] > 1:
+        elif len(self._apart(unit)) > 1:
             left.together += self._apart(unit)
         elif worker.exit_code == MEMORY_EXIT and not attempt.is_alone(unit):
             left.alone.append(unit)

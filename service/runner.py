@@ -57,12 +57,29 @@ class Runner:
 
     def _run_units(self, segment: Segment, items: Sequence[Item | None], work: Work) -> None:
         for first, end, start_by_ns in self._scribe.units(items, work):
-            begin_ns = time.monotonic_ns()
-            if segment.stop[0] or begin_ns >= start_by_ns:
+            if segment.stop[0] or time.monotonic_ns() >= start_by_ns:
                 return
-            start(segment, first, end, begin_ns)
             called = cast("list[Item]", items[first:end])
-            outcomes = run_items(self._reward, called, self._clip)
-            self._scribe.end_stray()
-            if self._scribe.record_all(segment, first, outcomes, begin_ns):
+            if self._run_call(segment, first, called, may_split=not self._reward.whole_group):
+                continue
+            for index, item in enumerate(called, first):
+                if segment.stop[0]:
+                    return
+                self._run_call(segment, index, [item], may_split=False)
+                if segment.spent[0]:
+                    return
+            if segment.spent[0]:
                 return
+
+    def _run_call(
+        self, segment: Segment, first: int, items: Sequence[Item], *, may_split: bool
+    ) -> bool:
+        """Runs one call. False: it failed as a whole, and each of its items may do better alone."""
+        begin_ns = start(segment, first, first + len(items))
+        outcomes = run_items(self._reward, items, self._clip)
+        self._scribe.end_stray()
+        if may_split and failed_whole(outcomes):
+            unstart(segment, first, first + len(items))
+            return False
+        self._scribe.record_all(segment, first, outcomes, begin_ns)
+        return True

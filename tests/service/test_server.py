@@ -363,11 +363,12 @@ async def test_a_stream_tells_what_is_done_before_the_deadline(it: Rig) -> None:
 
 
 async def test_a_deadline_that_is_over_is_still_answered_or_ends(it: Rig) -> None:
+    code = grpc.StatusCode.OK  # gRPC looks at its clock when it likes; mostly it is not this
     try:
         await it.answer(request_of("poison", ["1"]), deadline_s=0.0)
     except grpc.aio.AioRpcError as error:
-        # gRPC looks at its clock when it likes: mostly the deadline comes before the answer.
-        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        code = error.code()
+    assert code in (grpc.StatusCode.OK, grpc.StatusCode.DEADLINE_EXCEEDED)
     await asyncio.sleep(0.05)
     assert it.admission.items == 0
 
