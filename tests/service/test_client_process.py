@@ -154,30 +154,6 @@ def test_a_failed_call_that_is_still_held_hinders_no_fork(target: str) -> None:
     assert lines == ["child [2.0]", "child ended with 0", "2 [3.0]"]
 
 
-def test_a_process_forked_amid_calls_says_so_and_its_parent_goes_on() -> None:
-    with server(0.5) as target:
-        lines = run(
-            """
-            client = SyncRewardClient(sys.argv[1])
-            slow = threading.Thread(target=lambda: print(rewards(client.score("math", groups(1)))))
-            slow.start()
-            time.sleep(0.25)
-            def work():
-                for make in (lambda: client, lambda: SyncRewardClient(sys.argv[1])):
-                    try:
-                        make().score("math", groups(2), timeout_s=3)
-                    except RuntimeError as error:
-                        print("forked" in str(error))
-            child(work)
-            slow.join()
-            print(rewards(client.score("math", groups(3))))
-            """,
-            target,
-        )
-    assert sorted(lines[:-1]) == ["True", "True", "[1.0]", "child ended with 0"]
-    assert lines[-1] == "[3.0]"
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_of_multiprocessing_get_the_client_by_pickle(target: str, method: str) -> None:
     lines = run(
