@@ -15,7 +15,7 @@ from typing import Any, cast
 from ..rewards.base import Item, Reward
 from ..rewards.run import Clip, run_items_async, timed_out
 from ..rewards.types import Outcome, Reason, ScoreError
-from .scribe import Scribe, start
+from .scribe import Scribe, failed_whole, start
 from .segment import Segment
 from .verdicts import DEADLINE_EXECUTING
 from .work import Work
@@ -82,20 +82,36 @@ class AsyncRunner:
         except TimeoutError:
             return
         try:
-            begin_ns = time.monotonic_ns()
-            if begin_ns >= start_by_ns or segment.spent[0]:
+            if time.monotonic_ns() >= start_by_ns or segment.spent[0]:
                 return
-            start(segment, first, end, begin_ns)
-            left_s = max(0.0, (work.deadline_ns - begin_ns) / 1e9)
             called = cast("list[Item]", items[first:end])
-            outcomes = await self._call(segment, first, called, min(work.timeout_s, left_s))
-            if left_s < work.timeout_s and any(_is_timed_out(o) for o in outcomes):
-                outcomes = [DEADLINE_EXECUTING] * len(outcomes)
-            self._scribe.record_all(segment, first, outcomes, begin_ns)
+            splits = not self._reward.whole_group
+            if not await self._run_call(segment, first, called, work, splits=splits):
+                alone = [
+                    self._run_call(segment, index, [item], work, splits=False)
+                    for index, item in enumerate(called, first)
+                ]
+                await asyncio.gather(*alone)
         finally:
             self._places.release()
 
-    async def _call(
+    async def _run_call(
+        self, segment: Segment, first: int, items: Sequence[Item], work: Work, *, splits: bool
+    ) -> bool:
+        """Runs one call. False: it failed whole and `splits`; its items are PENDING again."""
+        end = first + len(items)
+        begin_ns = start(segment, first, end)
+        left_s = max(0.0, (work.deadline_ns - begin_ns) / 1e9)
+        outcomes = await self._outcomes(segment, first, items, min(work.timeout_s, left_s))
+        if left_s < work.timeout_s and any(_is_timed_out(o) for o in outcomes):
+            outcomes = [DEADLINE_EXECUTING] * len(outcomes)
+        elif splits and failed_whole(outcomes):
+            segment.states[first:end] = bytes(end - first)
+            return False
+        self._scribe.record_all(segment, first, outcomes, begin_ns)
+        return True
+
+    async def _outcomes(
         self, segment: Segment, first: int, items: Sequence[Item], timeout_s: float
     ) -> Sequence[Outcome]:
         context = contextvars.copy_context()

@@ -8,7 +8,7 @@ from typing import cast
 
 from ..rewards.base import Item, Reward, Unit
 from ..rewards.run import Clip, run_item, run_items
-from .scribe import Scribe, start
+from .scribe import Scribe, failed_whole, start
 from .segment import RUNNING, Segment
 from .work import Work
 
@@ -60,26 +60,24 @@ class Runner:
             if segment.stop[0] or time.monotonic_ns() >= start_by_ns:
                 return
             called = cast("list[Item]", items[first:end])
-            if self._run_call(segment, first, called, may_split=not self._reward.whole_group):
-                continue
-            for index, item in enumerate(called, first):
-                if segment.stop[0]:
-                    return
-                self._run_call(segment, index, [item], may_split=False)
-                if segment.spent[0]:
-                    return
+            if not self._run_call(segment, first, called, splits=not self._reward.whole_group):
+                for index, item in enumerate(called, first):
+                    if segment.stop[0] or segment.spent[0]:
+                        return
+                    self._run_call(segment, index, [item], splits=False)
             if segment.spent[0]:
                 return
 
     def _run_call(
-        self, segment: Segment, first: int, items: Sequence[Item], *, may_split: bool
+        self, segment: Segment, first: int, items: Sequence[Item], *, splits: bool
     ) -> bool:
-        """Runs one call. False: it failed as a whole, and each of its items may do better alone."""
-        begin_ns = start(segment, first, first + len(items))
+        """Runs one call. False: it failed whole and `splits`; its items are PENDING again."""
+        end = first + len(items)
+        begin_ns = start(segment, first, end)
         outcomes = run_items(self._reward, items, self._clip)
         self._scribe.end_stray()
-        if may_split and failed_whole(outcomes):
-            unstart(segment, first, first + len(items))
+        if splits and failed_whole(outcomes):
+            segment.states[first:end] = bytes(end - first)
             return False
         self._scribe.record_all(segment, first, outcomes, begin_ns)
         return True

@@ -83,14 +83,12 @@ class Scribe:
 
     def record_all(
         self, segment: Segment, first: int, outcomes: Sequence[Outcome], begin_ns: int
-    ) -> bool:
-        """Writes the outcomes of one call that began at `begin_ns`; returns as `record`."""
+    ) -> None:
+        """Writes the outcomes of one call that began at `begin_ns`."""
         share_us = (time.monotonic_ns() - begin_ns) // 1000 // len(outcomes)
-        exhausted = False
         for index, outcome in enumerate(outcomes, first):
             segment.elapsed_us[index] = share_us
-            exhausted |= self.record(segment, index, outcome)
-        return exhausted
+            self.record(segment, index, outcome)
 
     def record(self, segment: Segment, index: int, outcome: Outcome) -> bool:
         """Writes an outcome; whether memory is out: then this process is no place for others."""
@@ -112,8 +110,24 @@ class Scribe:
         return False
 
 
-def start(segment: Segment, first: int, end: int, begin_ns: int) -> None:
-    """Marks the items of a call as RUNNING."""
+def failed_whole(outcomes: Sequence[Outcome]) -> bool:
+    """Whether a call with several items told nothing of any of them.
+
+    It raised, or returned no list of their number: one of them may be to blame.
+    """
+    fault = outcomes[0]
+    return (
+        len(outcomes) > 1
+        and isinstance(fault, ScoreError)
+        and fault.reason is not Reason.OUT_OF_MEMORY
+        and all(outcome is fault for outcome in outcomes)
+    )
+
+
+def start(segment: Segment, first: int, end: int) -> int:
+    """Marks the items of a call as RUNNING; returns since when (`time.monotonic_ns()`)."""
+    begin_ns = time.monotonic_ns()
     for index in range(first, end):
         segment.started_ns[index] = begin_ns
         segment.states[index] = RUNNING
+    return begin_ns

@@ -256,13 +256,38 @@ async def test_a_group_call_that_dies_is_run_item_by_item(
     assert counted[command] == 2
 
 
-@pytest.mark.parametrize("command", ["short", "long", "dict", "raise it"])
-async def test_a_group_call_that_fails_whole_fails_its_group_alone(
-    group_pool: Pool, command: str
+@pytest.mark.parametrize(
+    ("command", "left"),
+    [
+        ("short", 1.0),
+        ("long", "INVALID_RESULT"),
+        ("dict", "INVALID_RESULT"),
+        ("raise it", "RAISED"),
+    ],
+)
+async def test_a_group_call_that_fails_whole_is_run_item_by_item(
+    group_pool: Pool, command: str, left: float | str, tmp_path: Path
 ) -> None:
-    outcomes = rewards(await run(group_pool, groups_of(["1", "2"], ["1", command, "2"], ["3"])))
-    reason = "RAISED" if command == "raise it" else "INVALID_RESULT"
-    assert outcomes == [1.0, 2.0, reason, reason, reason, 3.0]
+    log = tmp_path / "log"
+    groups = groups_of(["1", "2"], ["4", command, "5"], ["3"], log=log)
+    outcomes = rewards(await run(group_pool, groups))
+    assert outcomes == [1.0, 2.0, 4.0, left, 5.0, 3.0]
+    calls = {"call of 2": 1, "call of 3": 1, "call of 1": 4}
+    assert calls.items() <= executions(log).items()
+
+
+async def test_a_whole_group_that_fails_whole_is_not(whole_pool: Pool, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    outcomes = rewards(await run(whole_pool, groups_of(["1", "raise it", "2"], log=log)))
+    assert outcomes == ["RAISED"] * 3
+    assert executions(log) == {"call of 3": 1}
+
+
+async def test_an_item_of_a_failed_group_call_may_still_crash(group_pool: Pool) -> None:
+    # First the call raises; alone, "2" scores and the next one ends the process.
+    texts = ["2", "exit 3 if alone", "3", "raise it", "4"]
+    outcomes = rewards(await run(group_pool, groups_of(texts)))
+    assert outcomes == [2.0, "CRASHED", 3.0, "RAISED", 4.0]
 
 
 async def test_bad_results_within_a_group_call_fail_their_items(group_pool: Pool) -> None:

@@ -135,6 +135,18 @@ async def test_a_group_call_is_run_item_by_item_when_it_dies(
     assert rewards(await run(group_async, groups)) == [1.0, 1.0, "CRASHED", 2.0, 3.0]
 
 
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [("raise it", "RAISED"), ("wait 60", "TIMED_OUT"), ("never", "TIMED_OUT")],
+)
+async def test_a_group_call_that_fails_whole_is_run_item_by_item(
+    group_async: Pool, command: str, reason: str
+) -> None:
+    groups = groups_of(["wait 0.1 1", command, "wait 0.1 2"], ["wait 0.2 3", "4"])
+    outcomes = rewards(await run(group_async, groups, timeout_s=1))
+    assert outcomes == [1.0, reason, 2.0, 3.0, 4.0]
+
+
 async def test_the_deadline_ends_calls_and_starts_none(pool: Pool, tmp_path: Path) -> None:
     texts = ["wait 0.2 5", "wait 60", *["wait 60"] * 70, "wait 0.1"]
     log = tmp_path / "log"

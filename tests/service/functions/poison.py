@@ -200,6 +200,8 @@ def group(completions, log=None, **_):
     note(log[0] if log else None, f"call of {len(completions)}")
     if "short" in completions:
         return [1.0]
+    if "exit 3 if alone" in completions and len(completions) == 1:
+        end()
     if "long" in completions:
         return [1.0] * (len(completions) + 1)
     if "dict" in completions:
@@ -207,7 +209,7 @@ def group(completions, log=None, **_):
     rewards = []
     for text in completions:
         note(log[0] if log else None, text)
-        rewards.append(act(text))
+        rewards.append(1.0 if text.endswith("if alone") else act(text))
     return rewards
 
 
