@@ -106,9 +106,25 @@ class Attempt:
         )
         return self.units(ranges_in(failed, 1, self.todo))
 
+    def pending(self) -> list[Range]:
+        """The items that wait. One whose call failed whole is to be run alone: a range each."""
+        started_ns, ranges = self.segment.started_ns, list[Range]()
+        for first, end in self.items(PENDING):
+            begin = first
+            for index in range(first, end):
+                if started_ns[index]:
+                    if begin < index:
+                        ranges.append((begin, index))
+                    ranges.append((index, index + 1))
+                    self.job.note_run((index, index + 1))
+                    begin = index + 1
+            if begin < end:
+                ranges.append((begin, end))
+        return ranges
+
     def drop_pending(self) -> list[Range]:
         """From now on this is an attempt at what runs; returns what does not."""
-        pending, running = self.items(PENDING), self.items(RUNNING)
+        pending, running = self.pending(), self.items(RUNNING)
         self.first = self.first and bool(running) and running[0][0] == self.todo[0][0]
         self.todo = running
         return pending

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .attempt import Attempt, Ending
 from .job import Job, Range
-from .segment import PENDING, RUNNING
+from .segment import RUNNING
 from .verdicts import DEADLINE_EXECUTING, MEMORY_EXIT, died, timed_out
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Judge:
                 left.alone += apart
                 job.note_run(unit)
         attempt.tell(without=left.alone)
-        pending, running = attempt.items(PENDING), attempt.items(RUNNING)
+        pending, running = attempt.pending(), attempt.items(RUNNING)
         if ending is Ending.DEADLINE:
             job.fail(running, DEADLINE_EXECUTING)
             left.together = job.expire(pending)

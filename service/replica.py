@@ -30,6 +30,7 @@ class Pool:
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = RewardConfig.from_dict(config)
         self._crew: Crew | None = None
+        self._is_up = False
 
     def _started(self) -> Crew:
         if self._crew is None:
@@ -37,9 +38,15 @@ class Pool:
         return self._crew
 
     async def check_health(self) -> None:
-        """Serve's probe; it replaces a replica for which this raises."""
+        """Serve's probe; it replaces a replica for which this raises.
+
+        The first one waits until the reward is set up, as long as that takes; no later one waits,
+        for Serve takes a probe that does not answer for a dead replica.
+        """
         crew = self._started()
-        await crew.start()
+        if not self._is_up:
+            await crew.start()
+            self._is_up = True
         if crew.broken:
             raise RuntimeError(crew.broken)
 

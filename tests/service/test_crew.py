@@ -283,11 +283,17 @@ async def test_a_whole_group_that_fails_whole_is_not(whole_pool: Pool, tmp_path:
     assert executions(log) == {"call of 3": 1}
 
 
-async def test_an_item_of_a_failed_group_call_may_still_crash(group_pool: Pool) -> None:
+async def test_an_item_of_a_failed_group_call_may_still_crash(
+    group_pool: Pool, tmp_path: Path
+) -> None:
     # First the call raises; alone, "2" scores and the next one ends the process.
     texts = ["2", "exit 3 if alone", "3", "raise it", "4"]
-    outcomes = rewards(await run(group_pool, groups_of(texts)))
+    log = tmp_path / "log"
+    outcomes = rewards(await run(group_pool, groups_of(texts, log=log)))
     assert outcomes == [2.0, "CRASHED", 3.0, "RAISED", 4.0]
+    counted = executions(log)
+    assert (counted["call of 5"], counted["call of 1"]) == (1, 5)
+    assert max(counted[text] for text in texts) <= 2
 
 
 async def test_bad_results_within_a_group_call_fail_their_items(group_pool: Pool) -> None:
@@ -462,6 +468,19 @@ async def test_health_starts_the_worker() -> None:
         assert len(before - others) == 2  # the template and the worker
         assert rewards(await run(pool, groups_of(["1"]))) == [1.0]
         assert {p.pid for p in children()} == before
+
+
+async def test_later_probes_do_not_wait_for_a_set_up() -> None:
+    async with pool_of(poison("Batch", kwargs={"wait": "1.5"})) as pool:
+        begin_s = time.monotonic()
+        await pool.check_health()
+        assert time.monotonic() - begin_s >= 1.5
+        running = asyncio.create_task(run(pool, groups_of(["exit 3", "2"])))
+        await asyncio.sleep(0.5)
+        begin_s = time.monotonic()
+        await pool.check_health()
+        assert time.monotonic() - begin_s < 0.5
+        assert rewards(await running) == ["CRASHED", 2.0]
 
 
 async def test_stopping_amid_work_answers_all() -> None:
