@@ -17,7 +17,7 @@ Range = tuple[int, int]
 """Items first … end - 1 of a shard."""
 
 _UNFINISHED = bytes.maketrans(bytes([RUNNING]), bytes([PENDING]))
-_RUN_BEFORE = bytes(min(runs, 1) for runs in range(256))
+_NOT_0 = bytes(min(value, 1) for value in range(256))
 _REASONS = frozenset(reason.value for reason in Reason)
 
 
@@ -135,21 +135,18 @@ class Job:
     def _run_before(self, todo: Sequence[Range]) -> list[Range]:
         if not any(self.runs):
             return []
-        return ranges_in(self.runs.translate(_RUN_BEFORE), 1, todo)
+        return ranges_in(self.runs.translate(_NOT_0), 1, todo)
 
     def tell(self, segment: Segment, without: Iterable[Range] = ()) -> None:
         """Emits what the segment holds and was not told yet, but for the items in `without`."""
         states = bytearray(segment.read_states().translate(_UNFINISHED))
         for first, end in without:
             states[first:end] = bytes(end - first)
+        # As one long number: this is looked at ten times a second for each job.
+        told = 255 * int.from_bytes(self.told, "little")
+        states = (int.from_bytes(states, "little") & ~told).to_bytes(len(states), "little")
         if not any(states):
             return
-        if any(self.told):
-            for index, told in enumerate(self.told):
-                if told:
-                    states[index] = PENDING
-            if not any(states):
-                return
         self._mark(states)
         elapsed_us = segment.elapsed_us.tobytes()
         if PENDING in states:
@@ -168,7 +165,7 @@ class Job:
             extras |= {i: lost for i, s in enumerate(states) if s == FAILED and i not in extras}
         self.emit(
             Part(
-                bytes(states),
+                states,
                 segment.rewards.tobytes(),
                 segment.components.tobytes(),
                 elapsed_us,
@@ -192,12 +189,9 @@ class Job:
             self.emit(Part(bytes(states), bytes(8 * n), b"", elapsed.tobytes(), extras))
 
     def _mark(self, states: bytes | bytearray) -> None:
-        if PENDING not in states:
-            self.told = bytearray(b"\1" * len(states))
-        else:
-            for index, state in enumerate(states):
-                if state:
-                    self.told[index] = 1
+        new = int.from_bytes(states.translate(_NOT_0), "little")
+        told = int.from_bytes(self.told, "little") | new
+        self.told = bytearray(told.to_bytes(len(states), "little"))
 
 
 def _fits(state: int, extra: list[Any]) -> bool:
