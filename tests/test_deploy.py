@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shlex
 import shutil
 import subprocess
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,13 @@ def ray_cluster(overlay: str) -> dict[str, Any]:
     return cluster["spec"]
 
 
+def sandbox_group() -> dict[str, Any]:
+    """The worker group that the component of deploy/sandbox adds."""
+    ((change,),) = documents("sandbox/workers.yaml")
+    assert (change["op"], change["path"]) == ("add", "/spec/workerGroupSpecs/-")
+    return change["value"]
+
+
 def rewards(overlay: str) -> ServiceConfig:
     own = DEPLOY / "overlays" / overlay / "rewards.yaml"
     return load(own if own.exists() else DEPLOY / "base" / "rewards.yaml")
@@ -60,7 +69,7 @@ def rewards(overlay: str) -> ServiceConfig:
 
 def pods() -> list[dict[str, Any]]:
     spec = documents("base/raycluster.yaml")[0]["spec"]
-    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
+    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"], sandbox_group()]
     return [group["template"]["spec"] for group in groups]
 
 
@@ -109,7 +118,7 @@ def test_ports_are_those_that_the_service_listens_on() -> None:
         for port in service["spec"]["ports"]:
             assert port["targetPort"] == port["name"]
             assert port["port"] == PORTS[port["name"]]
-    (policy,) = objects("NetworkPolicy")
+    (policy,) = [p for p in objects("NetworkPolicy") if p["metadata"]["name"] == "rewardplane"]
     assert {p["port"] for rule in policy["spec"]["ingress"] for p in rule.get("ports", [])} == {
         *PORTS.values()
     }
@@ -123,6 +132,7 @@ def test_selectors_select_the_cluster() -> None:
         ("ray.io/cluster", cluster["metadata"]["name"]),
         ("ray.io/node-type", "head"),
         *(("ray.io/group", group["groupName"]) for group in cluster["spec"]["workerGroupSpecs"]),
+        ("ray.io/group", sandbox_group()["groupName"]),
     }
     selectors = [service["spec"]["selector"] for service in objects("Service")]
     selectors += [
@@ -162,6 +172,79 @@ def test_disruption_takes_one_worker_at_a_time_and_never_the_head() -> None:
     assert floors == {"rewardplane-head": 1, "rewardplane-pool": workers - 1}
 
 
+NAMESPACED_NEEDS = {"clone", "unshare", "mount", "umount2", "pivot_root", "setns"}
+
+
+def seccomp_rules() -> list[dict[str, Any]]:
+    profile = json.loads((DEPLOY / "sandbox" / "seccomp-namespaced.json").read_text())
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert profile["defaultErrnoRet"] == errno.EPERM
+    return profile["syscalls"]
+
+
+def test_the_seccomp_profile_allows_namespaces_and_no_more_than_the_default() -> None:
+    free = {
+        name
+        for rule in seccomp_rules()
+        if rule["action"] == "SCMP_ACT_ALLOW" and not rule.get("args")
+        for name in rule["names"]
+    }
+    named = Counter(name for rule in seccomp_rules() for name in rule["names"])
+    assert free >= NAMESPACED_NEEDS
+    assert free >= {"landlock_create_ruleset", "seccomp", "pidfd_open", "memfd_create"}
+    assert {name for name, times in named.items() if times > 1} == {"personality"}
+    # What only a capability gives in Docker's and containerd's default, and io_uring.
+    kept = "bpf perf_event_open open_by_handle_at chroot reboot kexec_load init_module keyctl"
+    kept += " add_key request_key userfaultfd io_uring_setup fsopen move_mount mount_setattr kcmp"
+    assert not set(kept.split()) & set(named)
+    (clone3,) = [rule for rule in seccomp_rules() if "clone3" in rule["names"]]
+    assert clone3["errnoRet"] == errno.ENOSYS  # glibc then falls back to clone
+
+
+def test_a_sandbox_pod_gives_nothing_away() -> None:
+    pod = sandbox_group()["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["automountServiceAccountToken"] is pod["hostUsers"] is False
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"]["type"] == "Localhost"
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not [e for e in container["env"] if "valueFrom" in e]
+    assert "envFrom" not in container
+    assert {next(k for k in v if k != "name") for v in pod["volumes"]} == {"configMap", "emptyDir"}
+    writable = [m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")]
+    assert writable == ["/tmp"]  # noqa: S108 - in the pod
+
+
+def test_a_sandbox_pod_reaches_its_own_cluster_alone() -> None:
+    (policy,) = [
+        p["spec"] for p in objects("NetworkPolicy") if "Egress" in p["spec"]["policyTypes"]
+    ]
+    assert policy["podSelector"]["matchLabels"]["ray.io/group"] == sandbox_group()["groupName"]
+    peers = [peer for rule in policy["egress"] for peer in rule["to"]]
+    assert not [peer for peer in peers if "ipBlock" in peer or "podSelector" not in peer]
+    open_to_all = [rule for rule in policy["egress"] if "ports" not in rule]
+    own = {"matchLabels": {"ray.io/cluster": "rewardplane"}}
+    assert open_to_all == [{"to": [{"podSelector": own}]}]
+
+
+def test_sandbox_pods_hold_sandbox_rewards_alone_and_have_gateways() -> None:
+    group = sandbox_group()
+    assert group["replicas"] == group["minReplicas"] == group["maxReplicas"]
+    assert group["rayStartParams"]["num-cpus"] == "0"
+    resources = json.loads(json.loads(group["rayStartParams"]["resources"].strip("'")))
+    cpus = int(group["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
+    assert resources == {"sandbox": cpus - 1}  # one CPU is left to the gateway
+    ((gateways,),) = documents("overlays/prod-sandbox/gateways.yaml")
+    workers = ray_cluster("prod")["workerGroupSpecs"][0]["replicas"]
+    assert gateways["value"] == str(1 + workers + group["replicas"])
+    env = "/spec/headGroupSpec/template/spec/containers/0/env/0/value"
+    assert (gateways["op"], gateways["path"]) == ("replace", env)
+
+
 def serve_lines() -> list[list[str]]:
     """The arguments of each `rewardplane serve` that is written down."""
     script = (DEPLOY / "base" / "head.sh").read_text().replace("\\\n", "")
@@ -177,8 +260,9 @@ def test_the_command_line_takes_what_is_written_down(arguments: list[str]) -> No
     command: Any = typer.main.get_command(app)
     context = command.get_command(None, "serve").make_context("serve", arguments)
     assert context.params["host"] == "0.0.0.0"  # noqa: S104 - a pod's own address
-    mounts = {m["mountPath"] for pod in pods() for m in pod["containers"][0]["volumeMounts"]}
-    assert mounts == {str(context.params["config"].parent)}
+    for pod in pods():
+        mounts = {m["name"]: m["mountPath"] for m in pod["containers"][0]["volumeMounts"]}
+        assert mounts["config"] == str(context.params["config"].parent)
     assert (
         context.params["config"].name
         in documents("base/kustomization.yaml")[0]["configMapGenerator"][0]["files"]
