@@ -1,0 +1,1 @@
+"""What runs inside a confined child: each module has `main(request, channel)`."""

@@ -1,0 +1,55 @@
+"""How a run ended."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Verdict(enum.Enum):
+    """All but the last are the doing of the code that ran; none is a judgement of its answer."""
+
+    OK = "ok"
+    """It ended by itself with one whole answer."""
+    RUNTIME_ERROR = "runtime_error"
+    """It ended by itself without one."""
+    CPU_LIMIT = "cpu_limit"
+    WALL_LIMIT = "wall_limit"
+    MEMORY_LIMIT = "memory_limit"
+    OUTPUT_LIMIT = "output_limit"
+    """It wrote too much to stdout, stderr, or as its answer."""
+    KILLED = "killed"
+    """A signal of its own making ended it: a segmentation fault, an abort."""
+    SANDBOX_ERROR = "sandbox_error"
+    """A fault of the sandbox, on every slot it was tried on: an error, never a score."""
+
+
+@dataclass
+class Run:
+    """What is left of a run."""
+
+    verdict: Verdict
+    answer: bytes
+    """What the guest sent, whatever code in its process forged it. Empty unless OK."""
+    stdout: bytes
+    stderr: bytes
+    """Bounded by `Limits.output_bytes`; any bytes."""
+    detail: str
+    """One line for people."""
+    cpu_us: int
+    """CPU time of the child, its confinement included."""
+    wall_us: int
+    """From the message to the zygote to its report."""
+
+
+class SessionEnded(Exception):
+    """A session is over; what it was asked has no answer."""
+
+    def __init__(self, verdict: Verdict, detail: str) -> None:
+        """Takes how it ended. SANDBOX_ERROR: no fault of the code."""
+        super().__init__(verdict, detail)
+        self.verdict = verdict
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.verdict.value}: {self.detail}"
