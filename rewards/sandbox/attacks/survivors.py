@@ -1,0 +1,55 @@
+"""The processes below this one: what an attack leaves running is found among them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+_PATIENCE_S = 1.0
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """From now on what loses its parent below this process becomes its child, not that of pid 1.
+
+    A daemon of an attack is found so, whatever it calls itself. Holds for the process's life.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants() -> set[int]:
+    """All live processes below this one; those that ended and were not waited for do not count."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] not in "ZX":
+                children.setdefault(int(fields[1]), []).append(int(folder.name))
+    found: set[int] = set()
+    below = [os.getpid()]
+    while below:
+        more = children.get(below.pop(), [])
+        found.update(more)
+        below.extend(more)
+    return found
+
+
+def survivors(before: Collection[int]) -> set[int]:
+    """What is there beyond the processes of `before`; what is about to end is waited for, 1 s.
+
+    A slot that was recycled has new processes for the old: they are counted, not compared.
+    """
+    end_s = time.monotonic() + _PATIENCE_S
+    while True:
+        now = descendants()
+        if len(now) <= len(before):
+            return set()
+        if time.monotonic() > end_s:
+            return now - set(before)
+        time.sleep(0.01)
