@@ -60,6 +60,9 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "syslog": (103, 116),
     "fanotify_init": (300, 262),
     "personality": (135, 92),
+    "landlock_create_ruleset": (444, 444),
+    "landlock_add_rule": (445, 445),
+    "landlock_restrict_self": (446, 446),
 }
 
 

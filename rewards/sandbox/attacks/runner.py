@@ -9,7 +9,7 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from ..level import Level
 from ..limits import Limits
@@ -27,12 +27,13 @@ _AFTER = """
 import builtins, json, os
 if len("four") != 4 or json.loads("[1]") != [1]:
     breach("the next run has other builtins")
-try:
-    left = [name for folder in ("/tmp", ".") for name in os.listdir(folder) if "rp" + "attack" in name]
-except OSError:
-    left = []
-if left:
-    breach(f"the next run finds {left}")
+for folder in ("/tmp", "."):
+    try:
+        left = [name for name in os.listdir(folder) if "rp" + "attack" in name]
+    except OSError:
+        continue
+    if left:
+        breach(f"the next run finds {left} in {folder}")
 print("clean", end="")
 """
 
@@ -62,27 +63,22 @@ class Suite:
         self._number = 0
 
     async def run(self, cases: Sequence[Case]) -> list[Row]:
-        """One row for each case, in their order; those of a higher level are left out."""
+        """One row for each case, in their order.
+
+        Raises:
+            IsolationUnavailable: this host does not have the level.
+        """
         adopt_orphans()
-        self._scene = Scene()
-        self._pool = _pool(self.level)
-        self._neighbour = _pool(self.level)
-        try:
-            return [await self._try(case) for case in cases if case.fails_from <= self.level]
-        finally:
-            await self._pool.close()
-            await self._neighbour.close()
-            self._scene.close()
+        with Scene() as self._scene:
+            async with _Slot(self.level) as self._slot, _Slot(self.level) as self._neighbour:
+                return [await self._try(case) for case in cases]
 
     async def _try(self, case: Case) -> Row:
         self._number += 1
         before = descendants()
         size = _size_mb()
-        facts = self._scene.facts(
-            f"rpattack{os.getpid()}x{self._number}x",
-            _zygotes(self._pool),
-            _zygotes(self._neighbour),
-        )
+        tag = f"rpattack{os.getpid()}x{self._number}x"
+        facts = self._scene.facts(tag, self._slot.pids(), self._neighbour.pids())
         limits = replace(LIMITS, **case.limits)
         begin = time.monotonic()
         if case.before:
@@ -92,8 +88,8 @@ class Suite:
             begin = time.monotonic()
         beside = None
         if case.beside:
-            beside = asyncio.create_task(self._send(self._neighbour, case.beside, facts, limits))
-        run = await self._send(self._pool, case.source, facts, limits)
+            beside = asyncio.create_task(self._neighbour.send(case.beside, facts, limits))
+        run = await self._slot.send(case.source, facts, limits)
         wall_s = time.monotonic() - begin
         if beside is not None:
             await beside
@@ -108,25 +104,45 @@ class Suite:
     async def _next(self, facts: dict[str, Any]) -> list[str]:
         """What is wrong with the runs that come next, on the same slot and on the neighbour."""
         wrong: list[str] = []
-        for pool in (self._pool, self._neighbour):
-            run = await self._send(pool, _AFTER, facts, LIMITS)
+        for slot in (self._slot, self._neighbour):
+            run = await slot.send(_AFTER, facts, LIMITS)
             wrong += [f"the next run: {told}" for told in _told(run, facts["breach_mark"])]
             if run.verdict is not Verdict.OK or run.stdout != b"clean":
                 wrong.append(f"the next run ended with {run.verdict.name}: {run.detail}")
         return wrong
 
-    @staticmethod
-    async def _send(pool: SandboxPool, source: str, facts: dict[str, Any], limits: Limits) -> Run:
+
+class _Slot:
+    """A pool of one slot, so that the run after an attack is on the slot that was attacked."""
+
+    def __init__(self, level: Level) -> None:
+        self._pool = SandboxPool(_PROFILE, slots=1, demand=level, ceiling=level)
+        self._seeds: set[int] = set()
+
+    async def __aenter__(self) -> Self:
+        before = descendants()
+        self._pool.start()
+        self._seeds = descendants() - before
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._pool.close()
+
+    async def send(self, source: str, facts: dict[str, Any], limits: Limits) -> Run:
         request = json.dumps({"source": source, "facts": facts}).encode()
-        return await pool.run(ENTRY, request, limits)
+        return await self._pool.run(ENTRY, request, limits)
+
+    def pids(self) -> list[int]:
+        """Its seed and what was forked from it, by now."""
+        return sorted(self._seeds | descendants(*self._seeds))
 
 
 def _told(run: Run, mark: str) -> Iterator[str]:
     """What it said that it reached, by the guest or from a program that it became."""
     for line in (run.stdout + b"\n" + run.stderr).split(b"\n"):
         if mark.encode() in line:
-            said = line.partition(mark.encode())[2][:200].decode(errors="backslashreplace").strip()
-            yield said or "its mark came out"
+            said = line.partition(mark.encode())[2][:200].decode(errors="replace").strip()
+            yield said.encode("unicode_escape").decode() or "its mark came out"
 
 
 def _unlike(case: Case, run: Run, wall_s: float) -> Iterator[str]:

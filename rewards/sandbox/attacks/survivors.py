@@ -20,8 +20,8 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def descendants() -> set[int]:
-    """All live processes below this one; those that ended and were not waited for do not count."""
+def descendants(*roots: int) -> set[int]:
+    """All live processes below some, or below this one; the ended ones do not count."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -32,7 +32,7 @@ def descendants() -> set[int]:
             if fields[0] not in "ZX":
                 children.setdefault(int(fields[1]), []).append(int(folder.name))
     found: set[int] = set()
-    below = [os.getpid()]
+    below = list(roots) or [os.getpid()]
     while below:
         more = children.get(below.pop(), [])
         found.update(more)

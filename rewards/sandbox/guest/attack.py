@@ -12,12 +12,14 @@ import json
 import os
 from typing import Any
 
+from .channel import Channel
+
 _libc = ctypes.CDLL(None, use_errno=True)
 DONE = b"done"
 _REFUSED = (errno.EPERM, errno.ENOSYS, errno.EACCES)
 
 
-def main(request: bytes, channel: Any) -> None:
+def main(request: bytes, channel: Channel) -> None:
     """`request`: JSON with `source` and `facts`."""
     order = json.loads(request)
     facts: dict[str, Any] = order["facts"]
@@ -48,7 +50,7 @@ def main(request: bytes, channel: Any) -> None:
         "reached": reached,
         "libc": _libc,
         "answer_fd": channel.fileno(),
-        "own_fds": {channel.fileno()},
+        "own_fds": {3, channel.fileno()},  # 3: the request
         "done": lambda: channel.send(DONE),
     }
     exec(compile(order["source"], "<attack>", "exec"), given)  # noqa: S102 - this is what it is for

@@ -1,0 +1,217 @@
+"""Runs of untrusted code a second: the sandbox's slots against what trainers do without it.
+
+    python -m tests.load.sandbox [--rounds 5] [--grpc]
+
+A run is one response, a program that reads stdin, with 10 tests; two of them go at a time. In each
+round every way has its turn, and they change places. All ways answer the same and are checked.
+
+slots          the reward `code_tests`, two slots, as a replica's worker runs it
++ numpy, sympy the same, with both in the profile
+service        the same by gRPC: `rewardplane serve`, 1 replica of 2 slots, one call (--grpc)
+subprocess     a fresh interpreter with the usual imports for each run
+executor       ProcessPoolExecutor(2) with HumanEval's guard: processes that live on, unconfined
+pass           an empty program at the slots, with no tests
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from statistics import median
+from typing import Any
+
+from rewardplane.rewards.registry import build
+from rewardplane.rewards.sandbox.level import Level
+from rewardplane.rewards.sandbox.limits import Limits
+from rewardplane.rewards.sandbox.pool import Profile, SandboxPool
+from rewardplane.rewards.types import Example, Response
+
+from . import sandbox_peers
+
+SLOTS = 2
+RUNS = {"slots": 400, "+ numpy, sympy": 400, "subprocess": 60, "executor": 800, "pass": 800}
+MIN_RATIO = 5.0
+MIN_PASS_PER_S = 400.0
+
+SOLUTION = """
+def main():
+    n = int(input())
+    numbers = list(map(int, input().split()))
+    best = [1] * n
+    for i in range(n):
+        for j in range(i):
+            if numbers[j] < numbers[i] and best[j] + 1 > best[i]:
+                best[i] = best[j] + 1
+    print(max(best))
+
+main()
+"""
+"""The longest rising subsequence, the plain way."""
+
+
+def tests() -> tuple[list[str], list[str]]:
+    """Ten inputs of 30 numbers, and what is right for them."""
+    stdins: list[str] = []
+    expected: list[str] = []
+    for seed in range(10):
+        numbers = [(seed * 7919 + k * k * 31) % 1009 for k in range(30)]
+        stdins.append(f"{len(numbers)}\n{' '.join(map(str, numbers))}\n")
+        best: list[int] = []
+        for i, number in enumerate(numbers):
+            longer = [best[j] for j in range(i) if numbers[j] < number]
+            best.append(1 + max(longer, default=0))
+        expected.append(f"{max(best)}\n")
+    return stdins, expected
+
+
+STDINS, EXPECTED = tests()
+
+
+class Rewards:
+    """The reward `code_tests` with its slots, in a loop of its own."""
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        parameters: dict[str, Any] = {"slots": SLOTS, "modules": list(modules)}
+        self._reward = build("code_tests", parameters)
+        self._reward.setup()
+        pairs = [
+            {"input": stdin, "output": output}
+            for stdin, output in zip(STDINS, EXPECTED, strict=True)
+        ]
+        self._example = Example(json_references={"tests": json.dumps(pairs)})
+        self._response = Response(text=f"```python\n{SOLUTION}\n```")
+        self._loop = asyncio.new_event_loop()
+
+    def run(self, runs: int) -> list[float]:
+        """The rewards of so many runs, two at a time."""
+        return self._loop.run_until_complete(self._run(runs))
+
+    def close(self) -> None:
+        """Ends the slots."""
+        self._reward.close()
+        self._loop.close()
+
+    async def _run(self, runs: int) -> list[float]:
+        rewards: list[float] = []
+
+        async def some(count: int) -> None:
+            for _ in range(count):
+                result: Any = await self._reward.score(self._example, self._response)  # pyright: ignore
+                rewards.append(result["score"] if isinstance(result, dict) else float(result))
+
+        await asyncio.gather(*(some(runs // SLOTS) for _ in range(SLOTS)))
+        return rewards
+
+
+class Passes:
+    """An empty program at the slots, without a grader."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._pool = SandboxPool(Profile("pass", ()), slots=SLOTS, demand=Level.PROCESS)
+        self.report = self._pool.start()
+
+    def run(self, runs: int) -> list[float]:
+        """1 for each run that answered."""
+        return self._loop.run_until_complete(self._run(runs))
+
+    def close(self) -> None:
+        """Ends the slots."""
+        self._loop.run_until_complete(self._pool.close())
+        self._loop.close()
+
+    async def _run(self, runs: int) -> list[float]:
+        rewards: list[float] = []
+        request = json.dumps({"source": "pass", "facts": {}}).encode()
+
+        async def some(count: int) -> None:
+            for _ in range(count):
+                run = await self._pool.run("attack", request, Limits())
+                rewards.append(float(run.answer == b"done"))
+
+        await asyncio.gather(*(some(runs // SLOTS) for _ in range(SLOTS)))
+        return rewards
+
+
+class Peers:
+    """One of the ways without a sandbox."""
+
+    def __init__(self, executor: Executor, function: Callable[..., float]) -> None:
+        self._executor = executor
+        self._function = function
+
+    def run(self, runs: int) -> list[float]:
+        """The rewards of so many runs, two at a time."""
+        given = ([each] * runs for each in (SOLUTION, STDINS, EXPECTED))
+        return list(self._executor.map(self._function, *given))
+
+    def close(self) -> None:
+        """Ends its processes."""
+        self._executor.shutdown()
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--grpc", action="store_true", help="measure the service as well")
+    args = parser.parse_args()
+    passes = Passes()
+    spawn = get_context("spawn")
+    guarded = ProcessPoolExecutor(SLOTS, mp_context=spawn, initializer=sandbox_peers.guard)
+    ways: dict[str, Any] = {
+        "slots": Rewards(()),
+        "+ numpy, sympy": Rewards(("numpy", "sympy")),
+        "subprocess": Peers(ThreadPoolExecutor(SLOTS), sandbox_peers.by_subprocess),
+        "executor": Peers(guarded, sandbox_peers.by_guarded_process),
+        "pass": passes,
+    }
+    print(f"level {passes.report.level.name}, {SLOTS} slots, {args.rounds} rounds")
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    try:
+        for way in ways.values():
+            way.run(20)
+        for turn in range(args.rounds):
+            names = list(ways)
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+                rates[name].append(rate(name, ways[name]))
+    finally:
+        for way in ways.values():
+            way.close()
+    report(rates)
+
+
+def rate(name: str, way: Any) -> float:
+    """Runs a second in one window; all of them must be right."""
+    begin = time.perf_counter()
+    rewards = way.run(RUNS[name])
+    seconds = time.perf_counter() - begin
+    if rewards != [1.0] * RUNS[name]:
+        raise SystemExit(f"{name}: {len(rewards)} rewards, {sum(rewards)} in all, not {RUNS[name]}")
+    return RUNS[name] / seconds
+
+
+def report(rates: dict[str, list[float]]) -> None:
+    """The medians as a table, and whether they are what they must be; ends with 1 if not."""
+    middle = {name: median(each) for name, each in rates.items()}
+    print("\n| way | runs/s | from | to | times a subprocess |\n|---|--:|--:|--:|--:|")
+    for name, each in rates.items():
+        times = middle[name] / middle["subprocess"]
+        print(
+            f"| {name} | {middle[name]:,.0f} | {min(each):,.0f} | {max(each):,.0f} | {times:.1f} |"
+        )
+    ratio = middle["slots"] / middle["subprocess"]
+    print(f"\nslots / subprocess: {ratio:.1f} (at least {MIN_RATIO:g})")
+    print(f"pass: {middle['pass']:,.0f} runs/s (at least {MIN_PASS_PER_S:g})")
+    if ratio < MIN_RATIO or middle["pass"] < MIN_PASS_PER_S:
+        sys.exit("MISSED")
+
+
+if __name__ == "__main__":
+    main()

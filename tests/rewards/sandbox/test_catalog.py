@@ -1,0 +1,38 @@
+"""The suite leaves nothing of the study out."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from rewardplane.rewards.sandbox.attacks.catalog import CASES, TESTS, case_ids
+from rewardplane.rewards.sandbox.attacks.note import LINES
+from rewardplane.rewards.sandbox.verdict import Verdict
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_every_line_of_the_study_has_a_case_or_a_test() -> None:
+    assert [line for line, ids in case_ids().items() if not ids] == []
+    assert set(case_ids()) == {line for lines in LINES.values() for line in lines}
+
+
+def test_ids_are_unique_and_no_attack_may_pass_for_a_fault_of_the_sandbox() -> None:
+    assert len({case.id for case in CASES}) == len(CASES)
+    assert [case.id for case in CASES if Verdict.SANDBOX_ERROR in case.ends] == []
+
+
+def test_every_source_is_python() -> None:
+    for case in CASES:
+        for source in (case.source, case.before, case.beside):
+            ast.parse(source, case.id)
+
+
+def test_the_tests_that_stand_for_a_line_exist() -> None:
+    for name in (name for names in TESTS.values() for name in names):
+        file, _, function = name.partition("::")
+        module = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        found = {
+            n.name for n in module.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+        assert function in found, name
