@@ -10,9 +10,9 @@ class Verdict(enum.Enum):
     """All but the last are the doing of the code that ran; none is a judgement of its answer."""
 
     OK = "ok"
-    """It ended by itself with one whole answer."""
+    """It ended by itself, with exit code 0: not that its answer is whole, or its own."""
     RUNTIME_ERROR = "runtime_error"
-    """It ended by itself without one."""
+    """It ended by itself, with another exit code."""
     CPU_LIMIT = "cpu_limit"
     WALL_LIMIT = "wall_limit"
     MEMORY_LIMIT = "memory_limit"
@@ -30,7 +30,8 @@ class Run:
 
     verdict: Verdict
     answer: bytes
-    """What the guest sent, whatever code in its process forged it. Empty unless OK."""
+    """What was written as the answer, by the guest or by what runs in its process; bounded by
+    `Limits.result_bytes`, and there however the run ended."""
     stdout: bytes
     stderr: bytes
     """Bounded by `Limits.output_bytes`; any bytes."""

@@ -1,0 +1,106 @@
+"""The child of a zygote: confines itself, then reads its request and runs a guest on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from . import kernel, landlock
+from .guest.channel import Channel
+from .protocol import CONFINED, MEMORY_EXIT, Op, Order
+from .seccomp import Filter
+
+STDIN, REQUEST, ANSWER = 0, 3, 4
+RESERVED = 5
+"""Below: the child's descriptors. A zygote keeps its own above."""
+_SLACK_BYTES = 96 << 20
+"""Address space that is not memory: libraries loaded late, guard pages, what malloc reserves."""
+
+Guest = Callable[[bytes, Channel], None]
+
+
+@dataclass
+class Confinement:
+    """What a zygote holds ready for its children."""
+
+    seccomp: Filter | None = None
+    rules: int = -1
+    """A Landlock ruleset; below 0: none."""
+    rules_with_scratch: int = -1
+    data_bytes: int = 0
+    """What the zygote holds of RLIMIT_DATA and RLIMIT_AS."""
+    space_bytes: int = 0
+    own_uid: bool = False
+    """No process outside the zygote has its uid: a limit of processes means what it says."""
+    confined: bool = False
+
+
+def run(guest: Guest, order: Order, descriptors: list[int], confinement: Confinement) -> NoReturn:
+    """Runs a guest and ends the process. `descriptors`: stdin, stdout, stderr, request, answer."""
+    status = 1
+    try:
+        for target, descriptor in zip((0, 1, 2, REQUEST, ANSWER), descriptors, strict=True):
+            os.dup2(descriptor, target)
+        _limit(order, confinement)
+        confine(confinement, order)
+        os.write(ANSWER, CONFINED)
+        guest(_read_all(REQUEST), Channel(ANSWER, framed=order.op == Op.SESSION))
+        status = 0
+    except MemoryError:
+        status = MEMORY_EXIT
+    except BaseException:  # noqa: BLE001 - a forked process must not go on as its zygote
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(BaseException):
+                stream.flush()
+        os._exit(status)
+
+
+def confine(confinement: Confinement, order: Order) -> None:
+    """Gives up all that code is not to have, for good. Raises OSError: then nothing may run."""
+    os.setsid()
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if confinement.confined:
+        kernel.drop_capabilities()
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        rules = confinement.rules_with_scratch if order.op == Op.RUN else confinement.rules
+        if rules >= 0:
+            landlock.restrict(rules)
+    os.closerange(RESERVED, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (order.open_files, order.open_files))
+    if confinement.seccomp is not None:
+        confinement.seccomp.install(os.getpid())
+
+
+def _limit(order: Order, confinement: Confinement) -> None:
+    limits = {
+        resource.RLIMIT_DATA: confinement.data_bytes + order.memory_bytes,
+        # Shared maps are no DATA, so that address space is bounded too.
+        resource.RLIMIT_AS: confinement.space_bytes + order.memory_bytes + _SLACK_BYTES,
+        resource.RLIMIT_FSIZE: order.file_bytes,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    if order.cpu_s:
+        limits[resource.RLIMIT_CPU] = order.cpu_s
+    if confinement.own_uid:
+        limits[resource.RLIMIT_NPROC] = order.threads
+    for which, most in limits.items():
+        resource.setrlimit(which, (most, most))
+
+
+def _read_all(descriptor: int) -> bytes:
+    size = os.fstat(descriptor).st_size
+    data = os.pread(descriptor, size, 0)
+    while len(data) < size:
+        data += os.pread(descriptor, size - len(data), len(data))
+    return data

@@ -1,0 +1,77 @@
+"""What a pool and a zygote say to each other: one SOCK_SEQPACKET message each, of fixed length.
+
+A request never passes here: it lies in a file that only the child reads.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from typing import NamedTuple
+
+CONFINED = b"\x01"
+"""The first byte of every answer, written when the child is confined and before anything that is
+not trusted runs. Where it is missing, the sandbox failed, and not the code."""
+MEMORY_EXIT = 86
+"""The exit code of a guest that ran out of memory."""
+FRAME = struct.Struct("<I")
+"""The length of a message of a session, before it."""
+
+
+class Op(enum.IntEnum):
+    """What a zygote is told."""
+
+    RUN = 1
+    """Start a child. Descriptors: request, answer, stdout, stderr."""
+    SESSION = 2
+    """The same, without a scratch; the answer is a socket."""
+    LOOK = 3
+    """Send a pidfd of the child."""
+    KILL = 4
+
+
+class Order(NamedTuple):
+    """A message to a zygote. What `op` does not need is 0."""
+
+    op: int
+    number: int
+    """Of the child, given by the pool."""
+    entry: int = 0
+    """The index of its guest in the seed's list."""
+    cpu_s: int = 0
+    """The kernel's own limit, above the pool's; 0: none."""
+    memory_bytes: int = 0
+    file_bytes: int = 0
+    open_files: int = 0
+    threads: int = 0
+
+
+ORDER = struct.Struct("<BQHIQQII")
+
+
+class Told(enum.IntEnum):
+    """What a zygote tells."""
+
+    READY = 1
+    """Ready, or not able to be: its controls follow as JSON. Descriptor: a pidfd of its own."""
+    ENDED = 2
+    """`value` is the wait status."""
+    PIDFD = 3
+    """As was asked by LOOK."""
+    REFUSED = 4
+    """There is no room for a child: `value` is the errno."""
+
+
+class Message(NamedTuple):
+    """A message of a zygote."""
+
+    told: int
+    number: int
+    value: int = 0
+    cpu_us: int = 0
+
+
+MESSAGE = struct.Struct("<BQiQ")
+MAX_READY_BYTES = 16_384
+SEED_READY = b"ready"
+"""What the seed says when all is imported; anything else is why it is not."""

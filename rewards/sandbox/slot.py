@@ -1,0 +1,208 @@
+"""One zygote as the pool sees it: orders go in, ends come out, any anomaly ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .errand import Errand, Fault, Paper, judge, order_for, pid_of
+from .limits import Limits
+from .protocol import MAX_READY_BYTES, MESSAGE, ORDER, Message, Op, Order, Told
+from .seed import Seed
+from .verdict import Run, Verdict
+
+
+class Slot:
+    """A zygote, from the asking for it to its end. It serves one run at a time, and any sessions."""
+
+    def __init__(self, place: int, seed: Seed, asked: dict[str, Any]) -> None:
+        """Asks for it; `ready` tells more. Raises OSError when the seed is gone."""
+        self.place = place
+        self.controls: dict[str, str] | None = None
+        """Each control that it tried with "" or with why it is not held; None: not yet known."""
+        self.failure = ""
+        """Why it must not be used any more."""
+        self.runs = 0
+        self.born_s = time.monotonic()
+        self._socket = seed.zygote(asked)
+        self._pidfd = -1
+        self._number = 0
+        self._run: Errand | None = None
+        self._errands: dict[int, Errand] = {}
+        self._papers = [Paper(name) for name in ("answer", "stdout", "stderr")]
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._settled: asyncio.Event | None = None
+        self._retired = False
+        self.on_failure: Callable[[Slot], None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the zygote; 0: not yet known, or gone."""
+        return pid_of(self._pidfd) if self._pidfd >= 0 else 0
+
+    @property
+    def children(self) -> int:
+        """How many there are."""
+        return len(self._errands)
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Listens to it in a running loop."""
+        if self._loop is not loop and not self.failure:
+            self.detach()
+            self._loop = loop
+            loop.add_reader(self._socket, self._readable)
+
+    def detach(self) -> None:
+        """Stops listening; the loop may be closed already."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._socket)
+        self._loop = None
+
+    async def ready(self, timeout_s: float) -> None:
+        """Waits until it has told its controls, or failed."""
+        self._settled = asyncio.Event()
+        if self.controls is None and not self.failure:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._settled.wait()
+            except TimeoutError:
+                self.fail(f"the zygote was not ready within {timeout_s:g} s")
+
+    def start(
+        self,
+        op: Op,
+        entry: int,
+        limits: Limits,
+        files: list[int],
+        conclude: Callable[[Errand, int, int], Run],
+    ) -> Errand:
+        """Starts a child. `files`: request, answer, stdout and stderr.
+
+        Raises:
+            Fault: the zygote does not take orders any more.
+        """
+        if not self.failure:
+            self._number += 1
+            errand = Errand(self._number, limits, self._order, self.fail, conclude)
+            self._errands[errand.number] = errand
+            self._send(order_for(op, errand.number, entry, limits), files)
+            errand.is_session = op == Op.SESSION
+            if not self.failure:
+                errand.watch(limits)
+                return errand
+        raise Fault(self.failure)
+
+    async def run(self, entry: int, request: int, limits: Limits) -> Run:
+        """Runs one child to its end. `request`: the file it reads.
+
+        Cancelled, the child is killed; the slot is busy until `idle`.
+
+        Raises:
+            Fault: of the sandbox.
+        """
+        self.runs += 1
+        files = [request, *(paper.fd for paper in self._papers)]
+        errand = self.start(Op.RUN, entry, limits, files, self._judge)
+        self._run = errand
+        try:
+            return await asyncio.shield(errand.ended)
+        except asyncio.CancelledError:
+            errand.kill(Verdict.WALL_LIMIT)
+            raise
+
+    async def idle(self) -> None:
+        """Waits until the last run has ended, however it did."""
+        if self._run is not None:
+            await asyncio.wait((self._run.ended,))
+
+    def _judge(self, errand: Errand, status: int, cpu_us: int) -> Run:
+        # At once: the next run writes to the same files.
+        return judge(errand, status, cpu_us, *self._papers)
+
+    def retire(self) -> None:
+        """Ends it as soon as its sessions have ended."""
+        self._retired = True
+        if not self._errands:
+            self.kill()
+
+    def fail(self, why: str) -> None:
+        """Ends it now; all that ran in it is told."""
+        if self.failure:
+            return
+        self.failure = why
+        self.kill()
+        if self._settled is not None:
+            self._settled.set()
+        errands, self._errands = list(self._errands.values()), {}
+        for errand in errands:
+            errand.fail(why)
+        if self.on_failure is not None:
+            self.on_failure(self)
+
+    def kill(self) -> None:
+        """Ends the zygote: by its pidfd, and by the end of its socket where that is not allowed."""
+        self.failure = self.failure or "the zygote was ended"
+        self.detach()
+        self._socket.close()
+        if self._pidfd >= 0:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        for paper in self._papers:
+            paper.close()
+        self._papers = []
+
+    def look(self, errand: Errand) -> None:
+        """Makes sure that the CPU time of a child is known at any time."""
+        self._order(Op.LOOK, errand.number)
+
+    def _order(self, op: Op, number: int) -> None:
+        self._send(Order(op, number), [])
+
+    def _send(self, order: Order, files: list[int]) -> None:
+        try:
+            socket.send_fds(self._socket, [ORDER.pack(*order)], files)
+        except OSError as error:
+            self.fail(f"the zygote takes no orders: {error}")
+
+    def _readable(self) -> None:
+        try:
+            data, files, _flags, _address = socket.recv_fds(
+                self._socket, MESSAGE.size + MAX_READY_BYTES, 1
+            )
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.fail(f"the zygote is lost: {error}")
+            return
+        if len(data) < MESSAGE.size:
+            self.fail("the zygote died")
+            return
+        message = Message(*MESSAGE.unpack_from(data))
+        if message.told == Told.READY:
+            self._pidfd = files[0]
+            self.controls = json.loads(data[MESSAGE.size :])
+            if self._settled is not None:
+                self._settled.set()
+            return
+        errand = self._errands.get(message.number)
+        if message.told == Told.PIDFD and errand is not None:
+            errand.seen(files[0])
+        elif message.told == Told.ENDED and errand is not None:
+            del self._errands[message.number]
+            errand.end(message.value, message.cpu_us)
+            if self._retired and not self._errands:
+                self.kill()
+        elif message.told == Told.REFUSED and errand is not None:
+            self.fail(f"the zygote cannot fork: {os.strerror(message.value)}")
+        else:
+            for file in files:
+                os.close(file)
