@@ -137,6 +137,22 @@ def demo(port: _Port = 0) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def sandbox(
+    attack: Annotated[bool, typer.Option("--attack", help="Run the attack suite as well.")] = False,
+) -> None:
+    """Say how far this host isolates untrusted code; exits with 1 when an attack gets through."""
+    from . import sandbox_report
+
+    report = sandbox_report.probe()
+    _out.print(sandbox_report.controls(report))
+    _out.print(f"level: [b]{report.level.name}[/b]")
+    for line in sandbox_report.next_level(report):
+        _out.print(line, markup=False)
+    if attack and not sandbox_report.attack(report.level, _out):
+        raise typer.Exit(1)
+
+
 def _rewards(config: ServiceConfig) -> Table:
     table = Table("reward", "version", "digest", "kind", "lane", "replicas", "components")
     for name, reward in config.rewards.items():

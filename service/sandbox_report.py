@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..rewards.sandbox.attacks.case import Case
 from ..rewards.sandbox.attacks.catalog import CASES, TESTS
 from ..rewards.sandbox.attacks.note import LINES
 from ..rewards.sandbox.attacks.runner import Row, Suite
 from ..rewards.sandbox.level import Level, Report
+from ..rewards.sandbox.pool import Profile, SandboxPool
 
 LEVELS = (Level.PROCESS, Level.CONFINED, Level.NAMESPACED)
 """Those that a host has of itself; GUEST_KERNEL is one of them in another kernel."""
+
+
+def probe() -> Report:
+    """Starts a sandbox, tries its canaries, ends it."""
+    pool = SandboxPool(Profile("probe"), slots=1, demand=Level.PROCESS)
+    try:
+        return pool.start()
+    finally:
+        pool.kill()
 
 
 def controls(report: Report) -> Table:
@@ -31,16 +43,21 @@ def next_level(report: Report) -> list[str]:
     """What keeps this host from the level above the one it has, a line each."""
     if report.level is Level.GUEST_KERNEL:
         return []
-    return report.missing(Level(report.level + 1))
+    above = Level(report.level + 1)
+    return [f"for {above.name}:", *(f"- {line}" for line in report.missing(above))]
 
 
-def attack(highest: Level, console: Console) -> bool:
-    """Runs the suite at each level up to `highest` and prints what came of it; True: all held."""
+def attack(highest: Level, console: Console, cases: Sequence[Case] = CASES) -> bool:
+    """Runs attacks at each level up to `highest` and prints what came of them; True: all failed.
+
+    An attack is not run below the level at which it must fail.
+    """
     by_level: dict[Level, list[Row]] = {}
     for level in LEVELS:
         if level <= highest:
             console.print(f"attacks at {level.name} …")
-            by_level[level] = asyncio.run(Suite(level).run(CASES))
+            due = [case for case in cases if case.fails_from <= level]
+            by_level[level] = asyncio.run(Suite(level).run(due))
     console.print(attacks(by_level))
     held = True
     for level, rows in by_level.items():

@@ -114,7 +114,7 @@ class Passes:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._pool = SandboxPool(Profile("pass", ()), slots=SLOTS, demand=Level.PROCESS)
+        self._pool = SandboxPool(Profile("pass", guests=("attack",)), slots=SLOTS, demand=Level.PROCESS)
         self.report = self._pool.start()
 
     def run(self, runs: int) -> list[float]:

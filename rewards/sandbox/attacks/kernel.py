@@ -161,7 +161,7 @@ reached("personality", 0x40000)  # ADDR_NO_RANDOMIZE
         """
 import ctypes, os
 try:
-    fd = os.memfd_create("program")
+    fd = os.memfd_create("program", 0)
 except OSError:
     fd = -1
 if fd >= 0:

@@ -115,4 +115,39 @@ CASES = (
         ANY,
         _AT,
     ),
+    Case(
+        "seek-output",
+        "closing fds 1/2/3",
+        "import os\nfor fd in (0, 1, 2, 3, answer_fd):\n"
+        "    try: os.lseek(fd, 900_000, 0)\n    except OSError: pass",
+        ANY,
+        _AT,
+    ),
+    Case(
+        "truncate-answer",
+        "closing fds 1/2/3",
+        "import os\nfor fd in (1, 2, 3, answer_fd):\n"
+        "    try: os.ftruncate(fd, 0)\n    except OSError: pass\nos._exit(1)",
+        BROKEN,
+        _AT,
+    ),
+    Case(
+        "sets-flags",
+        "closing fds 1/2/3",
+        "import fcntl\nfor fd in (0, 1, 2, 3, answer_fd):\n"
+        "    for flags in (0o2000, 0o4000, 0o40000, 0o20000):\n"
+        "        try: fcntl.fcntl(fd, fcntl.F_SETFL, flags)\n        except OSError: pass",
+        ANY,
+        _AT,
+    ),
+    Case(
+        "grows-answer",
+        "stdout/stderr/result-fd flood, alternating",
+        "import os\nfor fd in (1, 2, answer_fd):\n"
+        "    for grow in (lambda: os.posix_fallocate(fd, 0, 1 << 30),\n"
+        "                 lambda: os.ftruncate(fd, 1 << 30)):\n"
+        "        try: grow()\n        except OSError: pass\nos._exit(1)",
+        BROKEN,
+        _AT,
+    ),
 )

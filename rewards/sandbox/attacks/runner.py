@@ -15,13 +15,13 @@ from ..level import Level
 from ..limits import Limits
 from ..pool import Profile, SandboxPool
 from ..verdict import Run, Verdict
-from .case import Case
+from .case import DONE, Case
 from .scene import Scene
 from .survivors import adopt_orphans, descendants, survivors
 
 ENTRY = "attack"
 LIMITS = Limits(cpu_s=2, wall_s=6)
-_PROFILE = Profile("attacks", ())
+_PROFILE = Profile("attacks", guests=(ENTRY,))
 _MAX_GROWTH_MB = 64
 _AFTER = """
 import builtins, json, os
@@ -82,9 +82,8 @@ class Suite:
         limits = replace(LIMITS, **case.limits)
         begin = time.monotonic()
         if case.before:
-            await self._send(
-                self._pool, case.before, facts | {"marks": self._scene.marks()}, limits
-            )
+            marked = facts | {"marks": self._scene.marks()}
+            await self._slot.send(case.before, marked, limits)
             begin = time.monotonic()
         beside = None
         if case.beside:
@@ -116,7 +115,7 @@ class _Slot:
     """A pool of one slot, so that the run after an attack is on the slot that was attacked."""
 
     def __init__(self, level: Level) -> None:
-        self._pool = SandboxPool(_PROFILE, slots=1, demand=level, ceiling=level)
+        self._pool = SandboxPool(_PROFILE, slots=1, demand=level, at_most=level)
         self._seeds: set[int] = set()
 
     async def __aenter__(self) -> Self:
@@ -149,6 +148,8 @@ def _unlike(case: Case, run: Run, wall_s: float) -> Iterator[str]:
     if run.verdict not in case.ends:
         ends = ", ".join(sorted(end.name for end in case.ends))
         yield f"ended with {run.verdict.name}, not {ends}: {run.detail}"
+    if case.ends == DONE and run.verdict is Verdict.OK and run.answer != b"done":
+        yield f"answered {run.answer[:60]!r}"
     if wall_s > case.bound_s:
         yield f"took {wall_s:.1f} s, not {case.bound_s:g}"
     if case.stdout is not None and run.stdout != case.stdout:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import signal
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -43,13 +45,16 @@ def descendants(*roots: int) -> set[int]:
 def survivors(before: Collection[int]) -> set[int]:
     """What is there beyond the processes of `before`; what is about to end is waited for, 1 s.
 
-    A slot that was recycled has new processes for the old: they are counted, not compared.
+    A slot that was recycled has new processes for the old: they are counted, not compared. They
+    are ended, so that the next count is not theirs.
     """
     end_s = time.monotonic() + _PATIENCE_S
-    while True:
-        now = descendants()
-        if len(now) <= len(before):
-            return set()
+    while len(now := descendants()) > len(before):
         if time.monotonic() > end_s:
-            return now - set(before)
+            extra = now - set(before)
+            for pid in extra:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return extra
         time.sleep(0.01)
+    return set()
