@@ -49,9 +49,10 @@ def enter_root(places: Places) -> None:
         OSError: as it failed.
     """
     paths = sorted({*places.files, *places.hidden, *places.devices})
-    sources = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in paths}
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("none", "/", "none", kernel.MS_REC | kernel.MS_PRIVATE)
+    # Opened here: what was opened before belongs to the other namespace, and cannot be bound.
+    sources = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in paths}
     new = _cover(paths)
     kernel.mount("tmpfs", new, "tmpfs", _QUIET, "size=1m,nr_inodes=4096,mode=755")
     try:

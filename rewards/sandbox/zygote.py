@@ -58,6 +58,7 @@ class _Zygote:
         self._scratch: tuple[int, int] | None = None
         self._empty: tuple[int, int] = (0, 0)
         self._null = -1
+        self._abi = 0
 
     def settle(self, asked: dict[str, Any]) -> dict[str, str]:
         """Gives up all that the level asks for: each control with "" or with why it is not held."""
@@ -149,10 +150,10 @@ class _Zygote:
         _pid, status, usage = os.wait4(pid, 0)
         os.close(pidfd)
         cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
-        if self._scratch is not None and _use("/tmp") != self._empty:  # noqa: S108 - our own
+        if self._scratch is not None and _use(places.SCRATCH) != self._empty:
             # Unmounted, not emptied: its names are not for this process to read.
             kernel.unmount(places.SCRATCH)
-            namespaces.mount_scratch(*self._scratch)
+            self._make_scratch(*self._scratch)
         self._tell(Message(Told.ENDED, number, status, cpu_us))
 
     def _tell(self, message: Message) -> None:
@@ -192,24 +193,28 @@ class _Zygote:
         if self._scratch is not None and self._confinement.rules < 0:
             self._scratch = None  # a session must not reach the scratch of a run
         if self._scratch is not None:
-            namespaces.mount_scratch(*self._scratch)
-            self._empty = _use(places.SCRATCH)
+            self._make_scratch(*self._scratch)
         try:
             self._confinement.seccomp = Filter()
         except NotImplementedError as error:
             self._held["seccomp"] = str(error)
 
     def _make_rules(self, found: places.Places, rooted: bool) -> None:  # noqa: FBT001
-        abi = landlock.version()
+        self._abi = landlock.version()
         files = ["/"] if rooted else found.unhidden()
         listings = () if rooted else found.listings
-        self._confinement.rules = landlock.ruleset(abi, files, listings, devices=found.devices)
-        if self._scratch is not None:
-            self._confinement.rules_with_scratch = landlock.ruleset(
-                abi, files, listings, writable=[places.SCRATCH], devices=found.devices
-            )
-        else:
-            self._confinement.rules_with_scratch = self._confinement.rules
+        rules = landlock.ruleset(self._abi, files, listings, devices=found.devices)
+        self._confinement.rules = self._confinement.rules_with_scratch = rules
+
+    def _make_scratch(self, size_mb: int, files: int) -> None:
+        namespaces.mount_scratch(size_mb, files)
+        self._empty = _use(places.SCRATCH)
+        # A rule is for one mount: it does not outlive it.
+        if self._confinement.rules_with_scratch != self._confinement.rules:
+            os.close(self._confinement.rules_with_scratch)
+        self._confinement.rules_with_scratch = landlock.ruleset(
+            self._abi, ["/"], writable=[places.SCRATCH], devices=places.DEVICES
+        )
 
     def _try_child(self) -> None:
         """Tries in a child of its own what only a child does."""
