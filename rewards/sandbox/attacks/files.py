@@ -169,8 +169,8 @@ for path in ("/proc/self/root", "/proc/self/cwd", "/proc/thread-self/root", "/de
         "stat/exists/chdir probing",
         """
 import os
-for path in (facts["open_secret"], facts["folder"], "/etc/passwd", "/root", "/home",
-             facts["source"]):
+for path in (facts["open_secret"], facts["folder"], "/etc/passwd", "/etc/shadow", "/proc/self",
+             "/sys/kernel", facts["source"]):
     try:
         os.stat(path)
         breach(f"stat {path}")
@@ -195,10 +195,13 @@ except OSError:
         "stat/exists/chdir probing",
         """
 import os
-for path in (facts["folder"], "/etc", "/home", "/var", "/run", "/root", "/sys", "/proc"):
+# A private root has folders of these names, with what Python needs in them.
+for path, name in ((facts["folder"], "open"), ("/etc", "passwd"), ("/proc", "self"),
+                   ("/sys", "kernel"), ("/var", "lib"), ("/", "proc"), ("/usr", "bin"),
+                   ("/tmp", facts["folder"][5:])):
     try:
-        if os.listdir(path):
-            breach(path)
+        if name in os.listdir(path):
+            breach(f"{path}/{name}")
     except OSError:
         pass
 """,

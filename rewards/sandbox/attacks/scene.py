@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from . import numbers
 
-_STRAY_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
+_STRAY_PLACES = ("/", "/tmp", "/var/tmp", "/dev/shm")
 _SYSV = ("shm", "sem", "msg")
 
 

@@ -50,10 +50,11 @@ def open_up() -> None:
 
 
 def become(uid: int) -> None:
-    """Gives up root for good, supplementary groups included."""
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
+    """Gives up root for good, supplementary groups included; 0: stays root."""
+    if uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
 
 
 def _mount(*arguments: bytes | int | None) -> None:
