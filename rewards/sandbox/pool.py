@@ -286,8 +286,8 @@ class SandboxPool:
                     slot.kill()
                     raise Fault(f"a new zygote lacks {', '.join(lost)}")
             except (OSError, SeedFailed, Fault) as error:
-                if isinstance(error, OSError) and self._seed is not None:
-                    self._seed.close()
+                if isinstance(error, OSError) and self._seed is not None:  # it died
+                    self._seed.kill()
                     self._seed = None
                 tried += 1
                 if tried >= _RESTARTS:

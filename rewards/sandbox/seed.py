@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -16,6 +15,7 @@ from .places import SITES
 from .protocol import SEED_READY
 
 _READY_S = 120.0
+_CLOSE_S = 2.0
 _BOOT = """
 import importlib.util, sys
 folder = sys.argv.pop(1)
@@ -84,7 +84,7 @@ class Seed:
         except TimeoutError:
             said = b"it takes too long"
         if said != SEED_READY:
-            self.close()
+            self.kill()
             raise SeedFailed(said.decode() or f"it ended with {self._process.returncode}")
 
     def zygote(self, asked: dict[str, Any]) -> socket.socket:
@@ -109,8 +109,16 @@ class Seed:
         return self._process.pid
 
     def close(self) -> None:
-        """Ends it; zygotes live on."""
+        """Ends it, once its zygotes have ended, and waits for that."""
         self._socket.close()
-        with contextlib.suppress(ProcessLookupError):
+        try:
+            self._process.wait(_CLOSE_S)
+        except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
+
+    def kill(self) -> None:
+        """Ends it at once; its zygotes live on."""
+        self._socket.close()
+        self._process.kill()
         self._process.wait()

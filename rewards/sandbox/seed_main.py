@@ -6,6 +6,7 @@ Started by `seed.Seed` by exec, with a clean environment. Each message on its so
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -47,7 +48,7 @@ def main() -> None:
     while True:
         data, descriptors, _flags, _address = socket.recv_fds(control, 4096, 1)
         if not data:
-            return
+            break
         if os.fork() == 0:
             try:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -59,3 +60,8 @@ def main() -> None:
             finally:
                 os._exit(1)
         os.close(descriptors[0])
+    # The zygotes end now too. It stays for them: else a container's first process, which often
+    # reaps nothing, would inherit them.
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()

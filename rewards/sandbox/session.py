@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 from dataclasses import replace
 
@@ -47,7 +48,7 @@ class Session:
         """
         try:
             if await self._read(len(CONFINED)) == CONFINED:
-                self._errand.rest()
+                self._rest()
                 return
             raise Fault("its first word is not that it is confined")
         except (EOFError, OSError, Fault) as error:
@@ -87,7 +88,7 @@ class Session:
         except asyncio.CancelledError:
             await self.close()
             raise
-        self._errand.rest()
+        self._rest()
         self._take_output()
         return answer
 
@@ -114,6 +115,10 @@ class Session:
         if run.verdict is Verdict.OK:
             return SessionEnded(Verdict.RUNTIME_ERROR, "it ended before it answered")
         return SessionEnded(run.verdict, run.detail)
+
+    def _rest(self) -> None:
+        """Between questions time does not count; what it computes all the same does."""
+        self._errand.watch(replace(self._limits, wall_s=math.inf))
 
     async def _read(self, length: int) -> bytes:
         while len(self._buffer) < length:

@@ -91,11 +91,11 @@ class Slot:
         if not self.failure:
             self._number += 1
             errand = Errand(self._number, limits, self._order, self.fail, conclude)
-            self._errands[errand.number] = errand
-            self._send(order_for(op, errand.number, entry, limits), files)
             errand.is_session = op == Op.SESSION
+            self._errands[errand.number] = errand
+            errand.watch(limits)
+            self._send(order_for(op, errand.number, entry, limits), files)
             if not self.failure:
-                errand.watch(limits)
                 return errand
         raise Fault(self.failure)
 
