@@ -233,4 +233,22 @@ for loader in (*glob.glob("/lib64/ld-linux-*"), *glob.glob("/lib/ld-linux-*")):
 """,
         ANY,
     ),
+    Case(
+        "thread-bomb",
+        "fork bomb",
+        """
+import threading, time
+threading.stack_size(32768)
+started = 0
+for n in range(2000):
+    try:
+        threading.Thread(target=time.sleep, args=(1,), daemon=True).start()
+        started += 1
+    except (RuntimeError, MemoryError):
+        break
+if started > 500:
+    breach(f"{started} threads at once")
+""",
+        ANY,
+    ),
 )
