@@ -80,6 +80,7 @@ class Rewards:
         parameters: dict[str, Any] = {"slots": SLOTS, "modules": list(modules)}
         self._reward = build("code_tests", parameters)
         self._reward.setup()
+        self._score: Any = self._reward.score
         pairs = [
             {"input": stdin, "output": output}
             for stdin, output in zip(STDINS, EXPECTED, strict=True)
@@ -102,7 +103,7 @@ class Rewards:
 
         async def some(count: int) -> None:
             for _ in range(count):
-                result: Any = await self._reward.score(self._example, self._response)  # pyright: ignore
+                result: Any = await self._score(self._example, self._response)
                 rewards.append(result["score"] if isinstance(result, dict) else float(result))
 
         await asyncio.gather(*(some(runs // SLOTS) for _ in range(SLOTS)))
@@ -114,7 +115,9 @@ class Passes:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._pool = SandboxPool(Profile("pass", guests=("attack",)), slots=SLOTS, demand=Level.PROCESS)
+        self._pool = SandboxPool(
+            Profile("pass", guests=("attack",)), slots=SLOTS, demand=Level.PROCESS
+        )
         self.report = self._pool.start()
 
     def run(self, runs: int) -> list[float]:

@@ -20,9 +20,35 @@ CASES: tuple[Case, ...] = (
     *between.CASES,
 )
 
-_INTEGRITY = "tests/rewards/sandbox/test_integrity.py"
+_LEVEL = "tests/rewards/sandbox/test_level.py"
+_MISSING = "tests/rewards/sandbox/test_missing.py"
+_POOL = "tests/rewards/sandbox/test_pool.py"
+_BUSY = "tests/rewards/sandbox/test_busy.py"
 
-TESTS: dict[str, tuple[str, ...]] = {}
+TESTS: dict[str, tuple[str, ...]] = {
+    "level not available: FAILED_PRECONDITION": (
+        f"{_LEVEL}::test_below_the_demand_it_does_not_start",
+    ),
+    "Landlock/userns/seccomp each faked missing: the level drops, canaries notice": (
+        f"{_MISSING}::test_no_user_namespaces",
+        f"{_MISSING}::test_no_landlock_where_a_private_root_cannot_stand_for_it",
+        f"{_MISSING}::test_no_seccomp",
+        f"{_MISSING}::test_canaries_notice_a_landlock_that_does_nothing",
+        f"{_MISSING}::test_canaries_notice_a_seccomp_that_does_nothing",
+    ),
+    "zygote killed mid-run: sandbox_error, retried, slot replaced": (
+        f"{_POOL}::test_a_zygote_killed_amid_runs_costs_nothing",
+        f"{_POOL}::test_where_no_zygote_can_be_started_a_run_is_an_error_and_not_a_score",
+    ),
+    "replica killed: no orphan zygote": (
+        f"{_POOL}::test_a_host_that_is_killed_leaves_no_process_and_its_memory_limit_is_not_the_runs",
+    ),
+    "10 000 runs: no fd, zombie, memory or mount growth": (
+        f"{_POOL}::test_runs_leave_nothing_behind",
+        "tests/load/sandbox_soak.py::soak",
+    ),
+    "limits hold with all slots busy": (f"{_BUSY}::test_limits_hold_with_all_slots_busy",),
+}
 """By line: the tests that hold it, as pytest names them, without their parameters."""
 
 
