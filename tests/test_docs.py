@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import yaml
 from rewardplane.rewards import Reason
 from rewardplane.rewards.registry import kinds
+from rewardplane.rewards.sandbox.level import Level
+from rewardplane.rewards.sandbox.limits import Limits as SandboxLimits
+from rewardplane.rewards.sandbox.verdict import Verdict
 from rewardplane.service.config import Limits, RewardSettings, parse
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +35,15 @@ def test_every_reason_is_told_with_whether_it_is_worth_another_try() -> None:
     from rewardplane.rewards.types import RETRYABLE
 
     assert told == {r.name: "yes" if r in RETRYABLE else "no" for r in Reason}
+
+
+def test_every_level_limit_and_verdict_of_the_sandbox_is_told() -> None:
+    text = (ROOT / "docs" / "sandbox.md").read_text()
+    rows = re.findall(r"^\| (.*?) \|", text, re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert told >= {level.name for level in Level}
+    assert told >= {verdict.value for verdict in Verdict}
+    assert told >= {field.name for field in dataclasses.fields(SandboxLimits)}
 
 
 def test_the_tour_can_be_served(tmp_path: Path) -> None:
