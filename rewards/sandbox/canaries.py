@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,9 +53,7 @@ _ATTACKS: dict[str, Level] = {
 """The lowest level at which each must fail."""
 
 
-async def attack(
-    run: Callable[[int, Limits], Awaitable[Run]], level: Level
-) -> tuple[Canary, ...]:
+async def attack(run: Callable[[int, Limits], Awaitable[Run]], level: Level) -> tuple[Canary, ...]:
     """Tries all that must fail at a level. `run` runs `guest.canary` on a request file.
 
     What they aim at is made for them: a file that anyone may read, in a folder that anyone may
@@ -69,10 +67,7 @@ async def attack(
     ):
         abstract.bind(f"\0{name}")
         abstract.listen()
-        folder.chmod(0o777)
-        secret = folder / "secret"
-        secret.write_text("secret")
-        secret.chmod(0o666)
+        secret = _secret_in(folder)
         facts = {
             "secret": str(secret),
             "folder": str(folder),
@@ -92,8 +87,16 @@ async def attack(
     return tuple(canaries)
 
 
+def _secret_in(folder: Path) -> Path:
+    folder.chmod(0o777)
+    secret = folder / "secret"
+    secret.write_text("secret")
+    secret.chmod(0o666)
+    return secret
+
+
 async def _break_out(
-    run: Callable[[int, Limits], Awaitable[Run]], level: Level, facts: dict[str, object]
+    run: Callable[[int, Limits], Awaitable[Run]], level: Level, facts: Mapping[str, object]
 ) -> list[Canary]:
     names = [name for name, needed in _ATTACKS.items() if needed <= level]
     request = json.dumps({"facts": facts, "attacks": names}).encode()
@@ -103,7 +106,9 @@ async def _break_out(
         return [Canary("child", Level.PROCESS, stopped=False, seen=str(fault))]
     lines = [line.partition("\t") for line in ended.answer.decode().splitlines()]
     met = {name: what for name, _tab, what in lines}
-    late = met.get("late_import") or f"{ended.verdict.value}: {ended.stderr.decode(errors='replace')}"
+    late = (
+        met.get("late_import") or f"{ended.verdict.value}: {ended.stderr.decode(errors='replace')}"
+    )
     found = [Canary("late_import", Level.PROCESS, late == IMPORTED, late)]
     for name in names:
         what = met.get(name, "")

@@ -29,16 +29,23 @@ class Paper:
 
     def __init__(self, name: str) -> None:
         """Makes it, empty."""
-        self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
+        self.fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+    def only_grows(self) -> None:
+        """Lets nobody take back that anything was written. It cannot be used again."""
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+
+    def read(self, most: int) -> tuple[bytes, int]:
+        """What was written, up to a length, and how long it was."""
+        size = os.fstat(self.fd).st_size
+        return (os.pread(self.fd, min(size, most), 0) if size else b""), size
 
     def take(self, most: int) -> tuple[bytes, int]:
-        """What was written, up to a length, and how long it was; empties it."""
-        size = os.fstat(self.fd).st_size
-        if size == 0:
-            return b"", 0
-        content = os.pread(self.fd, min(size, most), 0)
-        os.ftruncate(self.fd, 0)
-        os.lseek(self.fd, 0, os.SEEK_SET)  # the child's descriptor shares the place
+        """The same, and empties it."""
+        content, size = self.read(most)
+        if size:
+            os.ftruncate(self.fd, 0)
+            os.lseek(self.fd, 0, os.SEEK_SET)  # the child's descriptor shares the place
         return content, size
 
     def close(self) -> None:
@@ -201,7 +208,7 @@ def judge(errand: Errand, status: int, cpu_us: int, answer: Paper, out: Paper, e
         Fault: it never came to run that code, or the host ended it.
     """
     limits = errand.limits
-    sent, answer_bytes = answer.take(limits.result_bytes + len(CONFINED))
+    sent, answer_bytes = answer.read(limits.result_bytes + len(CONFINED))
     stdout, stdout_bytes = out.take(limits.output_bytes)
     stderr, stderr_bytes = err.take(limits.output_bytes)
     if not answer_bytes and errand.cause is None:

@@ -55,9 +55,7 @@ class Report:
 
     def missing(self, wanted: Level) -> list[str]:
         """A line for each control and canary that keeps this host below a level."""
-        lines = [
-            f"{c.name}: {c.why}" for c in self.controls if not c.held and c.level <= wanted
-        ]
+        lines = [f"{c.name}: {c.why}" for c in self.controls if not c.held and c.level <= wanted]
         lines += [
             f"canary {c.name} got through: {c.seen}"
             for c in self.canaries
@@ -73,7 +71,9 @@ class IsolationUnavailable(Exception):
         """Takes the level that was wanted, and what there is."""
         self.demand = demand
         self.report = report
-        missing = report.missing(demand) or [f"the pool was told to go no higher than {report.level.name}"]
+        missing = report.missing(demand) or [
+            f"the pool was told to go no higher than {report.level.name}"
+        ]
         super().__init__(
             f"isolation {demand.name} is demanded, this host has {report.level.name}; missing:\n"
             + "\n".join(f"- {line}" for line in missing)

@@ -23,7 +23,8 @@ class Limits:
     """Each file that it writes."""
     open_files: int = 64
     threads: int = 32
-    """Exact where its uid is its own (from NAMESPACED on, or as root); elsewhere memory bounds them."""
+    """Exact where its uid is its own: from NAMESPACED on, or as root. Elsewhere memory bounds them:
+    each has a stack."""
 
     def within(self, most: Limits) -> Limits:
         """These limits, each at most that of `most`."""

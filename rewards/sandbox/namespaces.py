@@ -83,18 +83,15 @@ def own_root() -> None:
 def mount_scratch(size_mb: int, inodes: int) -> None:
     """Mounts an empty /tmp. Raises OSError as it failed."""
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-    kernel.mount(
-        "tmpfs", SCRATCH, "tmpfs", flags, f"size={size_mb}m,nr_inodes={inodes},mode=777"
-    )
+    kernel.mount("tmpfs", SCRATCH, "tmpfs", flags, f"size={size_mb}m,nr_inodes={inodes},mode=777")
 
 
 def _cover(paths: Iterable[str]) -> str:
     """An existing folder to build the new root over, which holds nothing that it needs."""
     for folder in _COVERS:
-        path = Path(folder)
-        if path.is_dir() and not path.is_symlink():
-            if not any(p.startswith(f"{folder}/") for p in paths):
-                return folder
+        exists = Path(folder).is_dir() and not Path(folder).is_symlink()
+        if exists and not any(path.startswith(f"{folder}/") for path in paths):
+            return folder
     raise FileNotFoundError(errno.ENOENT, f"none of {', '.join(_COVERS)} can be built over")
 
 
@@ -113,7 +110,7 @@ def _bind(source: int, target: Path, *, device: bool) -> None:
 
 
 def _made(path: str, new: str) -> str:
-    """Where a path of the host lies below the new root; symbolic links on the way are made there."""
+    """Where a path of the host lies below the new root; makes the symbolic links on the way."""
     made = ""
     parts = list(Path(path).parts[1:])
     for _step in range(200):
@@ -125,7 +122,7 @@ def _made(path: str, new: str) -> str:
             made = str(here)
             continue
         link = Path(new + str(here))
-        aim = os.readlink(here)
+        aim = str(here.readlink())
         if not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(aim)

@@ -29,8 +29,7 @@ class Places:
     devices: tuple[str, ...]
 
     def unhidden(self) -> list[str]:
-        """`files` as paths that hold nothing hidden: what Landlock, which knows no exceptions, is
-        told."""
+        """`files` as paths that hold nothing hidden, as Landlock knows no exceptions."""
         found: list[str] = []
         for path in self.files:
             if any(h.startswith(f"{path}/") for h in self.hidden):

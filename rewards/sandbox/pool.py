@@ -13,18 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from .canaries import attack
 from .errand import Fault, request_file
-from .level import Canary, Control, IsolationUnavailable, Level, Report
+from .level import IsolationUnavailable, Level, Report
 from .limits import Limits
-from .probe import controls_of, guest_kernel
+from .probe import guest_kernel
+from .proof import LEVELS, prove, with_guest_kernel
 from .seed import Seed, SeedFailed
 from .session import Session
 from .slot import Slot
-from .verdict import Run, Verdict
+from .verdict import Run, SessionEnded, Verdict
 
 _READY_S = 30.0
-_ATTEMPTS = 3
+_ATTEMPTS = 5
 _RESTARTS = 5
 """In a row, after which all that waits is told that there is no slot."""
 _BACKOFF_S = 0.05
@@ -179,8 +179,11 @@ class SandboxPool:
         raise SessionEnded(Verdict.SANDBOX_ERROR, why)
 
     def take_figures(self) -> dict[str, float]:
-        """Since the last call: `runs_<verdict>`, `run_us`, `wait_us` (for a slot), `sessions`,
-        `faults`, and `restarts_<cause>`, causes being `runs`, `age` and `fault`."""
+        """What there was since the last call.
+
+        `runs_<verdict>`, `run_us`, `wait_us` (for a slot), `sessions`, `faults`, and
+        `restarts_<cause>`: `runs`, `age` or `fault`.
+        """
         figures, self._figures = self._figures, collections.Counter()
         return dict(figures)
 
@@ -205,6 +208,11 @@ class SandboxPool:
     def zygote_pids(self) -> list[int]:
         """The process ids of the slots' zygotes."""
         return [pid for slot in self._slots.values() if (pid := slot.pid)]
+
+    @property
+    def seed_pid(self) -> int:
+        """The process id of the seed; 0: there is none."""
+        return self._seed.pid if self._seed is not None else 0
 
     async def _run_once(self, entry: int, file: int, limits: Limits) -> Run:
         asked_ns = time.monotonic_ns()
@@ -247,12 +255,15 @@ class SandboxPool:
         elif time.monotonic() - slot.born_s > self._profile.recycle_s:
             self._replace(slot, "age")
         else:
-            while self._waiting:
-                place = self._waiting.popleft()
-                if not place.done():
-                    place.set_result(slot)
-                    return
-            self._free.append(slot)
+            self._hand(slot)
+
+    def _hand(self, slot: Slot) -> None:
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(slot)
+                return
+        self._free.append(slot)
 
     async def _give_when_idle(self, slot: Slot) -> None:
         await slot.idle()
@@ -275,16 +286,9 @@ class SandboxPool:
         while not self._closed:
             try:
                 if self._seed is None:
-                    self._seed = await asyncio.to_thread(
-                        Seed, self._profile.modules, self._guests
-                    )
+                    self._seed = await asyncio.to_thread(Seed, self._profile.modules, self._guests)
                 slot = await self._begin(place, self._inner)
-                if slot.failure:
-                    raise Fault(slot.failure)
-                lost = [name for name, why in (slot.controls or {}).items() if why]
-                if lost:
-                    slot.kill()
-                    raise Fault(f"a new zygote lacks {', '.join(lost)}")
+                slot.check()
             except (OSError, SeedFailed, Fault) as error:
                 if isinstance(error, OSError) and self._seed is not None:  # it died
                     self._seed.kill()
@@ -298,6 +302,7 @@ class SandboxPool:
                     slot.kill()
                 else:
                     self._adopt(slot)
+                    self._hand(slot)
                 return
 
     async def _begin(self, place: int, level: Level) -> Slot:
@@ -317,39 +322,18 @@ class SandboxPool:
     def _adopt(self, slot: Slot) -> None:
         self._slots[slot.place] = slot
         slot.on_failure = lambda failed: self._replace(failed, "fault")
-        self._give(slot)
 
     async def _settle(self) -> None:
         """Finds the highest level that holds, and fills the places with zygotes of it."""
-        tried: dict[str, Control] = {}
-        canaries: tuple[Canary, ...] = ()
-        for level in (Level.NAMESPACED, Level.CONFINED, Level.PROCESS):
-            if level > self._at_most:
-                continue
-            first = await self._begin(0, level)
-            controls = controls_of(level, first.controls, first.failure)
-            canaries = ()
-            if all(c.held for c in controls if c.level <= level):
-                index = self._guests.index("canary")
-                canaries = await attack(lambda f, n: first.run(index, f, n), level)
-            # What a higher level lacks stays told when a lower one holds.
-            tried = {c.name: c for c in controls} | {n: c for n, c in tried.items() if not c.held}
-            held = all(c.held for c in controls) and canaries and all(c.stopped for c in canaries)
-            if held:
-                self._inner = level
-                self._slots[0] = first
-                break
-            first.fail("its level does not hold")
-        else:
-            report = Report(Level.PROCESS, tuple(tried.values()), canaries)
-            raise IsolationUnavailable(self._demand, report)
-        reached = self._inner
-        kernel = guest_kernel(self._declared)
-        tried[kernel.name] = kernel
-        if kernel.held and reached >= Level.CONFINED and self._at_most >= Level.GUEST_KERNEL:
-            reached = Level.GUEST_KERNEL
-        self._report = Report(reached, tuple(tried.values()), canaries)
-        if reached < self._demand:
+        levels = [level for level in LEVELS if level <= self._at_most]
+        canary = self._guests.index("canary")
+        proof = await prove(levels, lambda level: self._begin(0, level), canary)
+        if proof.slot is None:
+            raise IsolationUnavailable(self._demand, proof.report)
+        self._inner = proof.report.level
+        self._slots[0] = proof.slot
+        self._report = with_guest_kernel(proof.report, guest_kernel(self._declared), self._at_most)
+        if self._report.level < self._demand:
             raise IsolationUnavailable(self._demand, self._report)
         for place in range(1, self._count):
             self._slots[place] = slot = await self._begin(place, self._inner)
@@ -358,6 +342,7 @@ class SandboxPool:
         for slot in self._slots.values():
             slot.detach()
             self._adopt(slot)
+            self._free.append(slot)
 
     def _attach(self) -> None:
         loop = asyncio.get_running_loop()

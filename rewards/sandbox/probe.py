@@ -28,13 +28,12 @@ _NEEDED: dict[str, tuple[Level, str]] = {
 _KERNELS = ("gvisor", "kata", "firecracker")
 
 
-def controls_of(
-    level: Level, told: Mapping[str, str] | None, failure: str
-) -> tuple[Control, ...]:
+def controls_of(level: Level, told: Mapping[str, str] | None, failure: str) -> tuple[Control, ...]:
     """The controls of a level, by what a zygote told of them; None: it told nothing and failed."""
     if told is None:
         return (Control("zygote", level, held=False, why=failure),)
-    controls = [Control("zygote", Level.PROCESS, held=True)]
+    failed = told.get("zygote", "")
+    controls = [Control("zygote", Level.PROCESS if not failed else level, not failed, failed)]
     for name, (needed, remedy) in _NEEDED.items():
         if needed <= level:
             why = told.get(name, "it was not tried")
@@ -63,7 +62,7 @@ def guest_kernel(declared: str, proc: Path = Path("/proc")) -> Control:
 
 
 def _gvisor(proc: Path) -> bool:
-    """gVisor's kernel says so where it can, and has always been built on one day in 2016."""
+    """Its kernel says so where it can, and has always been built on one day in 2016."""
     version = _read(proc / "version")
     return "gVisor" in version or "Sun Jan 10 15:06:54 PST 2016" in version
 

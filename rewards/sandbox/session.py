@@ -14,11 +14,17 @@ from .protocol import CONFINED, FRAME, Op
 from .slot import Slot
 from .verdict import Run, SessionEnded, Verdict
 
+_START_S = 10.0
+"""The least that a child has to confine itself: nothing of it is the code's doing."""
+_HANG_UP_S = 0.05
 _RECEIVE_BYTES = 1 << 16
 
 
 class Session:
-    """A child that answers, one question at a time. `stdout` and `stderr`: since the last answer."""
+    """A child that answers one question at a time.
+
+    `stdout` and `stderr` are what was written since the last answer.
+    """
 
     def __init__(self, slot: Slot, entry: int, request: int, limits: Limits) -> None:
         """Starts the child; `confined` tells that it came up. Raises Fault."""
@@ -32,9 +38,10 @@ class Session:
         self._socket.setblocking(False)
         self._closed = False
         files = [request, its.fileno(), self._out.fd, self._err.fd]
+        begun = replace(limits, wall_s=max(limits.wall_s, _START_S))
         try:
             with its:
-                self._errand = slot.start(Op.SESSION, entry, limits, files, self._conclude)
+                self._errand = slot.start(Op.SESSION, entry, begun, files, self._conclude)
         except Fault:
             self._let_go()
             raise
@@ -47,17 +54,17 @@ class Session:
             Fault: it is not; the session is closed.
         """
         try:
-            if await self._read(len(CONFINED)) == CONFINED:
-                self._rest()
-                return
-            raise Fault("its first word is not that it is confined")
-        except (EOFError, OSError, Fault) as error:
-            await self._end(Verdict.SANDBOX_ERROR)
-            why = self.stderr[-1000:].decode(errors="replace")
-            raise Fault(f"the child could not confine itself: {error} {why}") from None
+            first = await self._read(len(CONFINED))
+        except (EOFError, OSError):
+            first = b""
         except asyncio.CancelledError:
             await self.close()
             raise
+        if first != CONFINED:
+            ended = await self._end(Verdict.SANDBOX_ERROR)
+            why = self.stderr[-1000:].decode(errors="replace")
+            raise Fault(f"the child could not confine itself: {ended} {why}")
+        self._rest()
 
     @property
     def alive(self) -> bool:
@@ -78,11 +85,7 @@ class Session:
         self._errand.watch(replace(self._limits, wall_s=wall_s, cpu_s=cpu_s))
         try:
             await self._loop.sock_sendall(self._socket, FRAME.pack(len(message)) + message)
-            (length,) = FRAME.unpack(await self._read(FRAME.size))
-            if length > self._limits.result_bytes:
-                self._errand.kill(Verdict.OUTPUT_LIMIT)
-                raise EOFError
-            answer = await self._read(length)
+            answer = await self._answer()
         except (EOFError, OSError):
             raise await self._end(Verdict.RUNTIME_ERROR) from None
         except asyncio.CancelledError:
@@ -102,7 +105,7 @@ class Session:
         if not self._closed:
             self._closed = True
             # It may be ending by itself just now, which tells more than a kill would.
-            await asyncio.wait((self._errand.ended,), timeout=0.05)
+            await asyncio.wait((self._errand.ended,), timeout=_HANG_UP_S)
             self._errand.kill(cause)
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait((self._errand.ended,))
@@ -119,6 +122,13 @@ class Session:
     def _rest(self) -> None:
         """Between questions time does not count; what it computes all the same does."""
         self._errand.watch(replace(self._limits, wall_s=math.inf))
+
+    async def _answer(self) -> bytes:
+        (length,) = FRAME.unpack(await self._read(FRAME.size))
+        if length > self._limits.result_bytes:
+            self._errand.kill(Verdict.OUTPUT_LIMIT)
+            raise EOFError
+        return await self._read(length)
 
     async def _read(self, length: int) -> bytes:
         while len(self._buffer) < length:

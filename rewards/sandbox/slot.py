@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .errand import Errand, Fault, Paper, judge, order_for, pid_of
@@ -20,7 +21,7 @@ from .verdict import Run, Verdict
 
 
 class Slot:
-    """A zygote, from the asking for it to its end. It serves one run at a time, and any sessions."""
+    """A zygote, from the asking for it to its end: one run at a time, and sessions beside it."""
 
     def __init__(self, place: int, seed: Seed, asked: dict[str, Any]) -> None:
         """Asks for it; `ready` tells more. Raises OSError when the seed is gone."""
@@ -36,7 +37,7 @@ class Slot:
         self._number = 0
         self._run: Errand | None = None
         self._errands: dict[int, Errand] = {}
-        self._papers = [Paper(name) for name in ("answer", "stdout", "stderr")]
+        self._papers = [Paper(name) for name in ("stdout", "stderr")]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._settled: asyncio.Event | None = None
         self._retired = False
@@ -108,8 +109,17 @@ class Slot:
             Fault: of the sandbox.
         """
         self.runs += 1
-        files = [request, *(paper.fd for paper in self._papers)]
-        errand = self.start(Op.RUN, entry, limits, files, self._judge)
+        if self.failure:
+            raise Fault(self.failure)
+        answer = Paper("answer")
+        answer.only_grows()
+        files = [request, answer.fd, *(paper.fd for paper in self._papers)]
+        try:
+            errand = self.start(Op.RUN, entry, limits, files, partial(self._judge, answer))
+        except Fault:
+            answer.close()
+            raise
+        errand.ended.add_done_callback(lambda _: answer.close())
         self._run = errand
         try:
             return await asyncio.shield(errand.ended)
@@ -122,9 +132,17 @@ class Slot:
         if self._run is not None:
             await asyncio.wait((self._run.ended,))
 
-    def _judge(self, errand: Errand, status: int, cpu_us: int) -> Run:
-        # At once: the next run writes to the same files.
-        return judge(errand, status, cpu_us, *self._papers)
+    def _judge(self, answer: Paper, errand: Errand, status: int, cpu_us: int) -> Run:
+        # At once: the next run writes to the same two files.
+        return judge(errand, status, cpu_us, answer, *self._papers)
+
+    def check(self) -> None:
+        """Raises Fault where it is not all that was asked for."""
+        lost = [name for name, why in (self.controls or {}).items() if why]
+        if lost:
+            self.fail(f"a new zygote lacks {', '.join(lost)}")
+        if self.failure:
+            raise Fault(self.failure)
 
     def retire(self) -> None:
         """Ends it as soon as its sessions have ended."""

@@ -5,7 +5,6 @@ It is forked from the seed, gives up what it can, and reads nothing but orders o
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -13,8 +12,6 @@ import resource
 import select
 import signal
 import socket
-import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,7 +35,10 @@ def main(control: socket.socket, asked: dict[str, Any], guests: Sequence[Guest])
     control = _lifted(control)
     zygote = _Zygote(control, guests)
     try:
-        held = zygote.settle(asked)
+        try:
+            held = zygote.settle(asked)
+        except (OSError, ValueError) as error:
+            held = {"zygote": f"{type(error).__name__}: {error}"}
         told = MESSAGE.pack(*Message(Told.READY, 0)) + json.dumps(held).encode()
         pidfd = os.pidfd_open(os.getpid())
         socket.send_fds(control, [told], [pidfd])
@@ -68,7 +68,8 @@ class _Zygote:
         resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
         os.nice(_NICE)
-        statm = [int(n) * resource.getpagesize() for n in Path("/proc/self/statm").read_text().split()]
+        pages = Path("/proc/self/statm").read_text().split()
+        statm = [int(n) * resource.getpagesize() for n in pages]
         self._confinement.space_bytes, self._confinement.data_bytes = statm[0], statm[5]
         if level == Level.PROCESS:
             os.close(proc)
@@ -182,7 +183,7 @@ class _Zygote:
         else:
             rooted = self._try("private_root", namespaces.enter_root, found)
         if not self._held["pid_namespace"]:
-            _become_first(self._control)
+            _become_first()
         return rooted
 
     def _restrict(self, found: places.Places, *, rooted: bool) -> None:
@@ -199,7 +200,7 @@ class _Zygote:
         except NotImplementedError as error:
             self._held["seccomp"] = str(error)
 
-    def _make_rules(self, found: places.Places, rooted: bool) -> None:  # noqa: FBT001
+    def _make_rules(self, found: places.Places, rooted: bool) -> None:
         self._abi = landlock.version()
         files = ["/"] if rooted else found.unhidden()
         listings = () if rooted else found.listings
@@ -250,8 +251,8 @@ def _drop_root(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def _become_first(control: socket.socket) -> None:
-    """Goes on as the first process of the new pid namespace; the seed is its parent from then on."""
+def _become_first() -> None:
+    """Goes on as the first process of the new pid namespace, which the seed will reap."""
     if os.fork():
         os._exit(0)
     os.setsid()

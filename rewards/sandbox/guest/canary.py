@@ -12,6 +12,7 @@ import platform
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .channel import Channel
@@ -77,11 +78,11 @@ def _met(attack: Callable[[], Any]) -> str:
 def _attacks(facts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     return {
         "read_file": lambda: os.close(os.open(facts["secret"], os.O_RDONLY)),
-        "stat_file": lambda: os.stat(facts["secret"]),
+        "stat_file": lambda: Path(facts["secret"]).stat(),
         "write_file": lambda: os.close(
             os.open(facts["folder"] + "/made", os.O_WRONLY | os.O_CREAT)
         ),
-        "chmod_file": lambda: os.chmod(facts["secret"], 0o600),
+        "chmod_file": lambda: Path(facts["secret"]).chmod(0o600),
         "read_etc": lambda: os.close(os.open("/etc/passwd", os.O_RDONLY)),
         "read_environ": lambda: os.close(os.open(f"/proc/{facts['pid']}/environ", os.O_RDONLY)),
         "connect_tcp": lambda: _connect(socket.AF_INET, ("127.0.0.1", facts["port"])),
@@ -105,7 +106,7 @@ def _attacks(facts: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         "sysv_memory": lambda: _call("shmget", 0, 4096, 0o600),
         "x32": lambda: _raw(0x40000000 | 39) if platform.machine() == "x86_64" else _raw(-1),
         "kill_itself": lambda: os.kill(os.getpid(), signal.SIGKILL),
-        "exec": lambda: os.execve("/bin/sh", ["sh", "-c", "exit 3"], {}),
+        "exec": lambda: os.execve("/bin/sh", ["sh", "-c", "exit 3"], {}),  # noqa: S606 - an attack
     }
 
 

@@ -7,7 +7,6 @@ import struct
 from ctypes import CDLL, c_char_p, c_int, c_uint32
 
 import pytest
-
 from rewardplane.rewards.sandbox.numbers import ALLOWED, CONFINING
 from rewardplane.rewards.sandbox.seccomp import MACHINES, program
 

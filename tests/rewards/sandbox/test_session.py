@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-
 from rewardplane.rewards.sandbox.level import Level
 from rewardplane.rewards.sandbox.limits import Limits
 from rewardplane.rewards.sandbox.pool import SandboxPool
@@ -89,8 +88,8 @@ ENDS = {
 async def test_how_it_ends(pool: SandboxPool, session: Session, name: str) -> None:
     source, verdict = ENDS[name]
     async with asyncio.timeout(10):
+        wall_s = 0.8 if verdict is Verdict.WALL_LIMIT else 10.0
         with pytest.raises(SessionEnded) as ended:
-            wall_s = 0.8 if verdict is Verdict.WALL_LIMIT else 10.0
             await session.ask(source.encode(), wall_s=wall_s)
     assert ended.value.verdict is verdict, ended.value
     assert not session.alive
@@ -138,7 +137,9 @@ async def test_a_session_has_no_scratch(session: Session) -> None:
     assert await session.ask(ask, wall_s=1) == b"refused"
 
 
-async def test_a_zygote_that_dies_is_the_sandboxs_fault(pool: SandboxPool, session: Session) -> None:
+async def test_a_zygote_that_dies_is_the_sandboxs_fault(
+    pool: SandboxPool, session: Session
+) -> None:
     task = asyncio.create_task(session.ask(b"import time; time.sleep(60)", wall_s=5))
     await asyncio.sleep(0.05)
     pids = pool.zygote_pids()

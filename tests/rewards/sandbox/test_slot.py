@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-
 from rewardplane.rewards.sandbox.level import Level
 from rewardplane.rewards.sandbox.limits import Limits
 from rewardplane.rewards.sandbox.pool import SandboxPool
@@ -64,10 +63,14 @@ ENDS = {
         Verdict.WALL_LIMIT,
     ),
     "flood": ("while True: print('x' * 1000)", Verdict.OUTPUT_LIMIT),
-    "flood of stderr": ("import os\nfor _ in range(100): os.write(2, bytes(1000))", Verdict.OUTPUT_LIMIT),
+    "flood of stderr": (
+        "import os\nfor _ in range(100): os.write(2, bytes(1000))",
+        Verdict.OUTPUT_LIMIT,
+    ),
     "long answer": ("channel.send(bytes(1 << 21))", Verdict.OUTPUT_LIMIT),
     "raises MemoryError": ("raise MemoryError", Verdict.MEMORY_LIMIT),
 }
+HOSTS = Path("/tmp/made")  # noqa: S108 - must not come to be
 SHORT = Limits(cpu_s=0.4, memory_mb=64, output_bytes=10_000)
 
 
@@ -148,14 +151,14 @@ async def test_scratch_is_there_when_namespaced_and_never_that_of_another_run(
         assert (await run(pool, source)).answer == b"written"
     else:
         assert ended.verdict is Verdict.RUNTIME_ERROR
-    assert not Path("/tmp/made").exists()
+    assert not HOSTS.exists()
 
 
 async def test_scratch_is_bounded() -> None:
     async with started(Level.NAMESPACED) as pool:
         fill = (
             "import os\n"
-            "try:\n    for n in range(5000):\n        open(f'/tmp/{n}', 'wb').write(bytes(100_000))\n"
+            "try:\n  for n in range(5000):\n    open(f'/tmp/{n}', 'wb').write(bytes(100_000))\n"
             "except OSError as e: channel.send(f'{n} {e.errno}'.encode())"
         )
         ended = await run(pool, fill)
