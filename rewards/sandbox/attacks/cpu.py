@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..level import Level
 from .case import ANY, BROKEN, OVER_TIME, OVER_WALL, STOPPED, Case
 
-_LONG = {"cpu_s": 1, "wall_s": 20}
-_SHORT = {"cpu_s": 5, "wall_s": 0.5}
+_LONG = {"cpu_s": 0.4, "wall_s": 20}
+_SHORT = {"cpu_s": 5, "wall_s": 0.3}
 _AT = Level.PROCESS
 
 CASES = (

@@ -7,6 +7,7 @@ from .case import ANY, BROKEN, DONE, OVER_MEMORY, Case
 
 _AT = Level.PROCESS
 _LIMITS = {"memory_mb": 256, "cpu_s": 5, "wall_s": 10}
+_SMALL = {"memory_mb": 64, "cpu_s": 5, "wall_s": 10}
 _BOUND_S = 8.0
 
 CASES = (
@@ -57,7 +58,7 @@ if len(held) > 8:
         "import sys\nsys.setrecursionlimit(10**9)\ndef f(n): return f(n + 1) + 1\nf(0)",
         BROKEN,
         _AT,
-        _LIMITS,
+        _SMALL,
         _BOUND_S,
     ),
     Case(
@@ -66,7 +67,7 @@ if len(held) > 8:
         "t = ()\nfor _ in range(10**6): t = (t,)\nhash(t)",
         BROKEN,
         _AT,
-        _LIMITS,
+        _SMALL,
         _BOUND_S,
     ),
     Case(
@@ -75,7 +76,7 @@ if len(held) > 8:
         "import sys\nsys.setrecursionlimit(10**9)\nx = []\nfor _ in range(10**6): x = [x]\nrepr(x)",
         BROKEN,
         _AT,
-        _LIMITS,
+        _SMALL,
         _BOUND_S,
     ),
     Case(

@@ -99,7 +99,7 @@ CASES = (
         "import os, time\nos.closerange(0, 64)\ntime.sleep(1e6)",
         frozenset({Verdict.WALL_LIMIT, Verdict.RUNTIME_ERROR, Verdict.KILLED}),
         _AT,
-        {"cpu_s": 5, "wall_s": 0.5},
+        {"cpu_s": 5, "wall_s": 0.3},
     ),
     Case(
         "after-verdict",
