@@ -26,16 +26,29 @@ from multiprocessing import get_context
 from statistics import median
 from typing import Any
 
+import grpc
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.sandbox.level import Level
 from rewardplane.rewards.sandbox.limits import Limits
 from rewardplane.rewards.sandbox.pool import Profile, SandboxPool
 from rewardplane.rewards.types import Example, Response
+from rewardplane.v1 import reward_service_pb2 as pb
 
 from . import sandbox_peers
+from .generator import CHANNEL_OPTIONS
+from .peer import Service
+from .scoring import METHOD
 
 SLOTS = 2
-RUNS = {"slots": 400, "+ numpy, sympy": 400, "subprocess": 60, "executor": 800, "pass": 800}
+DEADLINE_S = 300
+RUNS = {
+    "slots": 400,
+    "+ numpy, sympy": 400,
+    "service": 400,
+    "subprocess": 60,
+    "executor": 800,
+    "pass": 800,
+}
 MIN_RATIO = 5.0
 MIN_PASS_PER_S = 400.0
 
@@ -71,22 +84,21 @@ def tests() -> tuple[list[str], list[str]]:
 
 
 STDINS, EXPECTED = tests()
+PAIRS = [{"input": i, "output": o} for i, o in zip(STDINS, EXPECTED, strict=True)]
+TESTS_JSON = json.dumps(PAIRS)
+RESPONSE = f"```python\n{SOLUTION}\n```"
+SLOT_PARAMETERS = {"slots": SLOTS}
 
 
 class Rewards:
     """The reward `code_tests` with its slots, in a loop of its own."""
 
     def __init__(self, modules: Sequence[str]) -> None:
-        parameters: dict[str, Any] = {"slots": SLOTS, "modules": list(modules)}
-        self._reward = build("code_tests", parameters)
+        self._reward = build("code_tests", {**SLOT_PARAMETERS, "modules": list(modules)})
         self._reward.setup()
         self._score: Any = self._reward.score
-        pairs = [
-            {"input": stdin, "output": output}
-            for stdin, output in zip(STDINS, EXPECTED, strict=True)
-        ]
-        self._example = Example(json_references={"tests": json.dumps(pairs)})
-        self._response = Response(text=f"```python\n{SOLUTION}\n```")
+        self._example = Example(json_references={"tests": TESTS_JSON})
+        self._response = Response(text=RESPONSE)
         self._loop = asyncio.new_event_loop()
 
     def run(self, runs: int) -> list[float]:
@@ -108,6 +120,35 @@ class Rewards:
 
         await asyncio.gather(*(some(runs // SLOTS) for _ in range(SLOTS)))
         return rewards
+
+
+class Served:
+    """The reward by gRPC: `rewardplane serve`, one replica, all runs of a window in one call."""
+
+    GROUP = 8
+
+    def __init__(self) -> None:
+        parameters = json.dumps({"kind": "code_tests", "replicas": 1, **SLOT_PARAMETERS})
+        self._service = Service("rewardplane", config=f"rewards:\n  code: {parameters}\n")
+        self._service.start()
+        self._channel = grpc.insecure_channel(self._service.address, options=CHANNEL_OPTIONS)
+        self._send = self._channel.unary_unary(METHOD)
+
+    def run(self, runs: int) -> list[float]:
+        """The rewards of so many runs."""
+        group = pb.Group(
+            example=pb.Example(json_references={"tests": TESTS_JSON}),
+            responses=[pb.Response(text=RESPONSE)] * self.GROUP,
+        )
+        request = pb.ScoreRequest(reward="code", groups=[group] * (runs // self.GROUP))
+        raw = self._send(request.SerializeToString(), timeout=DEADLINE_S)
+        outcomes = [o for g in pb.ScoreResponse.FromString(raw).groups for o in g.outcomes]
+        return [o.score.reward if o.WhichOneof("result") == "score" else -1.0 for o in outcomes]
+
+    def close(self) -> None:
+        """Stops the service."""
+        self._channel.close()
+        self._service.stop()
 
 
 class Passes:
@@ -171,6 +212,7 @@ def main() -> None:
     ways: dict[str, Any] = {
         "slots": Rewards(()),
         "+ numpy, sympy": Rewards(("numpy", "sympy")),
+        **({"service": Served()} if args.grpc else {}),
         "subprocess": Peers(ThreadPoolExecutor(SLOTS), sandbox_peers.by_subprocess),
         "executor": Peers(guarded, sandbox_peers.by_guarded_process),
         "pass": passes,
