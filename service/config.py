@@ -77,7 +77,8 @@ class RewardSettings(_Settings):
     version: Annotated[str, Field(min_length=1, max_length=128)] = "1"
     """What the author calls this version; a change of anything else gives a new digest anyway."""
     lane: Literal["auto", "inline", "pool"] = "auto"
-    """`auto`: inline where the kind fits, else pool."""
+    """`auto`: inline where the kind fits, else pool. What runs untrusted code has a lane of its
+    own, `sandbox`, and no choice."""
     replicas: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Replicas of the pool. An inline reward has one too, for responses over 64 kB."""
     ray_actor_options: Mapping[str, Any] = Field(default_factory=dict)
@@ -110,6 +111,7 @@ class Facts:
     deterministic: bool
     component_names: tuple[str, ...]
     reference_keys: tuple[str, ...]
+    isolation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class RewardConfig:
     name: str
     settings: RewardSettings
     params: Mapping[str, Any]
-    lane: Literal["inline", "pool"]
+    lane: Literal["inline", "pool", "sandbox"]
     facts: Facts
     digest: str
 
@@ -285,10 +287,16 @@ def _resolved(
         reward.deterministic,
         reward.component_names,
         reward.reference_keys,
+        reward.isolation,
     )
-    lane = "inline" if reward.fits_inline and settings.lane != "pool" else "pool"
     digest = _digest(settings, params, reward)
-    return RewardConfig(name, settings, params, lane, facts, digest)
+    return RewardConfig(name, settings, params, _lane(settings, reward), facts, digest)
+
+
+def _lane(settings: RewardSettings, reward: Reward) -> Literal["inline", "pool", "sandbox"]:
+    if reward.isolation:
+        return "sandbox"
+    return "inline" if reward.fits_inline and settings.lane != "pool" else "pool"
 
 
 def _faults(path: str, error: ValidationError) -> list[str]:

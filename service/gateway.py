@@ -21,7 +21,9 @@ from ray.serve.exceptions import RayServeException
 from .admission import Admission
 from .cluster import NAMESPACE, app_name
 from .config import Limits, RewardConfig, ServiceConfig
+from .local_server import local_folder
 from .metrics import Metrics
+from .neighbours import Neighbours
 from .pool import Answers, ReplicaLost, Send
 from .roster import NAME as ROSTER
 from .scorer import Scorer
@@ -120,7 +122,7 @@ def log_to_stderr() -> None:
 
 
 def _connect(config: RewardConfig) -> Send:
-    """What carries jobs to the replicas of a reward.
+    """What carries jobs to the replicas of a reward: on this node by socket, else by handle.
 
     The handle is made on the gateway's own loop: its router runs there.
     """
@@ -144,4 +146,5 @@ def _connect(config: RewardConfig) -> Send:
         finally:
             stream.cancel()
 
-    return send
+    folder = local_folder(ray.get_runtime_context().get_session_name())
+    return Neighbours(folder, config.fingerprint, config.settings.replicas, send).send

@@ -40,7 +40,7 @@ MAX_LOSSES = 2
 FIRST_GUESS_S = 0.001
 SWEEP_S = 0.25
 
-Answers = AsyncIterator[tuple[list[tuple[int, Part, int]], bool, dict[str, int]]]
+Answers = AsyncIterator[tuple[list[tuple[int, Part, int]], bool, dict[str, float]]]
 Send = Callable[[Sequence[Any], tuple[int, float]], Answers]
 
 
@@ -170,10 +170,10 @@ class PoolLane:
         """One handle call: out with the shards, back with the outcomes."""
         holds_slot = True
         try:
-            async for parts, has_room, restarts in self._exchange(jobs):
+            async for parts, has_room, figures in self._exchange(jobs):
                 for index, part, waited_us in parts:
                     self._deliver(jobs[index], part, waited_us)
-                self._bound.note_restarts(restarts)
+                self._bound.note_figures(figures)
                 if has_room and holds_slot:
                     holds_slot = False
                     self._in_flight -= 1
@@ -195,10 +195,10 @@ class PoolLane:
         backlog = (self._waiting_items, self._waiting_items * self.item_s)
         sent_us = [int((now_s - min(s.submitted_s for s in job)) * 1e6) for job in jobs]
         shards = [shard for job in jobs for shard in job]
-        async for parts, has_room, restarts in self._send(
+        async for parts, has_room, figures in self._send(
             [_message(j, now_s) for j in jobs], backlog
         ):
-            yield [(i, part, waited + sent_us[i]) for i, part, waited in parts], has_room, restarts
+            yield [(i, part, waited + sent_us[i]) for i, part, waited in parts], has_room, figures
             if all(shard.dead for shard in shards):
                 return
 

@@ -20,21 +20,21 @@ TELL_S = 0.05
 Message = tuple[Sequence[bytes], Sequence[int], Sequence[tuple[int, int]], float, float, float, str]
 """A job: serialized groups, their sizes, ranges to run, time-out, deadline, start by (s), label."""
 
-Answer = tuple[list[tuple[int, Part, int]], bool, dict[str, int]]
-"""(job, outcomes, microseconds waited here) each; whether there is room; restarts by cause."""
+Answer = tuple[list[tuple[int, Part, int]], bool, dict[str, float]]
+"""(job, outcomes, microseconds waited here) each; whether there is room; what was counted."""
 
 
 class Pool:
     """Runs one version of one reward on this node."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self._config = RewardConfig.from_dict(config)
+        self.config = RewardConfig.from_dict(config)
         self._crew: Crew | None = None
         self._is_up = False
 
     def _started(self) -> Crew:
         if self._crew is None:
-            self._crew = Crew(worker_spec(self._config), self._config.facts)
+            self._crew = Crew(worker_spec(self.config), self.config.facts)
         return self._crew
 
     async def check_health(self) -> None:
@@ -83,10 +83,10 @@ class Pool:
                 _ended, running = await asyncio.wait(tasks, timeout=FLUSH_S)
                 if ready and running:
                     parts, ready[:] = list(ready), []
-                    yield parts, crew.has_room, crew.take_restarts()
+                    yield parts, crew.has_room, crew.take_figures()
             for task in tasks:
                 task.result()
-            yield ready, True, crew.take_restarts()
+            yield ready, True, crew.take_figures()
         finally:
             for task in tasks:
                 task.cancel()

@@ -55,10 +55,10 @@ class Bound:
         """A shard is sent again."""
         self.figures.retries += 1
 
-    def note_restarts(self, restarts: Mapping[str, int]) -> None:
-        """Worker processes were replaced, by cause."""
-        if restarts:
-            self.figures.restarts.update(restarts)
+    def note_figures(self, figures: Mapping[str, float]) -> None:
+        """A replica counted this since it told the last time."""
+        for name, value in figures.items():
+            self.figures.counted[name] += value
 
 
 class Table:
