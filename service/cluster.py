@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import socket
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .config import Limits, RewardConfig, ServiceConfig
+from .local_server import local_folder
 from .roster import NAME as ROSTER
 from .roster import Roster
 
@@ -168,7 +170,11 @@ class Cluster:
                 serve.delete(app, _blocking=False)
         if self._roster is not None:
             ray.kill(self._roster)
+        folder = local_folder(ray.get_runtime_context().get_session_name())
         ray.shutdown()
+        if folder is not None and self._options.address == "local":
+            # Replicas that Ray ended with their node leave their sockets behind.
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _connect(self, config: ServiceConfig) -> None:
         import ray
