@@ -37,18 +37,25 @@ class Pool:
             self._crew = Crew(worker_spec(self.config), self.config.facts)
         return self._crew
 
+    async def start(self) -> None:
+        """Sets the reward up.
+
+        Raises:
+            WorkerFailed: it cannot be.
+        """
+        await self._started().start()
+
     async def check_health(self) -> None:
         """Serve's probe; it replaces a replica for which this raises.
 
         The first one waits until the reward is set up, as long as that takes; no later one waits,
         for Serve takes a probe that does not answer for a dead replica.
         """
-        crew = self._started()
         if not self._is_up:
-            await crew.start()
+            await self.start()
             self._is_up = True
-        if crew.broken:
-            raise RuntimeError(crew.broken)
+        if self._started().broken:
+            raise RuntimeError(self._started().broken)
 
     async def run(
         self, messages: Sequence[Message], backlog: tuple[int, float]
