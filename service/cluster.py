@@ -50,12 +50,13 @@ class DeployFailed(Exception):
 class Options:
     """Where and how to serve. `address`: "local" starts a Ray of its own, else one that runs.
 
-    `port` 0: a free one, chosen once. `metrics_port` 0: no metrics.
+    `port` 0: a free one, chosen once. `metrics_port` 0: no metrics. `http_port` 0: no HTTP face.
     """
 
     host: str = "127.0.0.1"
     port: int = 50051
     metrics_port: int = 9464
+    http_port: int = 0
     address: str = "local"
     gateways: int = 1
     gateways_per_node: int = 1

@@ -70,6 +70,27 @@ class Limits(_Settings):
     """The deadline of a call that sets none."""
 
 
+class OnError(_Settings):
+    """The reward that an item gets in place of an error that would not pass."""
+
+    value: Annotated[float, Field(allow_inf_nan=False)]
+
+
+class HttpSettings(_Settings):
+    """What the HTTP port answers with, where one is open."""
+
+    reward: str = ""
+    """The reward that `POST /` scores with; `POST /rewards/NAME` needs none."""
+    on_error: Literal["error"] | OnError = "error"
+    """What a tuning job gets for an item that has no reward and would have none the next time:
+    HTTP 500, which it repeats and then takes for NaN; or `{value: x}`, this reward."""
+
+    @property
+    def value_on_error(self) -> float | None:
+        """The reward in place of a lasting error; None: an error is told as one."""
+        return self.on_error.value if isinstance(self.on_error, OnError) else None
+
+
 class RewardSettings(_Settings):
     """How a reward is served, whatever its kind."""
 
@@ -166,18 +187,25 @@ class RewardConfig:
 
 
 class ServiceConfig:
-    """What one service serves: rewards by name, and its limits."""
+    """What one service serves: rewards by name, its limits, and what its HTTP port answers."""
 
-    __slots__ = ("limits", "rewards")
+    __slots__ = ("http", "limits", "rewards")
 
-    def __init__(self, limits: Limits, rewards: Mapping[str, RewardConfig]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        rewards: Mapping[str, RewardConfig],
+        http: HttpSettings | None = None,
+    ) -> None:
         self.limits = limits
         self.rewards = dict(rewards)
+        self.http = http or HttpSettings()
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data for another process."""
         return {
             "limits": self.limits.model_dump(mode="json"),
+            "http": self.http.model_dump(mode="json"),
             "rewards": [reward.as_dict() for reward in self.rewards.values()],
         }
 
@@ -185,7 +213,8 @@ class ServiceConfig:
     def from_dict(cls, data: Mapping[str, Any]) -> ServiceConfig:
         """The configuration of `as_dict`."""
         rewards = [RewardConfig.from_dict(entry) for entry in data["rewards"]]
-        return cls(Limits(**data["limits"]), {reward.name: reward for reward in rewards})
+        named = {reward.name: reward for reward in rewards}
+        return cls(Limits(**data["limits"]), named, HttpSettings(**data["http"]))
 
 
 def load(path: Path) -> ServiceConfig:
@@ -212,12 +241,16 @@ def parse(document: object, folder: Path) -> ServiceConfig:
     if not isinstance(document, dict):
         raise ConfigError(["want a mapping with `rewards:`"])
     top = cast("dict[object, object]", document)
-    faults = [f"{key}: unknown; want limits, rewards" for key in top if key not in _TOP]
-    limits = Limits()
+    faults = [f"{key}: unknown; want limits, http, rewards" for key in top if key not in _TOP]
+    limits, http = Limits(), HttpSettings()
     try:
         limits = Limits.model_validate(top.get("limits") or {})
     except ValidationError as error:
         faults += _faults("limits", error)
+    try:
+        http = HttpSettings.model_validate(top.get("http") or {})
+    except ValidationError as error:
+        faults += _faults("http", error)
     named = top.get("rewards")
     rewards: dict[str, RewardConfig] = {}
     if not isinstance(named, dict) or not named:
@@ -228,12 +261,14 @@ def parse(document: object, folder: Path) -> ServiceConfig:
             rewards[str(name)] = parse_reward(str(name), entry, folder)
         except ConfigError as error:
             faults += [f"rewards.{fault}" for fault in error.faults]
+    if http.reward and http.reward not in named:
+        faults.append(f"http.reward: no reward is named {http.reward!r}")
     if faults:
         raise ConfigError(faults)
-    return ServiceConfig(limits, rewards)
+    return ServiceConfig(limits, rewards, http)
 
 
-_TOP = {"limits", "rewards"}
+_TOP = {"limits", "http", "rewards"}
 
 
 def parse_reward(

@@ -76,7 +76,12 @@ def gateway_application(options: Options, limits: Limits) -> Any:
         graceful_shutdown_wait_loop_s=0.1,
     )
     return deployment.bind(
-        options.host, options.port, options.metrics_port, limits.model_dump(), shared
+        options.host,
+        options.port,
+        options.metrics_port,
+        options.http_port,
+        limits.model_dump(),
+        shared,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 
 from ..rewards.base import Reward
-from .config import RewardConfig, ServiceConfig
+from .config import HttpSettings, RewardConfig, ServiceConfig
 from .errors import UnknownReward, VersionGone
 from .metrics import Metrics
 from .pool import PoolLane, Send
@@ -69,6 +69,8 @@ class Table:
         self._connect = connect
         self._current: dict[str, Bound] = {}
         self._retired: list[Bound] = []
+        self.http = HttpSettings()
+        """What the HTTP port answers with now."""
         self.generation = 0
 
     def bind(self, name: str, version: str) -> Bound:
@@ -108,6 +110,7 @@ class Table:
                 fresh[name] = Bound(reward, self._connect(reward), self._metrics)
         self._retired += [b for b in self._current.values() if b not in fresh.values()]
         self._current = fresh
+        self.http = config.http
         self.generation = generation
 
     def in_use(self) -> set[str]:
