@@ -46,7 +46,8 @@ class PoolReplica(Pool):
 def pool_application(reward: RewardConfig) -> Any:
     """The application that runs one version of a reward."""
     settings = reward.settings
-    ahead = AHEAD_ASYNC if reward.facts.is_async else AHEAD
+    # Calls of an async reward stay open beside each other, one per item at the most.
+    ahead = AHEAD_ASYNC + settings.concurrency if reward.facts.is_async else AHEAD
     deployment = serve.deployment(
         PoolReplica,
         name="Pool",

@@ -57,7 +57,7 @@ class Neighbours:
     async def _choose(self) -> _Line | None:
         if len(self._lines) < self._replicas and time.monotonic() >= self._scan_again_s:
             await self._scan()
-        line = min(self._lines.values(), key=lambda line: line.busy, default=None)
+        line = min(self._lines.values(), key=lambda line: line.load, default=None)
         if line is not None and line.busy and len(self._lines) < self._replicas:
             return None
         return line
@@ -141,6 +141,11 @@ class _Line(Framed):
         self._exchanges: dict[int, _Exchange] = {}
         self._numbers = itertools.count()
         self._on_lost = on_lost
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Calls that hold a place, and all that are open: the least is the least busy."""
+        return self.busy, len(self._exchanges)
 
     def begin(self, messages: Sequence[Any], backlog: tuple[int, float]) -> _Exchange:
         """Starts a call."""

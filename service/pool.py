@@ -65,8 +65,13 @@ class PoolLane:
         self._tasks: dict[asyncio.Task[None], list[list[Shard]]] = {}
         self._lonely: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
-        self.item_s = FIRST_GUESS_S
+        self.item_s = FIRST_GUESS_S / self._side_by_side
         """The measured cost of an item: its share of a replica's time."""
+
+    @property
+    def _side_by_side(self) -> int:
+        """How many items a replica executes at once."""
+        return self._bound.settings.concurrency if self._bound.is_async else 1
 
     @property
     def backlog_items(self) -> int:
@@ -117,11 +122,13 @@ class PoolLane:
         if self._in_flight == 0:
             return True
         replicas = self._bound.settings.replicas
+        if self._bound.is_async:
+            # Its calls wait more than they work: one in flight is no reason to hold another back.
+            return self._in_flight < replicas * AHEAD_ASYNC
         if self._in_flight < replicas:
             return self._worth()
-        ahead = AHEAD_ASYNC if self._bound.is_async else AHEAD
         waiting_s = self._waiting_items * self.item_s
-        return self._in_flight < replicas * ahead and waiting_s >= TARGET_COST_S
+        return self._in_flight < replicas * AHEAD and waiting_s >= TARGET_COST_S
 
     def _sweep(self) -> None:
         """Tells items that waited longer than they may, and stops what nobody waits for."""
@@ -217,8 +224,7 @@ class PoolLane:
         elapsed_us, items = part.cost()
         if items:
             item_s = elapsed_us / items / 1e6
-            if self._bound.is_async:
-                item_s /= self._bound.settings.concurrency
+            item_s /= self._side_by_side
             self.item_s = max(1e-7, 0.7 * self.item_s + 0.3 * item_s)
 
     def _lose(self, jobs: list[list[Shard]], why: str) -> None:

@@ -31,6 +31,8 @@ class Pool:
         self.config = RewardConfig.from_dict(config)
         self._crew: Crew | None = None
         self._is_up = False
+        self._items = 0
+        """Items of calls that are not over."""
 
     def _started(self) -> Crew:
         if self._crew is None:
@@ -80,23 +82,34 @@ class Pool:
             return emit
 
         jobs = [_job(m, received_s, emitter(i)) for i, m in enumerate(messages)]
+        items = sum(job.n for job in jobs)
+        self._items += items
         tasks = [asyncio.create_task(crew.run(job)) for job in jobs]
         for task in tasks:
             task.add_done_callback(lambda _: wake.set())
         try:
+            if self.config.facts.is_async and self._has_room(crew):
+                # Its items mostly wait: others need not wait for the first of them to end.
+                yield [], True, {}
             while not all(task.done() for task in tasks):
                 await wake.wait()
                 wake.clear()
                 _ended, running = await asyncio.wait(tasks, timeout=FLUSH_S)
                 if ready and running:
                     parts, ready[:] = list(ready), []
-                    yield parts, crew.has_room, crew.take_figures()
+                    yield parts, self._has_room(crew), crew.take_figures()
             for task in tasks:
                 task.result()
             yield ready, True, crew.take_figures()
         finally:
+            self._items -= items
             for task in tasks:
                 task.cancel()
+
+    def _has_room(self, crew: Crew) -> bool:
+        """Whether another call would start at once."""
+        settings, facts = self.config.settings, self.config.facts
+        return crew.has_room and not (facts.is_async and self._items >= settings.concurrency)
 
     async def stop(self) -> None:
         """Ends the workers."""

@@ -143,6 +143,23 @@ async def test_room_counts_before_the_end_of_a_call(tmp_path: Path) -> None:
     server.close()
 
 
+async def test_calls_with_room_beside_them_are_spread(
+    tmp_path: Path, pids: Callable[[int], None]
+) -> None:
+    replicas = [Held(has_room=True), Held(has_room=True)]
+    servers: list[LocalServer] = []
+    for pid, held in enumerate(replicas):
+        pids(pid)
+        servers.append(await served(tmp_path, held.run))
+    send = Neighbours(tmp_path, NAME, 2, nowhere).send
+    async with aclosing(send([(b"",)], NONE)) as one, aclosing(send([(b"",)], NONE)) as two:
+        await anext(one)
+        await anext(two)
+        assert all(held.started.is_set() for held in replicas)
+    for server in servers:
+        server.close()
+
+
 async def test_a_call_that_nobody_waits_for_is_stopped(tmp_path: Path) -> None:
     held = Held()
     server = await served(tmp_path, held.run)
