@@ -55,6 +55,9 @@ class Reward(BaseModel):
     kind: ClassVar[str] = ""
     fits_inline: ClassVar[bool] = False
     """Runs in the gateway: bounded by the length of the text, at most microseconds a kilobyte."""
+    reads_prompt: ClassVar[bool] = True
+    """Looks at the example's contents, system instruction or tools. Where not, they are not read
+    from the wire, and `Example.contents` is empty."""
     runs_named_code: ClassVar[bool] = False
     """Its configuration names code to import: never taken from a request."""
     libraries: ClassVar[tuple[str, ...]] = ()

@@ -30,8 +30,13 @@ def ask_of(
     """
     faults = [
         (field, f"longer than {MAX_LABEL_CHARS} characters")
-        for field in ("reward", "version", "job", "request_id")
-        if len(getattr(request, field)) > MAX_LABEL_CHARS
+        for field, label in (
+            ("reward", request.reward),
+            ("version", request.version),
+            ("job", request.job),
+            ("request_id", request.request_id),
+        )
+        if len(label) > MAX_LABEL_CHARS
     ]
     now_s = time.monotonic()
     left_s = limits.default_deadline_s if remaining_s is None else max(0.0, remaining_s)

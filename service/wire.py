@@ -90,12 +90,19 @@ def surrogates_replaced() -> int:
 # ---- read ----------------------------------------------------------------------------------------
 
 
-def example_from(message: pb.Example) -> Example:
-    """An example.
+def example_from(message: pb.Example, *, prompt: bool = True) -> Example:
+    """An example; without its contents, system instruction and tools where not `prompt`.
 
     Raises:
         FieldError: the arguments or the answer of a function call are no JSON object.
     """
+    if not prompt:
+        return Example(
+            (),
+            dict(message.references) or _NONE,
+            dict(message.json_references) or _NONE,
+            id=message.id,
+        )
     return Example(
         contents=_contents_from(message.contents, "contents"),
         references=dict(message.references) or _NONE,
