@@ -12,12 +12,11 @@ from rewardplane.v1 import reward_service_pb2 as pb
 from ..rewards.types import ISOLATION_LEVELS
 from .call import Ask, Call
 from .errors import IncompleteGroup, InsufficientIsolation, InvalidRequest
+from .wire import MAX_LABEL_CHARS
 
 if TYPE_CHECKING:
     from .config import Limits
     from .table import Bound, Table
-
-MAX_LABEL_CHARS = 128
 
 
 def ask_of(

@@ -248,6 +248,19 @@ async def test_a_function_call_without_json_is_an_invalid_input_to_who_reads_it(
     assert "turns[0].parts[0].function_call.args_json" in second.message
 
 
+@pytest.mark.parametrize("reward", ["exact", "exact_pool"])
+async def test_a_label_too_long_is_the_error_of_its_item(it: Rig, reward: str) -> None:
+    responses = [pb.Response(text="1", id="r" * n) for n in (128, 129)]
+    groups = [
+        pb.Group(example=pb.Example(references={"answer": "1"}, id="e" * n), responses=responses)
+        for n in (128, 129)
+    ]
+    outcomes = flat(await it.answer(pb.ScoreRequest(reward=reward, groups=groups)))
+    assert rewards(outcomes) == [1.0, "INVALID_INPUT", "INVALID_INPUT", "INVALID_INPUT"]
+    assert isinstance(outcomes[1], ScoreError)
+    assert "id" in outcomes[1].message
+
+
 @pytest.mark.parametrize(("reward", "left"), [("group", "1"), ("whole", "INVALID_INPUT")])
 async def test_a_group_call_without_what_cannot_be_read(it: Rig, reward: str, left: str) -> None:
     part = pb.Part(function_call=pb.FunctionCall(name="f", args_json="{"))
