@@ -39,6 +39,16 @@ _SIZE_BITS = range(1, 18)
 
 COUNTED: Mapping[str, tuple[str, str]] = {
     "worker_restarts": ("Worker processes ended and replaced.", "cause"),
+    "sandbox_runs": ("Runs of untrusted code, by verdict.", "verdict"),
+    "sandbox_run_seconds": ("Time that runs of untrusted code took.", ""),
+    "sandbox_wait_seconds": ("Time that runs of untrusted code waited for a slot.", ""),
+    "sandbox_sessions": ("Sandboxed processes started that serve many items.", ""),
+    "sandbox_faults": ("Faults of the sandbox; their runs were tried again.", ""),
+    "sandbox_slot_restarts": ("Slots of the sandbox started anew.", "cause"),
+    "judge_calls": ("Calls of judges.", ""),
+    "judge_retries": ("Calls of judges that were sent again.", ""),
+    "judge_prompt_tokens": ("Tokens that judges read.", ""),
+    "judge_completion_tokens": ("Tokens that judges wrote.", ""),
 }
 """What replicas and rewards may count, with its help and its label; anything else is not shown."""
 
@@ -93,6 +103,8 @@ class RewardFigures:
         self.retries = 0
         self.counted: defaultdict[str, float] = defaultdict(float)
         """What replicas and rewards count: "metric" or "metric.label", those of `COUNTED`."""
+        self.isolation = 0
+        """The lowest that untrusted code ran under in the last call that ran any."""
 
 
 class Metrics:
@@ -173,6 +185,8 @@ class Metrics:
         figures.gain += total + loss
         figures.loss += loss
         figures.groups += len(groups)
+        if ran := call.isolation[groups.start : groups.stop].replace(b"\0", b""):
+            figures.isolation = min(ran)
         for group in groups:
             begin, stop = call.offsets[group] - first, call.offsets[group + 1] - first
             figures.queue.add(call.queue_us[group], stop - begin)
@@ -226,6 +240,15 @@ class _Scrape(Collector):
             for name, figures in rewards.items():
                 family.add_metric((name,), read(figures))
             yield family
+        isolation = GaugeMetricFamily(
+            "rewardplane_sandbox_level",
+            "Isolation of untrusted code: 1 process, 2 confined, 3 namespaced, 4 guest kernel.",
+            labels=("reward",),
+        )
+        for name, figures in rewards.items():
+            if figures.isolation:
+                isolation.add_metric((name,), figures.isolation)
+        yield isolation
         queue = {name: figures.queue for name, figures in rewards.items()}
         yield _times("rewardplane_queue_seconds", "Items, wait for execution.", queue)
         execution = {name: figures.execution for name, figures in rewards.items()}
