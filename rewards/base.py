@@ -55,6 +55,9 @@ class Reward(BaseModel):
     kind: ClassVar[str] = ""
     fits_inline: ClassVar[bool] = False
     """Runs in the gateway: bounded by the length of the text, at most microseconds a kilobyte."""
+    reads_prompt: ClassVar[bool] = True
+    """Looks at the example's contents, system instruction or tools. Where not, they are not read
+    from the wire, and `Example.contents` is empty."""
     runs_named_code: ClassVar[bool] = False
     """Its configuration names code to import: never taken from a request."""
     libraries: ClassVar[tuple[str, ...]] = ()
@@ -95,6 +98,19 @@ class Reward(BaseModel):
         """Paths of the files whose content decides scores, beside this package's own."""
         return ()
 
+    @property
+    def isolation(self) -> str:
+        """The isolation that its untrusted code has at least, of `ISOLATION_LEVELS`."""
+        return ""
+
+    @property
+    def isolation_held(self) -> int:
+        """The isolation that this process gives such code: an index of `ISOLATION_LEVELS`.
+
+        Known once the reward is set up; its set-up fails where `isolation` cannot be had.
+        """
+        return 0
+
     def check(self) -> None:
         """Imports what the configuration names and refuses what cannot be called.
 
@@ -104,6 +120,13 @@ class Reward(BaseModel):
 
     def setup(self) -> None:
         """Loads what is dear to load. Called once in the process that will score."""
+
+    def take_figures(self) -> Mapping[str, float]:
+        """What it counted since the last call, as "metric" or "metric.label": increments.
+
+        Those that `service.metrics` knows reach Prometheus.
+        """
+        return {}
 
     def score(self, example: Example, response: Response) -> Result | Awaitable[Result]:
         """Scores one item. May raise anything; a `RewardFault` sets the reason."""

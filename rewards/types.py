@@ -31,6 +31,10 @@ from typing import Any, ClassVar
 
 MAX_MESSAGE_CHARS = 2_000
 
+ISOLATION_LEVELS = ("", "process", "confined", "namespaced", "guest_kernel")
+"""How untrusted code is kept apart, from least to most; the index is the proto's number. Empty: no
+such code runs. See `docs/sandbox.md`."""
+
 
 class Reason(enum.Enum):
     """Why an item has no reward. The values are those of the proto's `ErrorReason`."""

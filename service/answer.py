@@ -26,12 +26,14 @@ class Scores(Sequence[list[Outcome]]):
     `used[g]` is the reward that scored group g: None where its part of a large call failed for good
     while others succeeded. `queue_us[g]` is the longest wait of a response of the group for its
     execution to start, `execution_us[g]` the execution time of all of them, both in microseconds.
+    `isolation[g]` is the lowest of `ISOLATION_LEVELS` that untrusted code ran under for it.
     """
 
     outcomes: list[list[Outcome]]
     used: list[RewardUsed | None]
     queue_us: list[int]
     execution_us: list[int]
+    isolation: list[str]
     request_id: str
 
     @property
@@ -69,15 +71,17 @@ class Validation:
     messages: tuple[str, ...] = ()
     queue_us: int = 0
     execution_us: int = 0
+    isolation: str = ""
 
 
 @dataclass(slots=True, frozen=True)
 class RewardInfo:
     """A reward as it is served.
 
-    `lane` is "inline" or "pool" and `scope` "item" or "group"; a value that this version does not
-    know is "". Times are in seconds; `max_request_items`, `max_item_bytes` and `max_request_bytes`
-    are the service's limits.
+    `lane` is "inline", "pool" or "sandbox" and `scope` "item" or "group"; a value that this version
+    does not know is "". Times are in seconds; `max_request_items`, `max_item_bytes` and
+    `max_request_bytes` are the service's limits. `isolation` is what its untrusted code has at
+    least, of `ISOLATION_LEVELS`.
     """
 
     name: str
@@ -94,3 +98,4 @@ class RewardInfo:
     max_request_items: int = 0
     max_item_bytes: int = 0
     max_request_bytes: int = 0
+    isolation: str = ""

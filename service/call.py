@@ -36,6 +36,7 @@ class Ask:
     components: bool = False
     explanations: bool = False
     step_rewards: bool = False
+    min_isolation: int = 0
     item_timeout_s: float = float("inf")
     queue_timeout_s: float = float("inf")
 
@@ -54,6 +55,7 @@ class Call:
         "done",
         "elapsed_us",
         "extras",
+        "isolation",
         "n",
         "offsets",
         "on_items",
@@ -78,6 +80,8 @@ class Call:
         self.components = array("d", bytes(8 * n * self.stride))
         self.extras: dict[int, list[Any]] = {}
         self.queue_us = array("Q", bytes(8 * len(bound)))
+        self.isolation = bytearray(len(bound))
+        """Per group the lowest level that untrusted code ran under: 1 + `Level`; 0: none ran."""
         self.pending = n
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = False
@@ -126,7 +130,7 @@ class Call:
         """
         if self.closed:
             return
-        self._note_queue(places, waited_us)
+        self._note_groups(places, waited_us, part.isolation)
         if len(places) == 1 and PENDING not in part.states:
             first, end = places[0]
             if not any(self.states[first:end]):
@@ -185,10 +189,12 @@ class Call:
         if not self.done.done():
             self.done.set_result(None)
 
-    def _note_queue(self, places: Iterable[Range], waited_us: int) -> None:
+    def _note_groups(self, places: Iterable[Range], waited_us: int, isolation: int) -> None:
         for first, _end in places:
             group = bisect_right(self.offsets, first) - 1
             self.queue_us[group] = max(self.queue_us[group], waited_us)
+            if isolation:
+                self.isolation[group] = min(self.isolation[group] or isolation, isolation)
 
     def reasons(self) -> dict[Reason, int]:
         """How many items failed for which reason."""

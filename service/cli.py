@@ -35,6 +35,7 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: _Port = 50051,
     metrics_port: Annotated[int, typer.Option(help="Prometheus text over HTTP; 0: none.")] = 9464,
+    http_port: Annotated[int, typer.Option(help="The contracts of hosted services; 0: none.")] = 0,
     address: Annotated[str, typer.Option(help="A Ray cluster, or `local` to start one.")] = "local",
     gateways: Annotated[int, typer.Option(min=1, help="Nodes that run a gateway.")] = 1,
     gateways_per_node: Annotated[
@@ -52,7 +53,7 @@ def serve(
         _out.print(_rewards(served))
         _out.print(f"serving on {', '.join(cluster.addresses())}; metrics on port {metrics_port}")
 
-    options = Options(host, port, metrics_port, address, gateways, gateways_per_node)
+    options = Options(host, port, metrics_port, http_port, address, gateways, gateways_per_node)
     try:
         run(config, options, on_ready)
     except (ConfigError, PortTaken, DeployFailed) as error:

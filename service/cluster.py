@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import socket
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .config import Limits, RewardConfig, ServiceConfig
+from .local_server import local_folder
 from .roster import NAME as ROSTER
 from .roster import Roster
 
@@ -48,12 +50,13 @@ class DeployFailed(Exception):
 class Options:
     """Where and how to serve. `address`: "local" starts a Ray of its own, else one that runs.
 
-    `port` 0: a free one, chosen once. `metrics_port` 0: no metrics.
+    `port` 0: a free one, chosen once. `metrics_port` 0: no metrics. `http_port` 0: no HTTP face.
     """
 
     host: str = "127.0.0.1"
     port: int = 50051
     metrics_port: int = 9464
+    http_port: int = 0
     address: str = "local"
     gateways: int = 1
     gateways_per_node: int = 1
@@ -168,7 +171,11 @@ class Cluster:
                 serve.delete(app, _blocking=False)
         if self._roster is not None:
             ray.kill(self._roster)
+        folder = local_folder(ray.get_runtime_context().get_session_name())
         ray.shutdown()
+        if folder is not None and self._options.address == "local":
+            # Replicas that Ray ended with their node leave their sockets behind.
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _connect(self, config: ServiceConfig) -> None:
         import ray

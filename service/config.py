@@ -70,6 +70,27 @@ class Limits(_Settings):
     """The deadline of a call that sets none."""
 
 
+class OnError(_Settings):
+    """The reward that an item gets in place of an error that would not pass."""
+
+    value: Annotated[float, Field(allow_inf_nan=False)]
+
+
+class HttpSettings(_Settings):
+    """What the HTTP port answers with, where one is open."""
+
+    reward: str = ""
+    """The reward that `POST /` scores with; `POST /rewards/NAME` needs none."""
+    on_error: Literal["error"] | OnError = "error"
+    """What a tuning job gets for an item that has no reward and would have none the next time:
+    HTTP 500, which it repeats and then takes for NaN; or `{value: x}`, this reward."""
+
+    @property
+    def value_on_error(self) -> float | None:
+        """The reward in place of a lasting error; None: an error is told as one."""
+        return self.on_error.value if isinstance(self.on_error, OnError) else None
+
+
 class RewardSettings(_Settings):
     """How a reward is served, whatever its kind."""
 
@@ -77,7 +98,8 @@ class RewardSettings(_Settings):
     version: Annotated[str, Field(min_length=1, max_length=128)] = "1"
     """What the author calls this version; a change of anything else gives a new digest anyway."""
     lane: Literal["auto", "inline", "pool"] = "auto"
-    """`auto`: inline where the kind fits, else pool."""
+    """`auto`: inline where the kind fits, else pool. What runs untrusted code has a lane of its
+    own, `sandbox`, and no choice."""
     replicas: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Replicas of the pool. An inline reward has one too, for responses over 64 kB."""
     ray_actor_options: Mapping[str, Any] = Field(default_factory=dict)
@@ -110,6 +132,7 @@ class Facts:
     deterministic: bool
     component_names: tuple[str, ...]
     reference_keys: tuple[str, ...]
+    isolation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +145,7 @@ class RewardConfig:
     name: str
     settings: RewardSettings
     params: Mapping[str, Any]
-    lane: Literal["inline", "pool"]
+    lane: Literal["inline", "pool", "sandbox"]
     facts: Facts
     digest: str
 
@@ -164,18 +187,25 @@ class RewardConfig:
 
 
 class ServiceConfig:
-    """What one service serves: rewards by name, and its limits."""
+    """What one service serves: rewards by name, its limits, and what its HTTP port answers."""
 
-    __slots__ = ("limits", "rewards")
+    __slots__ = ("http", "limits", "rewards")
 
-    def __init__(self, limits: Limits, rewards: Mapping[str, RewardConfig]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        rewards: Mapping[str, RewardConfig],
+        http: HttpSettings | None = None,
+    ) -> None:
         self.limits = limits
         self.rewards = dict(rewards)
+        self.http = http or HttpSettings()
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data for another process."""
         return {
             "limits": self.limits.model_dump(mode="json"),
+            "http": self.http.model_dump(mode="json"),
             "rewards": [reward.as_dict() for reward in self.rewards.values()],
         }
 
@@ -183,7 +213,8 @@ class ServiceConfig:
     def from_dict(cls, data: Mapping[str, Any]) -> ServiceConfig:
         """The configuration of `as_dict`."""
         rewards = [RewardConfig.from_dict(entry) for entry in data["rewards"]]
-        return cls(Limits(**data["limits"]), {reward.name: reward for reward in rewards})
+        named = {reward.name: reward for reward in rewards}
+        return cls(Limits(**data["limits"]), named, HttpSettings(**data["http"]))
 
 
 def load(path: Path) -> ServiceConfig:
@@ -210,12 +241,16 @@ def parse(document: object, folder: Path) -> ServiceConfig:
     if not isinstance(document, dict):
         raise ConfigError(["want a mapping with `rewards:`"])
     top = cast("dict[object, object]", document)
-    faults = [f"{key}: unknown; want limits, rewards" for key in top if key not in _TOP]
-    limits = Limits()
+    faults = [f"{key}: unknown; want limits, http, rewards" for key in top if key not in _TOP]
+    limits, http = Limits(), HttpSettings()
     try:
         limits = Limits.model_validate(top.get("limits") or {})
     except ValidationError as error:
         faults += _faults("limits", error)
+    try:
+        http = HttpSettings.model_validate(top.get("http") or {})
+    except ValidationError as error:
+        faults += _faults("http", error)
     named = top.get("rewards")
     rewards: dict[str, RewardConfig] = {}
     if not isinstance(named, dict) or not named:
@@ -226,12 +261,14 @@ def parse(document: object, folder: Path) -> ServiceConfig:
             rewards[str(name)] = parse_reward(str(name), entry, folder)
         except ConfigError as error:
             faults += [f"rewards.{fault}" for fault in error.faults]
+    if http.reward and http.reward not in named:
+        faults.append(f"http.reward: no reward is named {http.reward!r}")
     if faults:
         raise ConfigError(faults)
-    return ServiceConfig(limits, rewards)
+    return ServiceConfig(limits, rewards, http)
 
 
-_TOP = {"limits", "rewards"}
+_TOP = {"limits", "http", "rewards"}
 
 
 def parse_reward(
@@ -285,10 +322,16 @@ def _resolved(
         reward.deterministic,
         reward.component_names,
         reward.reference_keys,
+        reward.isolation,
     )
-    lane = "inline" if reward.fits_inline and settings.lane != "pool" else "pool"
     digest = _digest(settings, params, reward)
-    return RewardConfig(name, settings, params, lane, facts, digest)
+    return RewardConfig(name, settings, params, _lane(settings, reward), facts, digest)
+
+
+def _lane(settings: RewardSettings, reward: Reward) -> Literal["inline", "pool", "sandbox"]:
+    if reward.isolation:
+        return "sandbox"
+    return "inline" if reward.fits_inline and settings.lane != "pool" else "pool"
 
 
 def _faults(path: str, error: ValidationError) -> list[str]:

@@ -10,7 +10,6 @@ neighbour.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
@@ -53,6 +52,7 @@ class Crew:
         self._alone = asyncio.Semaphore(MAX_ALONE)
         self._item_s = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._figures: dict[str, float] = {}
         self._stragglers = 0
         self._stopping = False
         self.waiting = 0
@@ -83,10 +83,13 @@ class Crew:
         """Whether another shard would start at once."""
         return not self.waiting and (self._is_async or not self._turn.locked())
 
-    def take_restarts(self) -> dict[str, int]:
-        """Worker processes ended and replaced since the last call, by cause."""
-        taken, self._staff.replaced = dict(self._staff.replaced), Counter()
-        return taken
+    def take_figures(self) -> dict[str, float]:
+        """What was counted since the last call: by the reward, and workers replaced by cause."""
+        figures, self._figures = self._figures, {}
+        for cause, count in self._staff.replaced.items():
+            figures[f"worker_restarts.{cause}"] = count
+        self._staff.replaced.clear()
+        return figures
 
     async def run(self, job: Job) -> None:
         """Runs a job; emits exactly one outcome for each of its items, in parts.
@@ -291,6 +294,8 @@ class Crew:
             self._give_turn()
 
     def _end(self, attempt: Attempt) -> None:
+        for name, value in attempt.segment.figures().items():
+            self._figures[name] = self._figures.get(name, 0.0) + value
         attempt.segment.close()
         self._staff.free(attempt.worker)
 

@@ -78,22 +78,23 @@ def group_from_json(raw: object) -> Group:
     )
 
 
-def example_from_json(raw: Mapping[str, Any]) -> Example:
+def example_from_json(raw: object) -> Example:
     """An example from a line of a data set.
 
     Raises:
         ValueError: a field is not of its type.
     """
-    texts, documents = _references(raw.get("references"))
-    system = _either(raw, "systemInstruction", "system_instruction")
-    tools = raw.get("tools")
+    fields = _object(raw, "the example")
+    texts, documents = _references(fields.get("references"))
+    system = _either(fields, "systemInstruction", "system_instruction")
+    tools = fields.get("tools")
     return Example(
-        contents=[_content(c) for c in _list(raw.get("contents"), "contents")],
+        contents=[content_from_json(c) for c in _list(fields.get("contents"), "contents")],
         references=texts,
         json_references=documents,
-        system_instruction=_content(system) if system else None,
+        system_instruction=content_from_json(system) if system else None,
         tools_json=json.dumps(tools) if tools else "",
-        id=_label(raw.get("id")),
+        id=_label(fields.get("id")),
     )
 
 
@@ -103,7 +104,7 @@ def _response(raw: object, path: str) -> Response:
     fields = _object(raw, path)
     texts, documents = _references(fields.get("references"))
     count = _either(fields, "tokenCount", "token_count")
-    turns = [_content(c) for c in _list(fields.get("turns"), f"{path}.turns")]
+    turns = [content_from_json(c) for c in _list(fields.get("turns"), f"{path}.turns")]
     text = fields.get("text")
     if text is None and turns:
         text = turns[-1].text
@@ -129,7 +130,12 @@ def _finish_reason(raw: object) -> str:
     return _FINISH_REASONS.get("" if name == "unspecified" else name, "other")
 
 
-def _content(raw: object) -> Content:
+def content_from_json(raw: object) -> Content:
+    """A turn, in camelCase or snake_case.
+
+    Raises:
+        ValueError: a field is not of its type.
+    """
     fields = _object(raw, "a turn")
     parts = [_part(_object(p, "a part")) for p in _list(fields.get("parts"), "parts")]
     return Content(_label(fields.get("role")), parts)

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import serve
 
 from .crew import MAX_STRAGGLERS
 from .gateway import DRAIN_S, Gateway, log_to_stderr
+from .local_server import LocalServer, local_folder
 from .pool import AHEAD, AHEAD_ASYNC
 from .replica import Pool
 
@@ -18,21 +20,34 @@ if TYPE_CHECKING:
 
 
 class PoolReplica(Pool):
-    """A pool whose workers end with its replica."""
+    """A pool that gateways reach by Serve's handle and, on its own node, by a socket."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         log_to_stderr()
         super().__init__(config)
+        self._local: LocalServer | None = None
+
+    async def check_health(self) -> None:
+        """Serve's probe; gateways of this node may come as soon as the first one has passed."""
+        await super().check_health()
+        if self._local is None:
+            self._local = LocalServer(self.run)
+            folder = local_folder(ray.get_runtime_context().get_session_name())
+            if folder is not None:
+                await self._local.start(folder, self.config.fingerprint)
 
     async def __del__(self) -> None:
         """Called by Serve when the replica stops."""
+        if self._local is not None:
+            self._local.close()
         await self.stop()
 
 
 def pool_application(reward: RewardConfig) -> Any:
     """The application that runs one version of a reward."""
     settings = reward.settings
-    ahead = AHEAD_ASYNC if reward.facts.is_async else AHEAD
+    # Calls of an async reward stay open beside each other, one per item at the most.
+    ahead = AHEAD_ASYNC + settings.concurrency if reward.facts.is_async else AHEAD
     deployment = serve.deployment(
         PoolReplica,
         name="Pool",
@@ -62,7 +77,12 @@ def gateway_application(options: Options, limits: Limits) -> Any:
         graceful_shutdown_wait_loop_s=0.1,
     )
     return deployment.bind(
-        options.host, options.port, options.metrics_port, limits.model_dump(), shared
+        options.host,
+        options.port,
+        options.metrics_port,
+        options.http_port,
+        limits.model_dump(),
+        shared,
     )
 
 

@@ -1,14 +1,15 @@
 """What can be wrong with a whole call. What is wrong with one item is a `ScoreError` instead.
 
-    CallError ─┬─ InvalidRequest     the request's shape: names the fields      INVALID_ARGUMENT
-               ├─ UnknownReward      no reward of that name                     NOT_FOUND
-               ├─ VersionGone        that version is not served (any more)      FAILED_PRECONDITION
-               ├─ IncompleteGroup    a group reward got part of a group         FAILED_PRECONDITION
-               ├─ InlineCode         an inline configuration names code         PERMISSION_DENIED
-               ├─ Overloaded         no room; come back after `retry_after_s`   RESOURCE_EXHAUSTED
-               ├─ NotReady           starting, draining or out of reach         UNAVAILABLE
-               ├─ DeadlineExceeded   the client's own deadline passed           DEADLINE_EXCEEDED
-               └─ Internal           our bug; the log has the rest              INTERNAL
+    CallError ─┬─ InvalidRequest         the request's shape: names the fields  INVALID_ARGUMENT
+               ├─ UnknownReward          no reward of that name                 NOT_FOUND
+               ├─ VersionGone            that version is not served (any more)  FAILED_PRECONDITION
+               ├─ IncompleteGroup        a group reward got part of a group     FAILED_PRECONDITION
+               ├─ InsufficientIsolation  the isolation demanded is not there    FAILED_PRECONDITION
+               ├─ InlineCode             an inline configuration names code     PERMISSION_DENIED
+               ├─ Overloaded             come back after `retry_after_s`        RESOURCE_EXHAUSTED
+               ├─ NotReady               starting, draining or out of reach     UNAVAILABLE
+               ├─ DeadlineExceeded       the client's own deadline passed       DEADLINE_EXCEEDED
+               └─ Internal               our bug; the log has the rest          INTERNAL
 
 `reason` is stable and travels as `google.rpc.ErrorInfo.reason` under the domain "rewardplane". The
 status codes stand in `status.py`, nowhere else. To add one: a class here and a row there.
@@ -73,6 +74,12 @@ class IncompleteGroup(CallError):
     """A reward of group scope got a part of a group."""
 
     reason = "INCOMPLETE_GROUP"
+
+
+class InsufficientIsolation(CallError):
+    """Untrusted code would run under less isolation than the call demands, or than can be had."""
+
+    reason = "INSUFFICIENT_ISOLATION"
 
 
 class InlineCode(CallError):

@@ -21,7 +21,10 @@ from ray.serve.exceptions import RayServeException
 from .admission import Admission
 from .cluster import NAMESPACE, app_name
 from .config import Limits, RewardConfig, ServiceConfig
+from .http.face import HttpFace
+from .local_server import local_folder
 from .metrics import Metrics
+from .neighbours import Neighbours
 from .pool import Answers, ReplicaLost, Send
 from .roster import NAME as ROSTER
 from .scorer import Scorer
@@ -39,7 +42,13 @@ class Gateway:
     """Serves the roster's configuration on one port. One per node, or several that share it."""
 
     async def __init__(
-        self, host: str, port: int, metrics_port: int, limits: dict[str, Any], share_port: bool
+        self,
+        host: str,
+        port: int,
+        metrics_port: int,
+        http_port: int,
+        limits: dict[str, Any],
+        share_port: bool,
     ) -> None:
         log_to_stderr()
         self._id = ray.get_runtime_context().get_actor_id()
@@ -62,6 +71,9 @@ class Gateway:
         self._stop_metrics = (
             self._metrics.serve(metrics_port + rank.local_rank, host) if metrics_port else None
         )
+        self._http = HttpFace(scorer, self._table, bounds)
+        if http_port:
+            await self._http.start(host, http_port + rank.local_rank)
         self._following = asyncio.ensure_future(self._follow())
 
     _address = ""
@@ -103,7 +115,7 @@ class Gateway:
         }
 
     async def __del__(self) -> None:
-        await self._server.stop(DRAIN_S)
+        await asyncio.gather(self._server.stop(DRAIN_S), self._http.stop(DRAIN_S))
         self._following.cancel()
         await self._roster.leave.remote(self._id)
         if self._stop_metrics is not None:
@@ -120,7 +132,7 @@ def log_to_stderr() -> None:
 
 
 def _connect(config: RewardConfig) -> Send:
-    """What carries jobs to the replicas of a reward.
+    """What carries jobs to the replicas of a reward: on this node by socket, else by handle.
 
     The handle is made on the gateway's own loop: its router runs there.
     """
@@ -144,4 +156,5 @@ def _connect(config: RewardConfig) -> Send:
         finally:
             stream.cancel()
 
-    return send
+    folder = local_folder(ray.get_runtime_context().get_session_name())
+    return Neighbours(folder, config.fingerprint, config.settings.replicas, send).send

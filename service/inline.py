@@ -44,7 +44,7 @@ async def run_inline(
         first, end = call.offsets[index], call.offsets[index + 1]
         begin_ns = time.perf_counter_ns()
         try:
-            example = example_from(group.example)
+            example = example_from(group.example, prompt=reward.reads_prompt)
             responses = [response_from(message) for message in group.responses]
         except FieldError:
             _run_apart(call, bound, group, first, clip)
@@ -68,14 +68,16 @@ async def run_inline(
 
 def _run_apart(call: Call, bound: Bound, group: pb.Group, first: int, clip: Clip) -> None:
     """Scores a group of which something cannot be read, item by item."""
-    for item, read in enumerate(items_of(group), first):
-        outcome = read if isinstance(read, ScoreError) else run_item(_reward(bound), read, clip)
+    reward = _reward(bound)
+    for item, read in enumerate(items_of(group, prompt=reward.reads_prompt), first):
+        outcome = read if isinstance(read, ScoreError) else run_item(reward, read, clip)
         call.set(item, outcome, bound.component_names)
     call.settle(range(first, first + len(group.responses)))
 
 
 def _is_large(example: Example, responses: Sequence[Response]) -> bool:
-    return any(len(r.text) > INLINE_CHARS or r.turns for r in responses) or any(
+    # A generator would cost twice as much an item.
+    return any([len(r.text) > INLINE_CHARS or r.turns for r in responses]) or any(  # noqa: C419
         len(value) > INLINE_CHARS for value in example.references.values()
     )
 

@@ -9,10 +9,13 @@ from ..rewards.types import Reason, ScoreError
 from .wire import FieldError, example_from, response_from
 
 
-def items_of(group: pb.Group) -> list[Item | ScoreError]:
-    """The group's items in order; INVALID_INPUT for each that cannot be read."""
+def items_of(group: pb.Group, *, prompt: bool) -> list[Item | ScoreError]:
+    """The group's items in order; INVALID_INPUT for each that cannot be read.
+
+    `prompt`: as in `example_from`.
+    """
     try:
-        example = example_from(group.example)
+        example = example_from(group.example, prompt=prompt)
     except FieldError as error:
         fault = ScoreError(Reason.INVALID_INPUT, f"example.{error}")
         return [fault] * len(group.responses)

@@ -27,7 +27,8 @@ class Part:
 
     `states[i]` is SCORED or FAILED for the items told here, PENDING for the others. `rewards` is n
     f64, `components` n x K f64, `elapsed_us` n u64, all as bytes. `extras[i]` is [reason, message]
-    of a failed item, [explanation, step rewards] of a scored one.
+    of a failed item, [explanation, step rewards] of a scored one. `isolation` is
+    `Reward.isolation_held` where they ran; 0: no untrusted code, or nothing ran.
     """
 
     states: bytes
@@ -35,6 +36,7 @@ class Part:
     components: bytes
     elapsed_us: bytes
     extras: dict[int, list[Any]] = field(default_factory=dict[int, list[Any]])
+    isolation: int = 0
 
     def slice(self, first: int, end: int, k: int) -> Part:
         """The columns of items first … end - 1."""
@@ -44,6 +46,7 @@ class Part:
             self.components[8 * k * first : 8 * k * end],
             self.elapsed_us[8 * first : 8 * end],
             {i - first: extra for i, extra in self.extras.items() if first <= i < end},
+            self.isolation,
         )
 
     def cost(self) -> tuple[int, int]:
@@ -170,6 +173,7 @@ class Job:
                 segment.components.tobytes(),
                 elapsed_us,
                 extras,
+                segment.isolation[0],
             )
         )
 

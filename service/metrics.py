@@ -8,7 +8,7 @@ knows prometheus_client.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,22 @@ _TIME_BITS = range(4, 30)
 """Times are binned by the bit length of their microseconds: 16 µs to 9 min."""
 _REWARD_BOUNDS = (-1.0, -0.75, -0.5, -0.25, -0.1, -1e-9, 0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 _SIZE_BITS = range(1, 18)
+
+
+COUNTED: Mapping[str, tuple[str, str]] = {
+    "worker_restarts": ("Worker processes ended and replaced.", "cause"),
+    "sandbox_runs": ("Runs of untrusted code, by verdict.", "verdict"),
+    "sandbox_run_seconds": ("Time that runs of untrusted code took.", ""),
+    "sandbox_wait_seconds": ("Time that runs of untrusted code waited for a slot.", ""),
+    "sandbox_sessions": ("Sandboxed processes started that serve many items.", ""),
+    "sandbox_faults": ("Faults of the sandbox; their runs were tried again.", ""),
+    "sandbox_slot_restarts": ("Slots of the sandbox started anew.", "cause"),
+    "judge_calls": ("Calls of judges.", ""),
+    "judge_retries": ("Calls of judges that were sent again.", ""),
+    "judge_prompt_tokens": ("Tokens that judges read.", ""),
+    "judge_completion_tokens": ("Tokens that judges wrote.", ""),
+}
+"""What replicas and rewards may count, with its help and its label; anything else is not shown."""
 
 
 class TimeHistogram:
@@ -85,7 +101,10 @@ class RewardFigures:
         self.execution = TimeHistogram()
         self.queue = TimeHistogram()
         self.retries = 0
-        self.restarts: Counter[str] = Counter()
+        self.counted: defaultdict[str, float] = defaultdict(float)
+        """What replicas and rewards count: "metric" or "metric.label", those of `COUNTED`."""
+        self.isolation = 0
+        """The lowest that untrusted code ran under in the last call that ran any."""
 
 
 class Metrics:
@@ -166,6 +185,8 @@ class Metrics:
         figures.gain += total + loss
         figures.loss += loss
         figures.groups += len(groups)
+        if ran := call.isolation[groups.start : groups.stop].replace(b"\0", b""):
+            figures.isolation = min(ran)
         for group in groups:
             begin, stop = call.offsets[group] - first, call.offsets[group + 1] - first
             figures.queue.add(call.queue_us[group], stop - begin)
@@ -200,21 +221,14 @@ class _Scrape(Collector):
         items = CounterMetricFamily(
             "rewardplane_items", "Items by outcome.", labels=("reward", "reason")
         )
-        restarts = CounterMetricFamily(
-            "rewardplane_worker_restarts",
-            "Worker processes ended and replaced.",
-            labels=("reward", "cause"),
-        )
         values = HistogramMetricFamily("rewardplane_reward", "Rewards.", labels=("reward",))
         for name, figures in rewards.items():
             for reason, count in list(figures.items.items()):
                 items.add_metric((name, reason), count)
-            for cause, count in list(figures.restarts.items()):
-                restarts.add_metric((name, cause), count)
             values.add_metric((name,), _rewards(figures), None)
         yield items
-        yield restarts
         yield values
+        yield from _counted(rewards)
         for key, text, read in (
             ("retries", "Shards sent again after a replica was lost.", _retries),
             ("groups", "Groups.", _groups),
@@ -226,10 +240,31 @@ class _Scrape(Collector):
             for name, figures in rewards.items():
                 family.add_metric((name,), read(figures))
             yield family
+        isolation = GaugeMetricFamily(
+            "rewardplane_sandbox_level",
+            "Isolation of untrusted code: 1 process, 2 confined, 3 namespaced, 4 guest kernel.",
+            labels=("reward",),
+        )
+        for name, figures in rewards.items():
+            if figures.isolation:
+                isolation.add_metric((name,), figures.isolation)
+        yield isolation
         queue = {name: figures.queue for name, figures in rewards.items()}
         yield _times("rewardplane_queue_seconds", "Items, wait for execution.", queue)
         execution = {name: figures.execution for name, figures in rewards.items()}
         yield _times("rewardplane_execution_seconds", "Items, execution.", execution)
+
+
+def _counted(rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:
+    for key, (text, label) in COUNTED.items():
+        labels = ("reward", label) if label else ("reward",)
+        family = CounterMetricFamily(f"rewardplane_{key}", text, labels=labels)
+        for name, figures in rewards.items():
+            for full, value in list(figures.counted.items()):
+                metric, _dot, of = full.partition(".")
+                if metric == key:
+                    family.add_metric((name, of)[: len(labels)], value)
+        yield family
 
 
 def _retries(figures: RewardFigures) -> int:

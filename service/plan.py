@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from rewardplane.v1 import reward_service_pb2 as pb
 
+from ..rewards.types import ISOLATION_LEVELS
 from .call import Ask, Call
-from .errors import IncompleteGroup, InvalidRequest
+from .errors import IncompleteGroup, InsufficientIsolation, InvalidRequest
+from .wire import MAX_LABEL_CHARS
 
 if TYPE_CHECKING:
     from .config import Limits
     from .table import Bound, Table
-
-MAX_LABEL_CHARS = 128
 
 
 def ask_of(
@@ -29,8 +29,13 @@ def ask_of(
     """
     faults = [
         (field, f"longer than {MAX_LABEL_CHARS} characters")
-        for field in ("reward", "version", "job", "request_id")
-        if len(getattr(request, field)) > MAX_LABEL_CHARS
+        for field, label in (
+            ("reward", request.reward),
+            ("version", request.version),
+            ("job", request.job),
+            ("request_id", request.request_id),
+        )
+        if len(label) > MAX_LABEL_CHARS
     ]
     now_s = time.monotonic()
     left_s = limits.default_deadline_s if remaining_s is None else max(0.0, remaining_s)
@@ -43,6 +48,9 @@ def ask_of(
         ask.components = options.include_components
         ask.explanations = options.include_explanations
         ask.step_rewards = options.include_step_rewards
+        ask.min_isolation = options.min_isolation
+        if ask.min_isolation >= len(ISOLATION_LEVELS):
+            faults.append(("options.min_isolation", f"{ask.min_isolation} is no level"))
         for field, attribute in (
             ("item_timeout", "item_timeout_s"),
             ("queue_timeout", "queue_timeout_s"),
@@ -67,6 +75,7 @@ def plan(
         InvalidRequest: the request breaks a limit or names no reward; all faults at once.
         UnknownReward, VersionGone: a reward is not served, or not in that version.
         IncompleteGroup: a reward of group scope got a part of a group.
+        InsufficientIsolation: a reward does not promise the isolation that the call demands.
     """
     groups = request.groups
     if not groups:
@@ -93,6 +102,8 @@ def plan(
                 )
                 continue
             binding = bindings[key] = table.bind(*key)
+            if ask.min_isolation:
+                _check_isolation(binding, ask.min_isolation)
         bound.append(binding)
         if binding.whole_group and size and size != (expected or (size if size > 1 else -1)):
             raise _incomplete(binding, index, size, expected)
@@ -104,6 +115,18 @@ def plan(
     if faults:
         raise _invalid(faults)
     return Call(ask, bound, sizes)
+
+
+def _check_isolation(bound: Bound, demanded: int) -> None:
+    promised = bound.config.facts.isolation
+    if promised and ISOLATION_LEVELS.index(promised) < demanded:
+        level = ISOLATION_LEVELS[demanded]
+        raise InsufficientIsolation(
+            f"reward {bound.name!r} promises isolation {promised!r}, and the call demands "
+            f"{level!r}; configure the reward with `isolation: {level}` (`rewardplane sandbox` "
+            "tells what a host lacks for it)",
+            {"reward": bound.name, "isolation": promised, "demanded": level},
+        )
 
 
 def _oversize(groups: Sequence[pb.Group], max_item_bytes: int) -> list[tuple[str, str]]:

@@ -40,7 +40,7 @@ MAX_LOSSES = 2
 FIRST_GUESS_S = 0.001
 SWEEP_S = 0.25
 
-Answers = AsyncIterator[tuple[list[tuple[int, Part, int]], bool, dict[str, int]]]
+Answers = AsyncIterator[tuple[list[tuple[int, Part, int]], bool, dict[str, float]]]
 Send = Callable[[Sequence[Any], tuple[int, float]], Answers]
 
 
@@ -65,8 +65,13 @@ class PoolLane:
         self._tasks: dict[asyncio.Task[None], list[list[Shard]]] = {}
         self._lonely: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
-        self.item_s = FIRST_GUESS_S
+        self.item_s = FIRST_GUESS_S / self._side_by_side
         """The measured cost of an item: its share of a replica's time."""
+
+    @property
+    def _side_by_side(self) -> int:
+        """How many items a replica executes at once."""
+        return self._bound.settings.concurrency if self._bound.is_async else 1
 
     @property
     def backlog_items(self) -> int:
@@ -117,11 +122,13 @@ class PoolLane:
         if self._in_flight == 0:
             return True
         replicas = self._bound.settings.replicas
+        if self._bound.is_async:
+            # Its calls wait more than they work: one in flight is no reason to hold another back.
+            return self._in_flight < replicas * AHEAD_ASYNC
         if self._in_flight < replicas:
             return self._worth()
-        ahead = AHEAD_ASYNC if self._bound.is_async else AHEAD
         waiting_s = self._waiting_items * self.item_s
-        return self._in_flight < replicas * ahead and waiting_s >= TARGET_COST_S
+        return self._in_flight < replicas * AHEAD and waiting_s >= TARGET_COST_S
 
     def _sweep(self) -> None:
         """Tells items that waited longer than they may, and stops what nobody waits for."""
@@ -170,10 +177,10 @@ class PoolLane:
         """One handle call: out with the shards, back with the outcomes."""
         holds_slot = True
         try:
-            async for parts, has_room, restarts in self._exchange(jobs):
+            async for parts, has_room, figures in self._exchange(jobs):
                 for index, part, waited_us in parts:
                     self._deliver(jobs[index], part, waited_us)
-                self._bound.note_restarts(restarts)
+                self._bound.note_figures(figures)
                 if has_room and holds_slot:
                     holds_slot = False
                     self._in_flight -= 1
@@ -195,10 +202,10 @@ class PoolLane:
         backlog = (self._waiting_items, self._waiting_items * self.item_s)
         sent_us = [int((now_s - min(s.submitted_s for s in job)) * 1e6) for job in jobs]
         shards = [shard for job in jobs for shard in job]
-        async for parts, has_room, restarts in self._send(
+        async for parts, has_room, figures in self._send(
             [_message(j, now_s) for j in jobs], backlog
         ):
-            yield [(i, part, waited + sent_us[i]) for i, part, waited in parts], has_room, restarts
+            yield [(i, part, waited + sent_us[i]) for i, part, waited in parts], has_room, figures
             if all(shard.dead for shard in shards):
                 return
 
@@ -217,8 +224,7 @@ class PoolLane:
         elapsed_us, items = part.cost()
         if items:
             item_s = elapsed_us / items / 1e6
-            if self._bound.is_async:
-                item_s /= self._bound.settings.concurrency
+            item_s /= self._side_by_side
             self.item_s = max(1e-7, 0.7 * self.item_s + 0.3 * item_s)
 
     def _lose(self, jobs: list[list[Shard]], why: str) -> None:

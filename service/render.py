@@ -7,14 +7,14 @@ from typing import cast
 
 from rewardplane.v1 import reward_service_pb2 as pb
 
-from ..rewards.types import MAX_MESSAGE_CHARS, RETRYABLE, Reason
+from ..rewards.types import ISOLATION_LEVELS, MAX_MESSAGE_CHARS, RETRYABLE, Reason
 from .call import Call
 from .config import Limits, RewardConfig
 from .segment import SCORED
 from .wire import clean
 
 _RETRYABLE_NUMBERS = frozenset(reason.value for reason in RETRYABLE)
-_LANES = {"inline": pb.LANE_INLINE, "pool": pb.LANE_POOL}
+_LANES = {"inline": pb.LANE_INLINE, "pool": pb.LANE_POOL, "sandbox": pb.LANE_SANDBOX}
 
 
 def render_call(call: Call) -> pb.ScoreResponse:
@@ -31,6 +31,8 @@ def render_call(call: Call) -> pb.ScoreResponse:
         outcomes.reward_index = used[id(bound)]
         outcomes.queue_us = call.queue_us[group]
         outcomes.execution_us = sum(call.elapsed_us[first:end])
+        if call.isolation[group]:
+            outcomes.isolation = _level(call.isolation[group])
         if not call.stride and not extras:
             outcomes.MergeFromString(serialized(rewards[first:end].tobytes()))
             continue
@@ -73,6 +75,8 @@ def render_items(call: Call, items: Sequence[int]) -> list[pb.StreamScoresRespon
         _fill(call, item, bound.component_count, tagged.outcome)
         message.queue_us = max(message.queue_us, call.queue_us[group])
         message.execution_us += call.elapsed_us[item]
+        if level := call.isolation[group]:
+            message.isolation = _level(min(level, message.isolation or level))
     return list(messages.values())
 
 
@@ -83,6 +87,7 @@ def render_validation(call: Call, remarks: Sequence[str]) -> pb.ValidateRewardRe
         messages=remarks,
         queue_us=call.queue_us[0],
         execution_us=call.elapsed_us[0],
+        isolation=_level(call.isolation[0]),
     )
     _fill(call, 0, call.bound[0].component_count, response.outcome)
     return response
@@ -101,6 +106,7 @@ def render_info(config: RewardConfig, limits: Limits) -> pb.RewardInfo:
         deterministic=facts.deterministic,
         component_names=facts.component_names,
         reference_keys=facts.reference_keys,
+        isolation=_level(ISOLATION_LEVELS.index(facts.isolation)),
         limits=pb.RewardLimits(
             max_request_items=limits.max_request_items,
             max_item_bytes=limits.max_item_bytes,
@@ -131,6 +137,10 @@ def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
     error.reason = cast("pb.ErrorReason", number)
     error.message = clean(message[:MAX_MESSAGE_CHARS])
     error.retryable = number in _RETRYABLE_NUMBERS
+
+
+def _level(number: int) -> pb.IsolationLevel:
+    return cast("pb.IsolationLevel", number)
 
 
 def _used(config: RewardConfig, *, components: bool) -> pb.RewardUsed:

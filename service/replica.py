@@ -20,22 +20,32 @@ TELL_S = 0.05
 Message = tuple[Sequence[bytes], Sequence[int], Sequence[tuple[int, int]], float, float, float, str]
 """A job: serialized groups, their sizes, ranges to run, time-out, deadline, start by (s), label."""
 
-Answer = tuple[list[tuple[int, Part, int]], bool, dict[str, int]]
-"""(job, outcomes, microseconds waited here) each; whether there is room; restarts by cause."""
+Answer = tuple[list[tuple[int, Part, int]], bool, dict[str, float]]
+"""(job, outcomes, microseconds waited here) each; whether there is room; what was counted."""
 
 
 class Pool:
     """Runs one version of one reward on this node."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self._config = RewardConfig.from_dict(config)
+        self.config = RewardConfig.from_dict(config)
         self._crew: Crew | None = None
         self._is_up = False
+        self._items = 0
+        """Items of calls that are not over."""
 
     def _started(self) -> Crew:
         if self._crew is None:
-            self._crew = Crew(worker_spec(self._config), self._config.facts)
+            self._crew = Crew(worker_spec(self.config), self.config.facts)
         return self._crew
+
+    async def start(self) -> None:
+        """Sets the reward up.
+
+        Raises:
+            WorkerFailed: it cannot be.
+        """
+        await self._started().start()
 
     async def check_health(self) -> None:
         """Serve's probe; it replaces a replica for which this raises.
@@ -43,12 +53,11 @@ class Pool:
         The first one waits until the reward is set up, as long as that takes; no later one waits,
         for Serve takes a probe that does not answer for a dead replica.
         """
-        crew = self._started()
         if not self._is_up:
-            await crew.start()
+            await self.start()
             self._is_up = True
-        if crew.broken:
-            raise RuntimeError(crew.broken)
+        if self._started().broken:
+            raise RuntimeError(self._started().broken)
 
     async def run(
         self, messages: Sequence[Message], backlog: tuple[int, float]
@@ -73,23 +82,34 @@ class Pool:
             return emit
 
         jobs = [_job(m, received_s, emitter(i)) for i, m in enumerate(messages)]
+        items = sum(job.n for job in jobs)
+        self._items += items
         tasks = [asyncio.create_task(crew.run(job)) for job in jobs]
         for task in tasks:
             task.add_done_callback(lambda _: wake.set())
         try:
+            if self.config.facts.is_async and self._has_room(crew):
+                # Its items mostly wait: others need not wait for the first of them to end.
+                yield [], True, {}
             while not all(task.done() for task in tasks):
                 await wake.wait()
                 wake.clear()
                 _ended, running = await asyncio.wait(tasks, timeout=FLUSH_S)
                 if ready and running:
                     parts, ready[:] = list(ready), []
-                    yield parts, crew.has_room, crew.take_restarts()
+                    yield parts, self._has_room(crew), crew.take_figures()
             for task in tasks:
                 task.result()
-            yield ready, True, crew.take_restarts()
+            yield ready, True, crew.take_figures()
         finally:
+            self._items -= items
             for task in tasks:
                 task.cancel()
+
+    def _has_room(self, crew: Crew) -> bool:
+        """Whether another call would start at once."""
+        settings, facts = self.config.settings, self.config.facts
+        return crew.has_room and not (facts.is_async and self._items >= settings.concurrency)
 
     async def stop(self) -> None:
         """Ends the workers."""

@@ -8,13 +8,14 @@ from typing import Protocol, TypeVar
 from google.protobuf.message import DecodeError, Message
 from rewardplane.v1 import reward_service_pb2 as pb
 
+from ..rewards.types import ISOLATION_LEVELS
 from .answer import RewardInfo, RewardUsed, Scores, StreamedOutcome, Validation
 from .chunk import Frame
 from .errors import Internal
 from .wire import FieldError, outcome_from
 
 _M = TypeVar("_M", bound=Message)
-_LANES = {pb.LANE_INLINE: "inline", pb.LANE_POOL: "pool"}
+_LANES = {pb.LANE_INLINE: "inline", pb.LANE_POOL: "pool", pb.LANE_SANDBOX: "sandbox"}
 _SCOPES = {pb.SCOPE_ITEM: "item", pb.SCOPE_GROUP: "group"}
 
 
@@ -41,7 +42,7 @@ def scores(data: bytes, frames: Sequence[Frame]) -> Scores:
     if len(message.groups) != len(frames):
         raise Internal(f"the service answered {len(message.groups)} groups, not {len(frames)}")
     rewards = [used(reward) for reward in message.rewards]
-    out = Scores([], [], [], [], message.request_id)
+    out = Scores([], [], [], [], [], message.request_id)
     for group, frame in zip(message.groups, frames, strict=True):
         if len(group.outcomes) != frame.size:
             raise Internal(
@@ -56,6 +57,7 @@ def scores(data: bytes, frames: Sequence[Frame]) -> Scores:
         out.used.append(reward)
         out.queue_us.append(group.queue_us)
         out.execution_us.append(group.execution_us)
+        out.isolation.append(_level(group.isolation))
     return out
 
 
@@ -94,7 +96,12 @@ def validation(data: bytes) -> Validation:
     except FieldError as error:
         raise Internal(f"the service's answer cannot be read: {error}") from None
     return Validation(
-        outcome, reward, tuple(message.messages), message.queue_us, message.execution_us
+        outcome,
+        reward,
+        tuple(message.messages),
+        message.queue_us,
+        message.execution_us,
+        _level(message.isolation),
     )
 
 
@@ -121,7 +128,12 @@ def info(message: pb.RewardInfo) -> RewardInfo:
         max_request_items=limits.max_request_items,
         max_item_bytes=limits.max_item_bytes,
         max_request_bytes=limits.max_request_bytes,
+        isolation=_level(message.isolation),
     )
+
+
+def _level(number: int) -> str:
+    return ISOLATION_LEVELS[number] if 0 <= number < len(ISOLATION_LEVELS) else ""
 
 
 class _Duration(Protocol):

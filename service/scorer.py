@@ -137,7 +137,7 @@ class Scorer:
         for index, group in enumerate(request.groups):
             by_bound.setdefault(call.bound[index], []).append((index, group))
         for bound, groups in by_bound.items():
-            if bound.lane == "pool":
+            if bound.lane != "inline":
                 self._submit(call, bound, groups)
         for bound, groups in by_bound.items():
             if bound.lane == "inline" and (

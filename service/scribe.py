@@ -44,7 +44,7 @@ class Scribe:
         faults: dict[int, ScoreError] = {}
         for data in work.groups:
             first = len(items)
-            for index, read in enumerate(items_of(pb.Group.FromString(data)), first):
+            for index, read in enumerate(self._items_of(data), first):
                 if isinstance(read, ScoreError):
                     faults[index] = read
                     items.append(None)
@@ -61,6 +61,9 @@ class Scribe:
             for index in faults.keys() & range(first, end):
                 self.record(segment, index, faults[index])
         return items
+
+    def _items_of(self, data: bytes) -> list[Item | ScoreError]:
+        return items_of(pb.Group.FromString(data), prompt=self._reward.reads_prompt)
 
     def units(self, items: Sequence[Item | None], work: Work) -> Iterator[tuple[int, int, int]]:
         """Splits ranges into what one call of the reward gets: (first, end, start by)."""

@@ -14,11 +14,14 @@ never unpickled, and what makes no sense is passed over.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
+import math
 import mmap
 import os
 import struct
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 PENDING: Final = 0
@@ -37,6 +40,9 @@ _MAX_EXPLANATION_BYTES = 64 * 2**20
 _MAX_EXTRAS_BYTES = 128 * 2**20
 """The messages of errors have room of their own: a shard of 4,096 has 48 MiB of them at most."""
 
+_FIGURES = -1
+_FIGURES_LINE = b"[-1,"
+
 _STATES = bytes(state if state <= FAILED else RUNNING for state in range(256))
 
 
@@ -49,6 +55,7 @@ class Segment:
         "components",
         "elapsed_us",
         "fd",
+        "isolation",
         "k",
         "n",
         "payload_at",
@@ -73,6 +80,8 @@ class Segment:
         """1: the owner wants no further item started."""
         self.spent = view[_STOP_AT + 1 : _STOP_AT + 2]
         """1: the worker is out of memory, or holds a call that never ends; it is to be replaced."""
+        self.isolation = view[_STOP_AT + 2 : _STOP_AT + 3]
+        """The level of isolation that untrusted code ran under: `Reward.isolation_held`."""
         self.stepping = view[_STEPPING_AT : _STEPPING_AT + 8].cast("Q")
         """Whose code has the event loop of an async reward's worker: an item's index + 1, or 0."""
         self.states = view[_COLUMNS_AT : _COLUMNS_AT + n]
@@ -116,6 +125,24 @@ class Segment:
         """Writes what a score says beside its numbers; left out where there is no room."""
         self._append([index, explanation, step_rewards], _MAX_EXPLANATION_BYTES)
 
+    def append_figures(self, figures: Mapping[str, float]) -> None:
+        """Writes what the reward counted while it ran this."""
+        self._append([_FIGURES, dict(figures)], _MAX_EXTRAS_BYTES)
+
+    def figures(self) -> dict[str, float]:
+        """What the reward counted."""
+        counted: dict[str, Any] = {}
+        for line in self._lines():
+            if line.startswith(_FIGURES_LINE):
+                with contextlib.suppress(ValueError, RecursionError):
+                    _, said = json.loads(line)
+                    counted |= said if isinstance(said, dict) else {}
+        return {
+            name: float(value)
+            for name, value in counted.items()
+            if isinstance(value, int | float) and 0 <= value < math.inf
+        }
+
     def _append(self, record: list[Any], limit: int) -> None:
         line = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         if self._end - self.payload_at - self.payload_bytes + len(line) <= limit:
@@ -126,12 +153,12 @@ class Segment:
 
         [reason, message] of a failed item, [explanation, step rewards] of a scored one.
         """
+        return dict(filter(None, map(self._extra, self._lines())))
+
+    def _lines(self) -> list[bytes]:
         start = self.payload_at + self.payload_bytes
         size = min(os.fstat(self.fd).st_size - start, _MAX_EXTRAS_BYTES)
-        if size <= 0:
-            return {}
-        *lines, _torn = os.pread(self.fd, size, start).split(b"\n")
-        return dict(filter(None, map(self._extra, lines)))
+        return os.pread(self.fd, size, start).split(b"\n")[:-1] if size > 0 else []
 
     def _extra(self, line: bytes) -> tuple[int, list[Any]] | None:
         try:

@@ -137,7 +137,8 @@ def check_ports(options: Options) -> None:
         PortTaken: with the name of the owner, where it can be seen.
     """
     wanted = [options.port] if options.gateways_per_node == 1 else []
-    wanted += [options.metrics_port + rank for rank in range(options.gateways_per_node)]
+    for first in filter(None, (options.metrics_port, options.http_port)):
+        wanted += [first + rank for rank in range(options.gateways_per_node)]
     for port in wanted:
         if port == 0:
             continue

@@ -99,7 +99,9 @@ class _Whole:
     """The answers of a call's chunks, each at its place."""
 
     def __init__(self, size: int, request_id: str) -> None:
-        self._out = Scores([[]] * size, [None] * size, [0] * size, [0] * size, request_id)
+        self._out = Scores(
+            [[]] * size, [None] * size, [0] * size, [0] * size, [""] * size, request_id
+        )
         self._failed: list[CallError] = []
         self._succeeded = False
 
@@ -110,6 +112,7 @@ class _Whole:
         self._out.used[place] = part.used
         self._out.queue_us[place] = part.queue_us
         self._out.execution_us[place] = part.execution_us
+        self._out.isolation[place] = part.isolation
 
     def fail(self, chunk: Chunk, error: CallError) -> None:
         self._failed.append(error)

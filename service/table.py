@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 
 from ..rewards.base import Reward
-from .config import RewardConfig, ServiceConfig
+from .config import HttpSettings, RewardConfig, ServiceConfig
 from .errors import UnknownReward, VersionGone
 from .metrics import Metrics
 from .pool import PoolLane, Send
@@ -55,10 +55,10 @@ class Bound:
         """A shard is sent again."""
         self.figures.retries += 1
 
-    def note_restarts(self, restarts: Mapping[str, int]) -> None:
-        """Worker processes were replaced, by cause."""
-        if restarts:
-            self.figures.restarts.update(restarts)
+    def note_figures(self, figures: Mapping[str, float]) -> None:
+        """A replica counted this since it told the last time."""
+        for name, value in figures.items():
+            self.figures.counted[name] += value
 
 
 class Table:
@@ -69,6 +69,8 @@ class Table:
         self._connect = connect
         self._current: dict[str, Bound] = {}
         self._retired: list[Bound] = []
+        self.http = HttpSettings()
+        """What the HTTP port answers with now."""
         self.generation = 0
 
     def bind(self, name: str, version: str) -> Bound:
@@ -108,6 +110,7 @@ class Table:
                 fresh[name] = Bound(reward, self._connect(reward), self._metrics)
         self._retired += [b for b in self._current.values() if b not in fresh.values()]
         self._current = fresh
+        self.http = config.http
         self.generation = generation
 
     def in_use(self) -> set[str]:

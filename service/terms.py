@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from google.protobuf.duration_pb2 import Duration
 from rewardplane.v1 import reward_service_pb2 as pb
 
+from ..rewards.types import ISOLATION_LEVELS
 from .wire import clean
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -35,6 +36,8 @@ class TermArgs(TypedDict, total=False):
     """The longest that one item may execute; None: as the reward is configured."""
     queue_timeout_s: float | None
     """The longest that one item may wait for its execution to start; None: as configured."""
+    min_isolation: str
+    """The isolation that untrusted code must have, of `ISOLATION_LEVELS`; "": as configured."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -51,6 +54,13 @@ class Terms:
     include_step_rewards: bool = False
     item_timeout_s: float | None = None
     queue_timeout_s: float | None = None
+    min_isolation: str = ""
+
+    def __post_init__(self) -> None:
+        if self.min_isolation not in ISOLATION_LEVELS:
+            raise ValueError(
+                f"min_isolation is {self.min_isolation!r}, want one of {ISOLATION_LEVELS[1:]}"
+            )
 
     def head(self, request_id: str) -> bytes:
         """A serialized ScoreRequest without groups."""
@@ -72,6 +82,9 @@ class Terms:
             options.item_timeout.CopyFrom(_duration(self.item_timeout_s))
         if self.queue_timeout_s is not None:
             options.queue_timeout.CopyFrom(_duration(self.queue_timeout_s))
+        if self.min_isolation:
+            level = ISOLATION_LEVELS.index(self.min_isolation)
+            options.min_isolation = cast("pb.IsolationLevel", level)
         return request.SerializeToString()
 
 

@@ -12,10 +12,11 @@ from rewardplane.v1 import reward_service_pb2 as pb
 
 from .config import ConfigError, NamedCode, RewardConfig, ServiceConfig, parse_reward
 from .document import BadDocument, read
-from .errors import InlineCode, InvalidRequest
+from .errors import CallError, InlineCode, InsufficientIsolation, InvalidRequest
 from .replica import Pool
 from .scorer import Scorer
 from .table import Table
+from .worker import WorkerFailed
 
 if TYPE_CHECKING:
     from .call import Call
@@ -45,6 +46,7 @@ class Validator:
         Raises:
             InvalidRequest: no reward is named, or the inline configuration cannot be served.
             InlineCode: the inline configuration names code to import.
+            InsufficientIsolation: its untrusted code cannot be isolated here as it demands.
             UnknownReward: no reward of that name is configured.
         """
         source = request.WhichOneof("source")
@@ -83,11 +85,20 @@ class Validator:
         table = Table(self._metrics, lambda _config: apart.run)
         table.switch(ServiceConfig(self._limits, {INLINE_NAME: config}), 0)
         try:
+            await apart.start()
             return await self._scorer.with_table(table).score(
                 request, size, remaining_s, traceparent
             )
+        except WorkerFailed as error:
+            raise _not_set_up(config, str(error)) from None
         finally:
             await apart.stop()
+
+
+def _not_set_up(config: RewardConfig, why: str) -> CallError:
+    if config.facts.isolation:
+        return InsufficientIsolation(why, {"demanded": config.facts.isolation})
+    return InvalidRequest(f"inline_config: {why}", violations=[("inline_config", why)])
 
 
 def _inline(text: str) -> RewardConfig:
@@ -110,7 +121,7 @@ def _inline(text: str) -> RewardConfig:
         violations = [(field, fault) for fault in error.faults]
         raise InvalidRequest(f"{field}: {error.faults[0]}", violations=violations) from None
     # Whoever sends it gets a process of the pool's kind: the gateway's own loop is not for trials.
-    return dataclasses.replace(config, lane="pool")
+    return dataclasses.replace(config, lane="pool") if config.lane == "inline" else config
 
 
 def _remarks(call: Call, request: pb.ValidateRewardRequest) -> list[str]:

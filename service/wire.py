@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
     _Contents = RepeatedCompositeFieldContainer[pb.Content]
 
+MAX_LABEL_CHARS = 128
+_TOO_LONG = f"has more than {MAX_LABEL_CHARS} characters"
+
 _NONE: dict[str, str] = {}
 
 _FINISH_NUMBERS = {
@@ -90,12 +93,23 @@ def surrogates_replaced() -> int:
 # ---- read ----------------------------------------------------------------------------------------
 
 
-def example_from(message: pb.Example) -> Example:
-    """An example.
+def example_from(message: pb.Example, *, prompt: bool = True) -> Example:
+    """An example; without its contents, system instruction and tools where not `prompt`.
 
     Raises:
-        FieldError: the arguments or the answer of a function call are no JSON object.
+        FieldError: its id is too long, or the arguments or the answer of a function call are no
+            JSON object.
     """
+    label = message.id
+    if len(label) > MAX_LABEL_CHARS:
+        raise FieldError("id", _TOO_LONG)
+    if not prompt:
+        return Example(
+            (),
+            dict(message.references) or _NONE,
+            dict(message.json_references) or _NONE,
+            id=label,
+        )
     return Example(
         contents=_contents_from(message.contents, "contents"),
         references=dict(message.references) or _NONE,
@@ -106,7 +120,7 @@ def example_from(message: pb.Example) -> Example:
             else None
         ),
         tools_json=message.tools_json,
-        id=message.id,
+        id=label,
     )
 
 
@@ -114,12 +128,16 @@ def response_from(message: pb.Response) -> Response:
     """A response; where it has turns and no text, its text is the last turn's, without thoughts.
 
     Raises:
-        FieldError: the arguments or the answer of a function call are no JSON object.
+        FieldError: its id is too long, or the arguments or the answer of a function call are no
+            JSON object.
     """
     text = message.text
     token_count: int | None = message.token_count
     if not token_count and not message.HasField("token_count"):
         token_count = None
+    label = message.id
+    if len(label) > MAX_LABEL_CHARS:
+        raise FieldError("id", _TOO_LONG)
     turns: Sequence[Content] = ()
     # Each access to an empty container makes one: they are looked at once, and never kept.
     if message.turns:
@@ -132,7 +150,7 @@ def response_from(message: pb.Response) -> Response:
         turns,
         dict(message.references) if message.references else _NONE,
         dict(message.json_references) if message.json_references else _NONE,
-        message.id,
+        label,
     )
 
 

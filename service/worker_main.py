@@ -60,7 +60,7 @@ def main(descriptor: int) -> None:
     if reward.is_async:
         asyncio.run(_serve_async(owner, reward, clip, spec["concurrency"]))
     else:
-        _serve(owner, Runner(reward, clip))
+        _serve(owner, reward, Runner(reward, clip))
 
 
 def die_with_parent() -> None:
@@ -71,14 +71,15 @@ def die_with_parent() -> None:
         sys.exit(0)
 
 
-def _serve(owner: socket.socket, runner: Runner) -> None:
+def _serve(owner: socket.socket, reward: Reward, runner: Runner) -> None:
     while (message := _receive(owner)) is not None:
         number, segment = message
+        segment.isolation[0] = reward.isolation_held
         try:
             runner.run(segment)
         except MemoryError:  # outside the reward's own code: what it leaves leaves no room
             os._exit(MEMORY_EXIT)
-        segment.close()
+        _close(segment, reward)
         _answer(owner, number)
 
 
@@ -89,8 +90,9 @@ async def _serve_async(owner: socket.socket, reward: Reward, clip: Clip, concurr
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve_one(number: int, segment: Segment) -> None:
+        segment.isolation[0] = reward.isolation_held
         await runner.run(segment)
-        segment.close()
+        _close(segment, reward)
         _answer(owner, number)
 
     def served(task: asyncio.Task[None]) -> None:
@@ -116,6 +118,12 @@ async def _serve_async(owner: socket.socket, reward: Reward, clip: Clip, concurr
     loop.add_reader(owner, readable)
     await ended
     os._exit(0)  # what still runs may swallow its cancellation
+
+
+def _close(segment: Segment, reward: Reward) -> None:
+    if figures := reward.take_figures():
+        segment.append_figures(figures)
+    segment.close()
 
 
 def _receive(owner: socket.socket) -> tuple[int, Segment] | None:

@@ -14,7 +14,16 @@ from rewardplane.service.metrics import Metrics
 ROOT = Path(__file__).parents[1]
 MONITORING = ROOT / "deploy" / "monitoring"
 GAUGES = {f"rewardplane_in_flight_{what}" for what in ("items", "bytes", "calls")}
-LABELS = {"reward", "job", "code", "reason", "cause", "le", "pod"}  # `pod` is the scraper's
+LABELS = {
+    "reward",
+    "job",
+    "code",
+    "reason",
+    "cause",
+    "verdict",
+    "le",
+    "pod",
+}  # `pod` is the scraper's
 
 
 def expressions() -> list[tuple[str, str]]:
@@ -29,7 +38,7 @@ def expressions() -> list[tuple[str, str]]:
 
 def families() -> dict[str, set[str]]:
     """The metrics that a gateway exposes, each with the names of its series."""
-    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
     found = {
         family.name: {family.name + suffix for suffix in suffixes[family.type]}
         for family in Metrics().registry.collect()

@@ -20,6 +20,7 @@ class Contains(Verdict):
     """
 
     fits_inline = True
+    reads_prompt = False
 
     reference: ReferenceKey = "answer"
     """The reference that holds the gold. Its white space at both ends does not count."""

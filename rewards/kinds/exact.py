@@ -16,6 +16,7 @@ class Exact(Verdict):
     """
 
     fits_inline = True
+    reads_prompt = False
 
     reference: ReferenceKey = "answer"
     """The reference that holds the gold."""

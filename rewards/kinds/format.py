@@ -18,6 +18,7 @@ class Format(Verdict):
     """
 
     fits_inline = True
+    reads_prompt = False
 
     tags: TagNames = ("think", "answer")
     """The tags, in their order."""

@@ -20,6 +20,7 @@ class Length(Reward):
     """
 
     fits_inline = True
+    reads_prompt = False
 
     max_length: Annotated[int, Field(ge=1, le=10**9)]
     """The length from which on the whole penalty applies, in its unit."""

@@ -25,6 +25,7 @@ class Math(AnswerVerdict):
     Some expressions take sympy for ever (``9^{9^{9^{9}}}``): run it where a time-out kills.
     """
 
+    reads_prompt = False
     libraries = ("math-verify", "latex2sympy2-extended", "sympy", "antlr4-python3-runtime")
 
     reference: ReferenceKey = "answer"

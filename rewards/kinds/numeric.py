@@ -66,6 +66,7 @@ class Numeric(AnswerVerdict):
     """
 
     fits_inline = True
+    reads_prompt = False
 
     reference: ReferenceKey = "answer"
     """The reference that holds the gold."""

@@ -50,6 +50,7 @@ class Regex(Verdict):
     """
 
     fits_inline = True
+    reads_prompt = False
     libraries = ("google-re2",)
 
     pattern: Annotated[str, Field(min_length=1), AfterValidator(_checked)] | None = None

@@ -33,6 +33,15 @@ def rewards(**more: dict[str, Any]) -> dict[str, Any]:
                 "memory_limit_mb": 1024,
                 **CPUS,
             },
+            # Its sockets lie where the gateway does not look, as those of another container do.
+            "apart": {
+                "kind": "python",
+                "function": "probes:probe",
+                "ray_actor_options": {
+                    "num_cpus": 0.1,
+                    "runtime_env": {"env_vars": {"TMPDIR": "/var/tmp"}},  # noqa: S108 - not where the gateway looks
+                },
+            },
             **more,
         }
     }

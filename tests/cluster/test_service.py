@@ -63,6 +63,24 @@ async def test_a_10_mb_response_passes(service: Service) -> None:
     assert isinstance(outcome, Score)
 
 
+async def test_replicas_of_this_node_are_reached_by_socket_and_others_by_handle(
+    service: Service,
+) -> None:
+    for name in ("probe", "apart"):
+        words = [f"{name}{i}" for i in range(40)]
+        async with RewardClient(service.address) as client:
+            (outcomes,) = await client.score(name, [group("g", words)], timeout_s=60)
+        assert all(isinstance(outcome, Score) for outcome in outcomes)
+        # Linux tells of an accepted connection by the path of the socket that it came by.
+        prefix = parse(rewards(), FOLDER).rewards[name].fingerprint
+        table = await asyncio.to_thread(Path("/proc/net/unix").read_text)
+        paths = [line.split()[-1] for line in table.splitlines() if f"/{prefix}." in line]
+        listening = len(set(paths))
+        assert listening == (2 if name == "probe" else 1)
+        connected = len(paths) - listening
+        assert connected > 0 if name == "probe" else connected == 0
+
+
 async def test_killed_replicas_lose_nothing(service: Service, tmp_path: Path) -> None:
     """Five SIGKILLs under load: every item has its reward, none ran more than twice."""
     log = tmp_path / "executions"

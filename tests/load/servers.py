@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -108,3 +109,8 @@ def machine_busy_s() -> float:
     """CPU time that the whole machine has spent busy, in seconds."""
     t = psutil.cpu_times()
     return t.user + t.nice + t.system + t.irq + t.softirq
+
+
+def connected(port: int) -> socket.socket:
+    """A connection to a port of the loopback. Raises OSError."""
+    return socket.create_connection(("127.0.0.1", port), timeout=5)

@@ -86,9 +86,9 @@ async def test_six_poisonous_items_in_a_thousand(it: Rig, tmp_path: Path) -> Non
     assert {text for text, times in counted.items() if times > 1} == {"allocate"}
     assert counted["allocate"] == 2
     figures = it.metrics.figures("poison")
-    assert figures.restarts["timed_out"] >= 1
-    assert figures.restarts["crashed"] >= 1
-    assert figures.restarts["spent"] >= 1
+    assert figures.counted["worker_restarts.timed_out"] >= 1
+    assert figures.counted["worker_restarts.crashed"] >= 1
+    assert figures.counted["worker_restarts.spent"] >= 1
 
 
 async def test_the_same_in_four_batches_at_once(it: Rig) -> None:

@@ -56,6 +56,20 @@ def test_extras_are_read_by_item() -> None:
         end.close()
 
 
+def test_what_a_reward_counted_is_a_number_by_name() -> None:
+    owner = Segment.create(1, 0, b"")
+    worker = Segment(os.dup(owner.fd))
+    assert owner.figures() == {}
+    worker.append_error(0, 4, "raised")
+    worker.append_figures({"runs.ok": 2, "run_seconds": 0.5})
+    odd = b'[-1,{"a":"1","b":-1,"c":1e999,"d":[],"e":NaN}]\n[-1,3]\n[-1]\n[-1,{\n'
+    os.pwrite(worker.fd, odd, os.fstat(worker.fd).st_size)
+    assert owner.figures() == {"runs.ok": 2.0, "run_seconds": 0.5}
+    assert set(owner.extras()) == {0}
+    for end in (owner, worker):
+        end.close()
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -245,6 +259,7 @@ def test_parts_are_cut_like_the_items() -> None:
         array("d", range(n * k)).tobytes(),
         array("Q", range(n)).tobytes(),
         {1: [4, "one"], 5: [4, "five"]},
+        3,
     )
     piece = part.slice(1, 4, k)
     assert piece.states == bytes([3, 2, 0])
@@ -252,6 +267,7 @@ def test_parts_are_cut_like_the_items() -> None:
     assert array("d", piece.components).tolist() == [2, 3, 4, 5, 6, 7]
     assert piece.extras == {0: [4, "one"]}
     assert piece.cost() == (6, 2)
+    assert piece.isolation == 3
 
 
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(0, 3))

@@ -219,28 +219,46 @@ async def test_bad_json_is_the_item_s_own_fault(it: Rig, reward: str) -> None:
     assert rewards(outcomes) == [1.0, bad, 1.0, bad, bad, bad]
 
 
-@pytest.mark.parametrize("reward", ["exact", "exact_pool"])
-async def test_a_function_call_without_json_is_an_invalid_input(it: Rig, reward: str) -> None:
+@pytest.mark.parametrize(
+    ("reward", "reads_prompt"), [("exact", False), ("exact_pool", False), ("poison", True)]
+)
+async def test_a_function_call_without_json_is_an_invalid_input_to_who_reads_it(
+    it: Rig, reward: str, reads_prompt: bool
+) -> None:
     def turn(document: str) -> list[pb.Content]:
         call = pb.FunctionCall(name="f", args_json=document)
-        return [pb.Content(role="model", parts=[pb.Part(function_call=call), pb.Part(text="a")])]
+        return [pb.Content(role="model", parts=[pb.Part(function_call=call), pb.Part(text="1")])]
 
-    example = pb.Example(references={"answer": "a"})
+    example = pb.Example(references={"answer": "1"})
     responses = [
-        pb.Response(text="a"),
+        pb.Response(text="1"),
         pb.Response(turns=turn("{")),
         pb.Response(turns=turn("[1]")),
         pb.Response(turns=turn('{"x": 1}')),
     ]
     good = pb.Group(example=example, responses=responses)
-    example = pb.Example(references={"answer": "a"}, contents=turn("}"))
+    example = pb.Example(references={"answer": "1"}, contents=turn("}"))
     bad = pb.Group(example=example, responses=responses)
     outcomes = flat(await it.answer(pb.ScoreRequest(reward=reward, groups=[good, bad, good])))
     expected = [1.0, "INVALID_INPUT", "INVALID_INPUT", 1.0]
-    assert rewards(outcomes) == expected + ["INVALID_INPUT"] * 4 + expected
+    broken = ["INVALID_INPUT"] * 4 if reads_prompt else expected
+    assert rewards(outcomes) == expected + broken + expected
     second = outcomes[1]
     assert isinstance(second, ScoreError)
     assert "turns[0].parts[0].function_call.args_json" in second.message
+
+
+@pytest.mark.parametrize("reward", ["exact", "exact_pool"])
+async def test_a_label_too_long_is_the_error_of_its_item(it: Rig, reward: str) -> None:
+    responses = [pb.Response(text="1", id="r" * n) for n in (128, 129)]
+    groups = [
+        pb.Group(example=pb.Example(references={"answer": "1"}, id="e" * n), responses=responses)
+        for n in (128, 129)
+    ]
+    outcomes = flat(await it.answer(pb.ScoreRequest(reward=reward, groups=groups)))
+    assert rewards(outcomes) == [1.0, "INVALID_INPUT", "INVALID_INPUT", "INVALID_INPUT"]
+    assert isinstance(outcomes[1], ScoreError)
+    assert "id" in outcomes[1].message
 
 
 @pytest.mark.parametrize(("reward", "left"), [("group", "1"), ("whole", "INVALID_INPUT")])

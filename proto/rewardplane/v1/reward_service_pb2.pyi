@@ -19,6 +19,15 @@ class Lane(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LANE_UNSPECIFIED: _ClassVar[Lane]
     LANE_INLINE: _ClassVar[Lane]
     LANE_POOL: _ClassVar[Lane]
+    LANE_SANDBOX: _ClassVar[Lane]
+
+class IsolationLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ISOLATION_LEVEL_UNSPECIFIED: _ClassVar[IsolationLevel]
+    ISOLATION_LEVEL_PROCESS: _ClassVar[IsolationLevel]
+    ISOLATION_LEVEL_CONFINED: _ClassVar[IsolationLevel]
+    ISOLATION_LEVEL_NAMESPACED: _ClassVar[IsolationLevel]
+    ISOLATION_LEVEL_GUEST_KERNEL: _ClassVar[IsolationLevel]
 
 class Scope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -52,6 +61,12 @@ FINISH_REASON_OTHER: FinishReason
 LANE_UNSPECIFIED: Lane
 LANE_INLINE: Lane
 LANE_POOL: Lane
+LANE_SANDBOX: Lane
+ISOLATION_LEVEL_UNSPECIFIED: IsolationLevel
+ISOLATION_LEVEL_PROCESS: IsolationLevel
+ISOLATION_LEVEL_CONFINED: IsolationLevel
+ISOLATION_LEVEL_NAMESPACED: IsolationLevel
+ISOLATION_LEVEL_GUEST_KERNEL: IsolationLevel
 SCOPE_UNSPECIFIED: Scope
 SCOPE_ITEM: Scope
 SCOPE_GROUP: Scope
@@ -98,18 +113,20 @@ class StreamScoresRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[ScoreRequest, _Mapping]] = ...) -> None: ...
 
 class ScoreOptions(_message.Message):
-    __slots__ = ("include_components", "include_explanations", "include_step_rewards", "item_timeout", "queue_timeout")
+    __slots__ = ("include_components", "include_explanations", "include_step_rewards", "item_timeout", "queue_timeout", "min_isolation")
     INCLUDE_COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_STEP_REWARDS_FIELD_NUMBER: _ClassVar[int]
     ITEM_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    MIN_ISOLATION_FIELD_NUMBER: _ClassVar[int]
     include_components: bool
     include_explanations: bool
     include_step_rewards: bool
     item_timeout: _duration_pb2.Duration
     queue_timeout: _duration_pb2.Duration
-    def __init__(self, include_components: bool = ..., include_explanations: bool = ..., include_step_rewards: bool = ..., item_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    min_isolation: IsolationLevel
+    def __init__(self, include_components: bool = ..., include_explanations: bool = ..., include_step_rewards: bool = ..., item_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., min_isolation: _Optional[_Union[IsolationLevel, str]] = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("example", "responses", "expected_size", "reward", "version")
@@ -258,16 +275,18 @@ class ScoreResponse(_message.Message):
     def __init__(self, groups: _Optional[_Iterable[_Union[GroupOutcomes, _Mapping]]] = ..., rewards: _Optional[_Iterable[_Union[RewardUsed, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class GroupOutcomes(_message.Message):
-    __slots__ = ("outcomes", "reward_index", "queue_us", "execution_us")
+    __slots__ = ("outcomes", "reward_index", "queue_us", "execution_us", "isolation")
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     REWARD_INDEX_FIELD_NUMBER: _ClassVar[int]
     QUEUE_US_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_US_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
     outcomes: _containers.RepeatedCompositeFieldContainer[Outcome]
     reward_index: int
     queue_us: int
     execution_us: int
-    def __init__(self, outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., reward_index: _Optional[int] = ..., queue_us: _Optional[int] = ..., execution_us: _Optional[int] = ...) -> None: ...
+    isolation: IsolationLevel
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., reward_index: _Optional[int] = ..., queue_us: _Optional[int] = ..., execution_us: _Optional[int] = ..., isolation: _Optional[_Union[IsolationLevel, str]] = ...) -> None: ...
 
 class RewardUsed(_message.Message):
     __slots__ = ("name", "version", "digest", "component_names")
@@ -312,18 +331,20 @@ class ScoreError(_message.Message):
     def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., message: _Optional[str] = ..., retryable: bool = ...) -> None: ...
 
 class StreamScoresResponse(_message.Message):
-    __slots__ = ("outcomes", "reward", "queue_us", "execution_us", "request_id")
+    __slots__ = ("outcomes", "reward", "queue_us", "execution_us", "request_id", "isolation")
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     REWARD_FIELD_NUMBER: _ClassVar[int]
     QUEUE_US_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_US_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
     outcomes: _containers.RepeatedCompositeFieldContainer[TaggedOutcome]
     reward: RewardUsed
     queue_us: int
     execution_us: int
     request_id: str
-    def __init__(self, outcomes: _Optional[_Iterable[_Union[TaggedOutcome, _Mapping]]] = ..., reward: _Optional[_Union[RewardUsed, _Mapping]] = ..., queue_us: _Optional[int] = ..., execution_us: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+    isolation: IsolationLevel
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[TaggedOutcome, _Mapping]]] = ..., reward: _Optional[_Union[RewardUsed, _Mapping]] = ..., queue_us: _Optional[int] = ..., execution_us: _Optional[int] = ..., request_id: _Optional[str] = ..., isolation: _Optional[_Union[IsolationLevel, str]] = ...) -> None: ...
 
 class TaggedOutcome(_message.Message):
     __slots__ = ("group_index", "response_index", "outcome")
@@ -348,18 +369,20 @@ class ValidateRewardRequest(_message.Message):
     def __init__(self, example: _Optional[_Union[Example, _Mapping]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., reward: _Optional[str] = ..., inline_config: _Optional[str] = ...) -> None: ...
 
 class ValidateRewardResponse(_message.Message):
-    __slots__ = ("outcome", "reward", "messages", "queue_us", "execution_us")
+    __slots__ = ("outcome", "reward", "messages", "queue_us", "execution_us", "isolation")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     REWARD_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     QUEUE_US_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_US_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
     outcome: Outcome
     reward: RewardUsed
     messages: _containers.RepeatedScalarFieldContainer[str]
     queue_us: int
     execution_us: int
-    def __init__(self, outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reward: _Optional[_Union[RewardUsed, _Mapping]] = ..., messages: _Optional[_Iterable[str]] = ..., queue_us: _Optional[int] = ..., execution_us: _Optional[int] = ...) -> None: ...
+    isolation: IsolationLevel
+    def __init__(self, outcome: _Optional[_Union[Outcome, _Mapping]] = ..., reward: _Optional[_Union[RewardUsed, _Mapping]] = ..., messages: _Optional[_Iterable[str]] = ..., queue_us: _Optional[int] = ..., execution_us: _Optional[int] = ..., isolation: _Optional[_Union[IsolationLevel, str]] = ...) -> None: ...
 
 class ListRewardsRequest(_message.Message):
     __slots__ = ()
@@ -384,7 +407,7 @@ class GetRewardResponse(_message.Message):
     def __init__(self, reward: _Optional[_Union[RewardInfo, _Mapping]] = ...) -> None: ...
 
 class RewardInfo(_message.Message):
-    __slots__ = ("name", "version", "digest", "kind", "lane", "scope", "deterministic", "component_names", "reference_keys", "limits")
+    __slots__ = ("name", "version", "digest", "kind", "lane", "scope", "deterministic", "component_names", "reference_keys", "limits", "isolation")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -395,6 +418,7 @@ class RewardInfo(_message.Message):
     COMPONENT_NAMES_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_KEYS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     digest: str
@@ -405,7 +429,8 @@ class RewardInfo(_message.Message):
     component_names: _containers.RepeatedScalarFieldContainer[str]
     reference_keys: _containers.RepeatedScalarFieldContainer[str]
     limits: RewardLimits
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., kind: _Optional[str] = ..., lane: _Optional[_Union[Lane, str]] = ..., scope: _Optional[_Union[Scope, str]] = ..., deterministic: bool = ..., component_names: _Optional[_Iterable[str]] = ..., reference_keys: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[RewardLimits, _Mapping]] = ...) -> None: ...
+    isolation: IsolationLevel
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., kind: _Optional[str] = ..., lane: _Optional[_Union[Lane, str]] = ..., scope: _Optional[_Union[Scope, str]] = ..., deterministic: bool = ..., component_names: _Optional[_Iterable[str]] = ..., reference_keys: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[RewardLimits, _Mapping]] = ..., isolation: _Optional[_Union[IsolationLevel, str]] = ...) -> None: ...
 
 class RewardLimits(_message.Message):
     __slots__ = ("item_timeout", "queue_timeout", "max_request_items", "max_item_bytes", "max_request_bytes")

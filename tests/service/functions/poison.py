@@ -17,6 +17,8 @@ import threading
 import time
 from pathlib import Path
 
+from rewardplane.rewards import Unavailable
+
 LEAKED = []
 LOOP_HELD = threading.Event()
 
@@ -82,6 +84,10 @@ def cancel():
 
 def refuse(*words):
     raise ValueError(" ".join(words))
+
+
+def be_unavailable():
+    raise Unavailable("its service does not answer")
 
 
 def signal_me(name):
@@ -162,6 +168,7 @@ COMMANDS = {
     "stopiteration": stop_iteration,
     "cancelled": cancel,
     "raise": refuse,
+    "unavailable": be_unavailable,
     "signal": signal_me,
     "close": close_descriptors,
     "closeall": close_all_descriptors,

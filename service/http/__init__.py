@@ -1,0 +1,6 @@
+"""The HTTP face: the contracts of hosted services over the same plan and lanes as gRPC.
+
+face.py        the port and the routes
+request.py     a body as JSON, a call as one item, errors as status codes
+cloud_run.py   the reward target that a Gemini tuning job calls
+"""

@@ -1,0 +1,119 @@
+"""What all contracts share: bodies in, one item through the lanes, errors as HTTP status codes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+from rewardplane.v1 import reward_service_pb2 as pb
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+
+from ...rewards.types import Example, Reason, Response
+from ..call import Call
+from ..errors import (
+    CallError,
+    IncompleteGroup,
+    InlineCode,
+    InsufficientIsolation,
+    InvalidRequest,
+    NotReady,
+    Overloaded,
+    UnknownReward,
+    VersionGone,
+)
+from ..scorer import Scorer
+from ..wire import example_to, response_to
+
+_STATUS: Mapping[type[CallError], int] = {
+    InvalidRequest: 400,
+    UnknownReward: 404,
+    VersionGone: 409,
+    IncompleteGroup: 400,
+    InsufficientIsolation: 412,
+    InlineCode: 403,
+    Overloaded: 429,
+    NotReady: 503,
+}
+_RETRY_NOT_READY_S = 2
+
+
+class TooLarge(Exception):
+    """A body is larger than it may be."""
+
+
+async def read_json(request: Request, max_bytes: int) -> tuple[Mapping[str, Any], bytes]:
+    """The body as a JSON object, and as it came.
+
+    Raises:
+        TooLarge: it has more than `max_bytes`.
+        InvalidRequest: it is no JSON object.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise TooLarge(f"{declared} bytes; at most {max_bytes}")
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            raise TooLarge(f"more than {max_bytes} bytes")
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the body is no JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise InvalidRequest(f"the body is no JSON object but {type(document).__name__}")
+    return cast("dict[str, Any]", document), body
+
+
+async def score_one(
+    scorer: Scorer,
+    reward: str,
+    example: Example,
+    response: Response,
+    *,
+    timeout_s: float,
+    traceparent: str = "",
+    job: str = "",
+    step: int = 0,
+) -> Call:
+    """One item through the lanes; its explanation comes with it.
+
+    Raises:
+        CallError: it is refused.
+    """
+    request = pb.ScoreRequest(reward=reward, job=job, step=step)
+    request.options.include_components = True
+    request.options.include_explanations = True
+    group = request.groups.add(expected_size=1)
+    group.example.CopyFrom(example_to(example))
+    group.responses.append(response_to(response))
+    return await scorer.score(request, request.ByteSize(), timeout_s, traceparent)
+
+
+def error_status(error: CallError) -> tuple[int, dict[str, str]]:
+    """The status code of a refused call, and its headers."""
+    headers: dict[str, str] = {}
+    if isinstance(error, Overloaded):
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    elif isinstance(error, NotReady):
+        headers["retry-after"] = str(_RETRY_NOT_READY_S)
+    return _STATUS.get(type(error), 500), headers
+
+
+def item_status(reason: Reason) -> int:
+    """The status code of an item whose error may pass when it is sent again."""
+    return 429 if reason is Reason.RATE_LIMITED else 503
+
+
+def json_response(
+    value: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """An answer. Values are finite or text: what JSON cannot hold is a fault of ours."""
+    body = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    return HttpResponse(body, status, dict(headers or {}), "application/json")
