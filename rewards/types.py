@@ -12,7 +12,10 @@ A reward function that cannot score an item raises one of these; anything else i
                  ├─ InvalidReference    the gold is missing or cannot be read
                  ├─ InvalidResult       what the reward returned is no reward
                  ├─ RateLimited         a service that the reward calls refused for its rate
-                 └─ Unavailable         a service that the reward calls cannot be reached
+                 ├─ Unavailable         a service that the reward calls cannot be reached
+                 ├─ JudgeUnreadable     a judge answered, but not with a verdict
+                 ├─ JudgeRefused        a judge would not answer
+                 └─ SandboxFault        the sandbox failed, not the code that it runs
 
 To add one: a member of `Reason`, an entry in `RETRYABLE` if it is, the same member in the proto's
 `ErrorReason`, and, where a reward may raise it, a subclass of `RewardFault`.
@@ -49,6 +52,9 @@ class Reason(enum.Enum):
     CANCELLED = 11
     RATE_LIMITED = 12
     UNAVAILABLE = 13
+    JUDGE_UNREADABLE = 14
+    JUDGE_REFUSED = 15
+    SANDBOX_FAULT = 16
 
 
 RETRYABLE = frozenset(
@@ -58,6 +64,7 @@ RETRYABLE = frozenset(
         Reason.CANCELLED,
         Reason.RATE_LIMITED,
         Reason.UNAVAILABLE,
+        Reason.SANDBOX_FAULT,
     }
 )
 """The reasons under which the same item may well succeed when it is sent again."""
@@ -245,6 +252,24 @@ class Unavailable(RewardFault):
     """A service that the reward calls cannot be reached."""
 
     reason = Reason.UNAVAILABLE
+
+
+class JudgeUnreadable(RewardFault):
+    """A judge answered, but no verdict can be read from it."""
+
+    reason = Reason.JUDGE_UNREADABLE
+
+
+class JudgeRefused(RewardFault):
+    """A judge would not answer."""
+
+    reason = Reason.JUDGE_REFUSED
+
+
+class SandboxFault(RewardFault):
+    """The sandbox failed, not the code that it runs."""
+
+    reason = Reason.SANDBOX_FAULT
 
 
 def reference(example: Example, response: Response, key: str) -> Any:

@@ -51,6 +51,9 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_CANCELLED: _ClassVar[ErrorReason]
     ERROR_REASON_RATE_LIMITED: _ClassVar[ErrorReason]
     ERROR_REASON_UNAVAILABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_JUDGE_UNREADABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_JUDGE_REFUSED: _ClassVar[ErrorReason]
+    ERROR_REASON_SANDBOX_FAULT: _ClassVar[ErrorReason]
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
@@ -81,6 +84,9 @@ ERROR_REASON_DEADLINE: ErrorReason
 ERROR_REASON_CANCELLED: ErrorReason
 ERROR_REASON_RATE_LIMITED: ErrorReason
 ERROR_REASON_UNAVAILABLE: ErrorReason
+ERROR_REASON_JUDGE_UNREADABLE: ErrorReason
+ERROR_REASON_JUDGE_REFUSED: ErrorReason
+ERROR_REASON_SANDBOX_FAULT: ErrorReason
 
 class ScoreRequest(_message.Message):
     __slots__ = ("groups", "reward", "version", "options", "job", "step", "request_id")

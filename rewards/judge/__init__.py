@@ -1,0 +1,1 @@
+"""Language models as judges: what they are asked, what they answer, and backends that ask them."""

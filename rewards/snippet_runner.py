@@ -1,0 +1,69 @@
+"""Python source that came with a request or a configuration, and what runs it: always a sandbox.
+
+Nothing in this package runs such source itself. Whoever owns a sandbox says so once with
+`provide`; the kinds that hold source ask for a runner when they are set up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .types import SandboxFault
+
+
+@dataclass(slots=True, frozen=True)
+class SnippetLimits:
+    """What one run of a snippet may take; its contract's documented limits."""
+
+    timeout_s: float
+    memory_mb: int
+    disk_mb: int
+    cpus: int
+    max_source_bytes: int
+
+
+class SnippetRunner(Protocol):
+    """Runs the functions of one source, each call by itself. Made for one source and its limits.
+
+    Each call takes at most `timeout_s`, or the limit of the runner where that is less, and returns
+    a finite float. It raises a `RewardFault`: the default reason RAISED for what the code raised,
+    `SandboxFault` for what is the sandbox's own fault, and the sandbox's subclasses for TIMED_OUT,
+    OUT_OF_MEMORY, CRASHED and INVALID_RESULT.
+    """
+
+    async def evaluate(
+        self, example: dict[str, Any], response: dict[str, Any], timeout_s: float
+    ) -> float:
+        """Calls ``evaluate(example, response)`` with Gemini's camelCase dicts."""
+        ...
+
+    async def grade(self, sample: dict[str, Any], item: dict[str, Any], timeout_s: float) -> float:
+        """Calls ``grade(sample, item)`` with OpenAI's dicts."""
+        ...
+
+    async def close(self) -> None:
+        """Ends what runs, and whatever the runner keeps warm."""
+        ...
+
+
+RunnerFactory = Callable[[str, SnippetLimits], SnippetRunner]
+
+_provided: list[RunnerFactory] = []
+
+
+def provide(factory: RunnerFactory) -> None:
+    """Sets what makes runners in this process; the last one counts."""
+    _provided[:] = [factory]
+
+
+def runner_for(source: str, limits: SnippetLimits) -> SnippetRunner:
+    """A runner for the source.
+
+    Raises:
+        SandboxFault: this process has no sandbox.
+    """
+    if not _provided:
+        raise SandboxFault("there is no sandbox here to run the source in")
+    return _provided[0](source, limits)
