@@ -99,6 +99,16 @@ class Reward(BaseModel):
         return ()
 
     @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Settings of the service, such as `concurrency`, where the configuration sets none."""
+        return {}
+
+    @property
+    def decided_by(self) -> Mapping[str, str]:
+        """What decides scores beside parameters, libraries and files; part of the digest."""
+        return {}
+
+    @property
     def isolation(self) -> str:
         """The isolation that its untrusted code has at least, of `ISOLATION_LEVELS`."""
         return ""

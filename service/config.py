@@ -301,6 +301,7 @@ def parse_reward(
         settings = RewardSettings.model_validate(settings_part)
         reward = build(settings.kind, params)
         reward.check()
+        settings = RewardSettings.model_validate({**reward.defaults, **settings_part})
         return _resolved(name, settings, params, reward)
     except ValidationError as error:
         raise ConfigError(_faults(name, error)) from None
@@ -351,6 +352,7 @@ def _digest(settings: RewardSettings, params: Mapping[str, Any], reward: Reward)
         "libraries": {
             name: importlib.metadata.version(name) for name in ("rewardplane", *reward.libraries)
         },
+        "decided_by": dict(reward.decided_by),
         "sources": [
             hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in reward.source_files
         ],
