@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from . import kernel, landlock
+from . import kernel
 from .guest.channel import Channel
+from .kernel import Prepared
 from .protocol import CONFINED, MEMORY_EXIT, Op, Order
 from .seccomp import Filter
 
@@ -31,15 +32,19 @@ class Confinement:
     """What a zygote holds ready for its children."""
 
     seccomp: Filter | None = None
-    rules: int = -1
-    """A Landlock ruleset; below 0: none."""
-    rules_with_scratch: int = -1
+    landlock: Prepared | None = None
+    landlock_with_scratch: Prepared | None = None
     data_bytes: int = 0
     """What the zygote holds of RLIMIT_DATA and RLIMIT_AS."""
     space_bytes: int = 0
     own_uid: bool = False
     """No process outside the zygote has its uid: a limit of processes means what it says."""
     confined: bool = False
+
+
+_die_with_zygote = kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+_drop_capabilities = kernel.drop_capabilities()
+_no_new_privileges = kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
 
 def run(guest: Guest, order: Order, descriptors: list[int], confinement: Confinement) -> NoReturn:
@@ -67,13 +72,14 @@ def run(guest: Guest, order: Order, descriptors: list[int], confinement: Confine
 def confine(confinement: Confinement, order: Order) -> None:
     """Gives up all that code is not to have, for good. Raises OSError: then nothing may run."""
     os.setsid()
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    _die_with_zygote()
     if confinement.confined:
-        kernel.drop_capabilities()
-        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-        rules = confinement.rules_with_scratch if order.op == Op.RUN else confinement.rules
-        if rules >= 0:
-            landlock.restrict(rules)
+        _drop_capabilities()
+        _no_new_privileges()
+        with_scratch = order.op == Op.RUN
+        rules = confinement.landlock_with_scratch if with_scratch else confinement.landlock
+        if rules is not None:
+            rules()
     os.closerange(RESERVED, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     resource.setrlimit(resource.RLIMIT_NOFILE, (order.open_files, order.open_files))
     if confinement.seccomp is not None:

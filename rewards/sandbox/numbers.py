@@ -146,6 +146,7 @@ a way that looks like the host's doing (timer_create, rt_sigqueueinfo)."""
 
 CONFINING: dict[str, tuple[int, int]] = {
     "capset": (126, 91),
+    "prctl": (157, 167),
     "pivot_root": (155, 41),
     "seccomp": (317, 277),
     "landlock_create_ruleset": (444, 444),

@@ -40,7 +40,7 @@ def main() -> None:
         control.send(f"{type(error).__name__}: {error}"[:1000].encode())
         raise
     # Zygotes are forked twice and left to this process, and to the kernel to reap.
-    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.freeze()

@@ -30,6 +30,10 @@ async def run(pool: SandboxPool, source: str, limits: Limits = LIMITS) -> Run:
     return await pool.run("program", source.encode(), limits)
 
 
+def on_host(name: str) -> bool:
+    return (Path("/tmp") / name).exists()  # noqa: S108 - must not come to be
+
+
 ENDS = {
     "nothing": ("pass", Verdict.OK),
     "raise": ("1/0", Verdict.RUNTIME_ERROR),
@@ -70,7 +74,6 @@ ENDS = {
     "long answer": ("channel.send(bytes(1 << 21))", Verdict.OUTPUT_LIMIT),
     "raises MemoryError": ("raise MemoryError", Verdict.MEMORY_LIMIT),
 }
-HOSTS = Path("/tmp/made")  # noqa: S108 - must not come to be
 SHORT = Limits(cpu_s=0.4, memory_mb=64, output_bytes=10_000)
 
 
@@ -151,7 +154,7 @@ async def test_scratch_is_there_when_namespaced_and_never_that_of_another_run(
         assert (await run(pool, source)).answer == b"written"
     else:
         assert ended.verdict is Verdict.RUNTIME_ERROR
-    assert not HOSTS.exists()
+    assert not on_host("made")
 
 
 async def test_scratch_is_bounded() -> None:
