@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from rewardplane.rewards.sandbox.level import Level
 from rewardplane.rewards.sandbox.limits import Limits
-from rewardplane.rewards.sandbox.pool import SandboxPool
+from rewardplane.rewards.sandbox.pool import Profile, SandboxPool
 from rewardplane.rewards.sandbox.verdict import Run, Verdict
 
 from .pools import LIMITS, started
@@ -138,6 +138,25 @@ channel.send(json.dumps(got).encode())
 """
     ended = await run(pool, source)
     assert ended.answer == b'[1, 2, 3, 4, 7200, 5, ""]', ended
+
+
+@pytest.mark.parametrize("level", ALL)
+async def test_modules_of_the_profile_are_there_whole_and_others_are_not(level: Level) -> None:
+    profile = Profile("t", modules=("numpy",), guests=("program",))
+    source = b"""
+import numpy, numpy.fft, numpy.polynomial.chebyshev, numpy.ma.mrecords
+values = [numpy.linalg.det(numpy.eye(40)), numpy.fft.fft(numpy.ones(8))[0].real]
+for name in ('pydantic', 'rewardplane', 'rewardplane.rewards.sandbox'):
+    try: __import__(name); values.append(name)
+    except ImportError: pass
+channel.send(repr([v if isinstance(v, str) else float(v) for v in values]).encode())
+"""
+    async with started(level, profile=profile) as pool:
+        ended = await pool.run("program", source, LIMITS)
+        if level == Level.PROCESS:  # all that lies on this host can be read
+            assert ended.answer.startswith(b"[1.0, 8.0"), ended
+        else:
+            assert ended.answer == b"[1.0, 8.0]", ended
 
 
 async def test_scratch_is_there_when_namespaced_and_never_that_of_another_run(
