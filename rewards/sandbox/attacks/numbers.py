@@ -8,7 +8,7 @@ from ..numbers import ALLOWED
 
 # x86_64, aarch64 (None: it has none); from 424 on, one number for both. Source: the kernel's
 # arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
-_NUMBERS: dict[str, tuple[int | None, int | None]] = {
+NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "getpid": (39, 172),
     "clone": (56, 220),
     "clone3": (435, 435),
@@ -73,7 +73,7 @@ _COLUMNS = {"x86_64": 0, "aarch64": 1}
 
 def of_this_machine() -> dict[str, int]:
     """Name to number; calls that this machine's architecture lacks are missing."""
-    return _here(_NUMBERS)
+    return _here(NUMBERS)
 
 
 def allowed_here() -> list[int]:
