@@ -15,6 +15,7 @@ from typing import NoReturn
 from . import kernel
 from .guest.channel import Channel
 from .kernel import Prepared
+from .places import SCRATCH
 from .protocol import CONFINED, MEMORY_EXIT, Op, Order
 from .seccomp import Filter
 
@@ -40,6 +41,7 @@ class Confinement:
     own_uid: bool = False
     """No process outside the zygote has its uid: a limit of processes means what it says."""
     confined: bool = False
+    has_scratch: bool = False
 
 
 _die_with_zygote = kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -47,13 +49,19 @@ _drop_capabilities = kernel.drop_capabilities()
 _no_new_privileges = kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
 
-def run(guest: Guest, order: Order, descriptors: list[int], confinement: Confinement) -> NoReturn:
-    """Runs a guest and ends the process. `descriptors`: stdin, stdout, stderr, request, answer."""
+def run(
+    guest: Guest, order: Order, descriptors: list[int], confinement: Confinement, beside: int
+) -> NoReturn:
+    """Runs a guest and ends the process.
+
+    `descriptors`: stdin, stdout, stderr, request, answer. `beside`: how many other children the
+    zygote has.
+    """
     status = 1
     try:
         for target, descriptor in zip((0, 1, 2, REQUEST, ANSWER), descriptors, strict=True):
             os.dup2(descriptor, target)
-        _limit(order, confinement)
+        _limit(order, confinement, beside)
         confine(confinement, order)
         os.write(ANSWER, CONFINED)
         guest(_read_all(REQUEST), Channel(ANSWER, framed=order.op == Op.SESSION))
@@ -77,6 +85,8 @@ def confine(confinement: Confinement, order: Order) -> None:
         _drop_capabilities()
         _no_new_privileges()
         with_scratch = order.op == Op.RUN
+        if with_scratch and confinement.has_scratch:
+            os.chdir(SCRATCH)
         rules = confinement.landlock_with_scratch if with_scratch else confinement.landlock
         if rules is not None:
             rules()
@@ -86,7 +96,7 @@ def confine(confinement: Confinement, order: Order) -> None:
         confinement.seccomp.install(os.getpid())
 
 
-def _limit(order: Order, confinement: Confinement) -> None:
+def _limit(order: Order, confinement: Confinement, beside: int) -> None:
     limits = {
         resource.RLIMIT_DATA: confinement.data_bytes + order.memory_bytes,
         # Shared maps are no DATA, so that address space is bounded too.
@@ -99,8 +109,14 @@ def _limit(order: Order, confinement: Confinement) -> None:
     if order.cpu_s:
         limits[resource.RLIMIT_CPU] = order.cpu_s
     if confinement.own_uid:
-        limits[resource.RLIMIT_NPROC] = order.threads
-    for which, most in limits.items():
+        # Those beside it count too, and the zygote, for it is the limit of a uid.
+        limits[resource.RLIMIT_NPROC] = 1 + order.threads * (1 + beside)
+    for which, wanted in limits.items():
+        most = wanted
+        if which not in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
+            # A host that allows less: no reason to fail. Memory decides verdicts, so it is one.
+            _soft, hard = resource.getrlimit(which)
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(which, (most, most))
 
 

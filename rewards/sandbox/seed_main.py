@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import signal
 import site
 import socket
@@ -26,7 +27,10 @@ def main() -> None:
     """Imports, says so, and forks until the pool hangs up. Arguments: descriptor, JSON."""
     control = socket.socket(fileno=int(sys.argv[1]))
     asked = json.loads(sys.argv[2])
+    sys.argv[:] = ["program"]
     sys.path += asked["path"]
+    _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))  # a soft one is the pool's own
     os.umask(0o022)
     site.setquit()  # programs call exit()
     site.sethelper()

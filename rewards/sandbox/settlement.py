@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -39,8 +40,11 @@ class Settlement:
         self.held: dict[str, str] = {}
         self.scratch: Scratch | None = None
         level = Level(asked["level"])
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
-        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = min(_OPEN_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        with contextlib.suppress(OSError):  # a read-only /proc: the kernel then chooses by size
+            Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
         os.nice(_NICE)
         pages = [int(n) for n in Path("/proc/self/statm").read_text().split()]
         self.confinement.space_bytes = pages[0] * resource.getpagesize()
@@ -69,6 +73,7 @@ class Settlement:
         os.chdir("/")
         self._make_rules(found, rooted=rooted)
         if rooted and level >= Level.NAMESPACED and self.confinement.landlock is not None:
+            self.confinement.has_scratch = True
             self.scratch = Scratch(
                 landlock.version(),
                 int(asked["scratch_mb"]),

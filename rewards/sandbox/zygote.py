@@ -104,7 +104,8 @@ class _Zygote:
             pid = -1
         if pid == 0:
             given = [self._null, out, err, request, answer]
-            child.run(self._guests[order.entry], order, given, self._confinement)
+            guest = self._guests[order.entry]
+            child.run(guest, order, given, self._confinement, len(self._children))
         for file in files:
             os.close(file)
         if pid > 0:
