@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from . import kernel, landlock
+from . import kernel
 from .guest.channel import Channel
+from .kernel import Prepared
+from .places import SCRATCH
 from .protocol import CONFINED, MEMORY_EXIT, Op, Order
 from .seccomp import Filter
 
@@ -31,24 +33,35 @@ class Confinement:
     """What a zygote holds ready for its children."""
 
     seccomp: Filter | None = None
-    rules: int = -1
-    """A Landlock ruleset; below 0: none."""
-    rules_with_scratch: int = -1
+    landlock: Prepared | None = None
+    landlock_with_scratch: Prepared | None = None
     data_bytes: int = 0
     """What the zygote holds of RLIMIT_DATA and RLIMIT_AS."""
     space_bytes: int = 0
     own_uid: bool = False
     """No process outside the zygote has its uid: a limit of processes means what it says."""
     confined: bool = False
+    has_scratch: bool = False
 
 
-def run(guest: Guest, order: Order, descriptors: list[int], confinement: Confinement) -> NoReturn:
-    """Runs a guest and ends the process. `descriptors`: stdin, stdout, stderr, request, answer."""
+_die_with_zygote = kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+_drop_capabilities = kernel.drop_capabilities()
+_no_new_privileges = kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def run(
+    guest: Guest, order: Order, descriptors: list[int], confinement: Confinement, beside: int
+) -> NoReturn:
+    """Runs a guest and ends the process.
+
+    `descriptors`: stdin, stdout, stderr, request, answer. `beside`: how many other children the
+    zygote has.
+    """
     status = 1
     try:
         for target, descriptor in zip((0, 1, 2, REQUEST, ANSWER), descriptors, strict=True):
             os.dup2(descriptor, target)
-        _limit(order, confinement)
+        _limit(order, confinement, beside)
         confine(confinement, order)
         os.write(ANSWER, CONFINED)
         guest(_read_all(REQUEST), Channel(ANSWER, framed=order.op == Op.SESSION))
@@ -67,20 +80,23 @@ def run(guest: Guest, order: Order, descriptors: list[int], confinement: Confine
 def confine(confinement: Confinement, order: Order) -> None:
     """Gives up all that code is not to have, for good. Raises OSError: then nothing may run."""
     os.setsid()
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    _die_with_zygote()
     if confinement.confined:
-        kernel.drop_capabilities()
-        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-        rules = confinement.rules_with_scratch if order.op == Op.RUN else confinement.rules
-        if rules >= 0:
-            landlock.restrict(rules)
+        _drop_capabilities()
+        _no_new_privileges()
+        with_scratch = order.op == Op.RUN
+        if with_scratch and confinement.has_scratch:
+            os.chdir(SCRATCH)
+        rules = confinement.landlock_with_scratch if with_scratch else confinement.landlock
+        if rules is not None:
+            rules()
     os.closerange(RESERVED, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     resource.setrlimit(resource.RLIMIT_NOFILE, (order.open_files, order.open_files))
     if confinement.seccomp is not None:
         confinement.seccomp.install(os.getpid())
 
 
-def _limit(order: Order, confinement: Confinement) -> None:
+def _limit(order: Order, confinement: Confinement, beside: int) -> None:
     limits = {
         resource.RLIMIT_DATA: confinement.data_bytes + order.memory_bytes,
         # Shared maps are no DATA, so that address space is bounded too.
@@ -93,8 +109,14 @@ def _limit(order: Order, confinement: Confinement) -> None:
     if order.cpu_s:
         limits[resource.RLIMIT_CPU] = order.cpu_s
     if confinement.own_uid:
-        limits[resource.RLIMIT_NPROC] = order.threads
-    for which, most in limits.items():
+        # Those beside it count too, and the zygote, for it is the limit of a uid.
+        limits[resource.RLIMIT_NPROC] = 1 + order.threads * (1 + beside)
+    for which, wanted in limits.items():
+        most = wanted
+        if which not in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
+            # A host that allows less: no reason to fail. Memory decides verdicts, so it is one.
+            _soft, hard = resource.getrlimit(which)
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(which, (most, most))
 
 

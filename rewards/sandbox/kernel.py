@@ -22,20 +22,36 @@ MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 MNT_DETACH = 2
 
 
+class Prepared:
+    """A system call by a name of `numbers.CONFINING`, to be made later, and often.
+
+    In a child that was just forked each object that is made or let go of copies a page: what is
+    made before the fork costs a run nothing.
+    """
+
+    def __init__(self, name: str, *arguments: Any) -> None:
+        """Makes the arguments."""
+        given = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+        self._name = name
+        self._arguments = (ctypes.c_long(CONFINING[name][_COLUMN]), *given)
+
+    def __call__(self) -> int:
+        """Makes the call. Raises OSError as it failed."""
+        return _checked(_libc.syscall(*self._arguments), self._name)
+
+
 def call(name: str, *arguments: Any) -> int:
     """Makes a system call by a name of `numbers.CONFINING`.
 
     Raises:
         OSError: as it failed.
     """
-    given = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    return _checked(_libc.syscall(ctypes.c_long(CONFINING[name][_COLUMN]), *given), name)
+    return Prepared(name, *arguments)()
 
 
-def prctl(option: int, value: int) -> None:
-    """Raises OSError as it failed."""
-    zero = ctypes.c_ulong(0)
-    _checked(_libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero), "prctl")
+def prctl(option: int, value: int) -> Prepared:
+    """To set an option of this process."""
+    return Prepared("prctl", option, value, 0, 0, 0)
 
 
 def unshare(flags: int) -> None:
@@ -55,10 +71,10 @@ def unmount(target: str) -> None:
     _checked(_libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
 
 
-def drop_capabilities() -> None:
-    """Gives up all of them; without an exec, and with no_new_privs, they cannot come back."""
+def drop_capabilities() -> Prepared:
+    """To give up all of them; without an exec, and with no_new_privs, they cannot come back."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    call("capset", header, (ctypes.c_uint32 * 6)())
+    return Prepared("capset", header, (ctypes.c_uint32 * 6)())
 
 
 def _checked(result: int, what: str) -> int:

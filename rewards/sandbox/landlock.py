@@ -11,7 +11,7 @@ import stat
 import struct
 from collections.abc import Iterable
 
-from .kernel import call
+from .kernel import Prepared, call
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _CREATE_VERSION = 1
@@ -68,9 +68,9 @@ def ruleset(
     return rules
 
 
-def restrict(rules: int) -> None:
-    """Holds this process to rules; needs no_new_privs. Raises OSError as it failed."""
-    call("landlock_restrict_self", rules, 0)
+def restrict(rules: int) -> Prepared:
+    """To hold this process to rules; needs no_new_privs."""
+    return Prepared("landlock_restrict_self", rules, 0)
 
 
 def _allow(rules: int, path: str, rights: int) -> None:

@@ -38,7 +38,6 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "statfs": (137, 43),
     "fstatfs": (138, 44),
     "ftruncate": (77, 46),
-    "truncate": (76, 45),
     "unlink": (87, None),
     "unlinkat": (263, 35),
     "mkdir": (83, None),
@@ -71,10 +70,7 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "sendto": (44, 206),
     "recvfrom": (45, 207),
     "shutdown": (48, 210),
-    "getsockopt": (55, 209),
-    "setsockopt": (54, 208),
     "getsockname": (51, 204),
-    "getpeername": (52, 205),
     "fcntl": (72, 25),
     "ioctl": (16, 29),
     "brk": (12, 214),
@@ -146,6 +142,7 @@ a way that looks like the host's doing (timer_create, rt_sigqueueinfo)."""
 
 CONFINING: dict[str, tuple[int, int]] = {
     "capset": (126, 91),
+    "prctl": (157, 167),
     "pivot_root": (155, 41),
     "seccomp": (317, 277),
     "landlock_create_ruleset": (444, 444),

@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextvars
 import os
+import resource
 import secrets
 import time
 from collections.abc import Callable, Coroutine
@@ -32,6 +33,7 @@ _MAX_BACKOFF_S = 5.0
 _FIRST_UID, _UIDS = 20_000, 40_000
 """Of the slots of a pool that runs as root: no account of a usual system, and within what a pod
 with a user namespace has."""
+_LOST = "the seed died; one started now would have the memory limit that this process has got since"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,9 @@ class SandboxPool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._figures: collections.Counter[str] = collections.Counter()
         self._closed = False
+        self._memory_limit = resource.RLIM_INFINITY
+        self.lost = ""
+        """Why it will have no zygote any more; the process that holds it must be replaced."""
 
     @property
     def report(self) -> Report:
@@ -113,6 +118,7 @@ class SandboxPool:
             IsolationUnavailable: the demanded level does not hold; nothing is left running.
             SeedFailed: a module of the profile cannot be imported.
         """
+        self._memory_limit = resource.getrlimit(resource.RLIMIT_DATA)[1]
         self._seed = Seed(self._profile.modules, self._guests)
         try:
             _run_apart(self._settle)
@@ -224,7 +230,7 @@ class SandboxPool:
             slot.fail(str(fault))
             self._figures["faults"] += 1
             raise
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or this process has no descriptor left
             self._own(self._give_when_idle(slot))
             raise
         self._give(slot)
@@ -235,8 +241,8 @@ class SandboxPool:
             slot = self._free.popleft()
             if not slot.failure:
                 return slot
-        if self._closed:
-            raise Fault("the pool is closed")
+        if self._closed or self.lost:
+            raise Fault(self.lost or "the pool is closed")
         place: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         try:
@@ -286,6 +292,10 @@ class SandboxPool:
         while not self._closed:
             try:
                 if self._seed is None:
+                    if resource.getrlimit(resource.RLIMIT_DATA)[1] != self._memory_limit:
+                        self.lost = _LOST
+                        self._fail_waiting(_LOST)
+                        return
                     self._seed = await asyncio.to_thread(Seed, self._profile.modules, self._guests)
                 slot = await self._begin(place, self._inner)
                 slot.check()

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .kernel import call
+from .kernel import Prepared
 from .numbers import ALLOWED
 
 _LOAD, _AND, _JEQ, _JGE, _JSET, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
@@ -31,6 +31,8 @@ others."""
 _PRCTLS = (15, 16)
 """SET_NAME, GET_NAME."""
 _SECCOMP_SET_MODE_FILTER = 1
+_SOME_PID = 0x7FFFFFFF
+"""Greater than any."""
 
 
 class Machine(NamedTuple):
@@ -180,28 +182,28 @@ def _ranges(numbers: Sequence[int]) -> list[_Line]:
 
 
 class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
-
-def install(filter_program: bytes) -> None:
-    """Confines this process and all its threads to come; needs no_new_privs.
-
-    Raises:
-        OSError: the kernel has no seccomp filters, or may not be asked for them.
-    """
-    given = _Program(len(filter_program) // 8, filter_program)
-    call("seccomp", _SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(given))
+    _fields_ = (("length", ctypes.c_ushort), ("lines", ctypes.c_void_p))
 
 
 class Filter:
-    """The filter of this machine, ready but for the pid of the process it is for."""
+    """The filter of this machine, ready but for the pid of the process that it is for."""
 
     def __init__(self) -> None:
         """Raises NotImplementedError where the architecture has no table."""
-        machine = platform.machine()
-        self._lines = program(machine, 0x7FFFFFFF)
-        self._pid = struct.pack("<HBBI", _JEQ, 0, 4, 0x7FFFFFFF)
+        lines = program(platform.machine(), _SOME_PID)
+        some = struct.pack("<I", _SOME_PID)
+        self._holes = [at for at in range(4, len(lines), 8) if lines[at : at + 4] == some]
+        self._buffer = ctypes.create_string_buffer(lines, len(lines))
+        self._program = _Program(len(lines) // 8, ctypes.addressof(self._buffer))
+        given = ctypes.byref(self._program)
+        self._install = Prepared("seccomp", _SECCOMP_SET_MODE_FILTER, 0, given)
 
     def install(self, pid: int) -> None:
-        """Confines this process; see `install`."""
-        install(self._lines.replace(self._pid, struct.pack("<HBBI", _JEQ, 0, 4, pid)))
+        """Confines this process and all its threads to come; needs no_new_privs.
+
+        Raises:
+            OSError: the kernel has no seccomp filters, or may not be asked for them.
+        """
+        for hole in self._holes:
+            struct.pack_into("<I", self._buffer, hole, pid)
+        self._install()

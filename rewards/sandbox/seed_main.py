@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import signal
 import site
 import socket
@@ -26,7 +27,10 @@ def main() -> None:
     """Imports, says so, and forks until the pool hangs up. Arguments: descriptor, JSON."""
     control = socket.socket(fileno=int(sys.argv[1]))
     asked = json.loads(sys.argv[2])
+    sys.argv[:] = ["program"]
     sys.path += asked["path"]
+    _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))  # a soft one is the pool's own
     os.umask(0o022)
     site.setquit()  # programs call exit()
     site.sethelper()
@@ -40,7 +44,7 @@ def main() -> None:
         control.send(f"{type(error).__name__}: {error}"[:1000].encode())
         raise
     # Zygotes are forked twice and left to this process, and to the kernel to reap.
-    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.freeze()

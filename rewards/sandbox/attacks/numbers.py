@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import platform
 
+from ..numbers import ALLOWED
+
 # x86_64, aarch64 (None: it has none); from 424 on, one number for both. Source: the kernel's
 # arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
-_NUMBERS: dict[str, tuple[int | None, int | None]] = {
+NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "getpid": (39, 172),
     "clone": (56, 220),
     "clone3": (435, 435),
@@ -66,9 +68,21 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
 }
 
 
+_COLUMNS = {"x86_64": 0, "aarch64": 1}
+
+
 def of_this_machine() -> dict[str, int]:
     """Name to number; calls that this machine's architecture lacks are missing."""
-    column = {"x86_64": 0, "aarch64": 1}.get(platform.machine())
+    return _here(NUMBERS)
+
+
+def allowed_here() -> list[int]:
+    """The numbers that the sandbox lets through, some of them with some arguments only."""
+    return sorted(_here(ALLOWED).values())
+
+
+def _here(table: dict[str, tuple[int | None, int | None]]) -> dict[str, int]:
+    column = _COLUMNS.get(platform.machine())
     if column is None:
         return {}
-    return {name: n for name, pair in _NUMBERS.items() if (n := pair[column]) is not None}
+    return {name: n for name, pair in table.items() if (n := pair[column]) is not None}

@@ -95,6 +95,7 @@ class Scene:
             "key": self._key(),
             "numbers": numbers.of_this_machine(),
             "machine": platform.machine(),
+            "allowed": numbers.allowed_here(),
             # Halves of marks: whole, they would be found in the very request that seeks them.
             "first": f"{tag}first",
             "second": "second",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 from pathlib import Path
 
+import pytest
 from rewardplane.rewards.sandbox.attacks.catalog import CASES, TESTS, case_ids
 from rewardplane.rewards.sandbox.attacks.note import LINES
+from rewardplane.rewards.sandbox.attacks.numbers import NUMBERS
+from rewardplane.rewards.sandbox.seccomp import MACHINES
 from rewardplane.rewards.sandbox.verdict import Verdict
 
 ROOT = Path(__file__).parents[3]
@@ -26,6 +30,18 @@ def test_every_source_is_python() -> None:
     for case in CASES:
         for source in (case.source, case.before, case.beside):
             ast.parse(source, case.id)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_attacks_make_the_calls_they_name(machine: str) -> None:
+    try:
+        library = ctypes.CDLL("libseccomp.so.2")
+    except OSError:  # every Debian has it; where it is missing the numbers cannot be compared
+        pytest.skip("libseccomp.so.2 is not installed")
+    resolve = library.seccomp_syscall_resolve_name_arch
+    resolve.argtypes, resolve.restype = (ctypes.c_uint32, ctypes.c_char_p), ctypes.c_int
+    for name, numbers in NUMBERS.items():
+        assert resolve(MACHINES[machine].audit, name.encode()) == numbers[MACHINES[machine].column]
 
 
 def test_the_tests_that_stand_for_a_line_exist() -> None:

@@ -25,8 +25,8 @@ def confined(rules: int, act: Callable[[], object]) -> int:
     if pid == 0:
         code = 255
         try:
-            kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-            landlock.restrict(rules)
+            kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)()
+            landlock.restrict(rules)()
             act()
             code = 0
         except OSError as error:

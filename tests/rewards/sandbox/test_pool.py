@@ -151,6 +151,31 @@ async def test_a_seed_that_dies_is_started_anew() -> None:
         assert (await run(pool)).answer == b"done"
 
 
+async def test_a_seed_that_dies_under_a_memory_limit_is_not_started_anew() -> None:
+    """What it would start had less memory than runs are promised: an error, never a score."""
+    source = """
+    import asyncio, os, resource
+    from rewardplane.rewards.sandbox.level import Level
+    from rewardplane.rewards.sandbox.limits import Limits
+    from rewardplane.rewards.sandbox.pool import Profile, SandboxPool
+    pool = SandboxPool(Profile("t", guests=("program",)), slots=1, demand=Level.PROCESS)
+    pool.start()
+    resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+    async def main():
+        os.kill(pool.seed_pid, 9)
+        os.kill(pool.zygote_pids()[0], 9)
+        run = await pool.run("program", b"pass", Limits())
+        print(run.verdict.name, bool(pool.lost), flush=True)
+        await pool.close()
+    asyncio.run(main())
+    """
+    host = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", textwrap.dedent(source), stdout=subprocess.PIPE
+    )
+    said, _err = await host.communicate()
+    assert said == b"SANDBOX_ERROR True\n"
+
+
 async def test_where_no_zygote_can_be_started_a_run_is_an_error_and_not_a_score(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -129,6 +129,19 @@ async def test_many_sessions_and_runs_share_a_slot(pool: SandboxPool) -> None:
         await session.close()
 
 
+async def test_a_session_that_ends_leaves_the_scratch_of_a_run_alone(
+    pool: SandboxPool, session: Session
+) -> None:
+    source = (
+        b"import time; open('/tmp/x', 'w').write('mine'); time.sleep(0.3)\n"
+        b"channel.send(open('/tmp/x').read().encode())"
+    )
+    run = asyncio.create_task(pool.run("program", source, LIMITS))
+    await asyncio.sleep(0.1)
+    await session.close()
+    assert (await run).answer == b"mine"
+
+
 async def test_a_session_has_no_scratch(session: Session) -> None:
     ask = (
         b"try: open('/tmp/x', 'w'); channel.send(b'open')\n"

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from rewardplane.rewards.sandbox.level import Level
 from rewardplane.rewards.sandbox.limits import Limits
-from rewardplane.rewards.sandbox.pool import SandboxPool
+from rewardplane.rewards.sandbox.pool import Profile, SandboxPool
 from rewardplane.rewards.sandbox.verdict import Run, Verdict
 
 from .pools import LIMITS, started
@@ -28,6 +28,10 @@ async def pool(request: pytest.FixtureRequest) -> AsyncIterator[SandboxPool]:
 
 async def run(pool: SandboxPool, source: str, limits: Limits = LIMITS) -> Run:
     return await pool.run("program", source.encode(), limits)
+
+
+def on_host(name: str) -> bool:
+    return (Path("/tmp") / name).exists()  # noqa: S108 - must not come to be
 
 
 ENDS = {
@@ -70,7 +74,6 @@ ENDS = {
     "long answer": ("channel.send(bytes(1 << 21))", Verdict.OUTPUT_LIMIT),
     "raises MemoryError": ("raise MemoryError", Verdict.MEMORY_LIMIT),
 }
-HOSTS = Path("/tmp/made")  # noqa: S108 - must not come to be
 SHORT = Limits(cpu_s=0.4, memory_mb=64, output_bytes=10_000)
 
 
@@ -137,6 +140,25 @@ channel.send(json.dumps(got).encode())
     assert ended.answer == b'[1, 2, 3, 4, 7200, 5, ""]', ended
 
 
+@pytest.mark.parametrize("level", ALL)
+async def test_modules_of_the_profile_are_there_whole_and_others_are_not(level: Level) -> None:
+    profile = Profile("t", modules=("numpy",), guests=("program",))
+    source = b"""
+import numpy, numpy.fft, numpy.polynomial.chebyshev, numpy.ma.mrecords
+values = [numpy.linalg.det(numpy.eye(40)), numpy.fft.fft(numpy.ones(8))[0].real]
+for name in ('pydantic', 'rewardplane', 'rewardplane.rewards.sandbox'):
+    try: __import__(name); values.append(name)
+    except ImportError: pass
+channel.send(repr([v if isinstance(v, str) else float(v) for v in values]).encode())
+"""
+    async with started(level, profile=profile) as pool:
+        ended = await pool.run("program", source, LIMITS)
+        if level == Level.PROCESS:  # all that lies on this host can be read
+            assert ended.answer.startswith(b"[1.0, 8.0"), ended
+        else:
+            assert ended.answer == b"[1.0, 8.0]", ended
+
+
 async def test_scratch_is_there_when_namespaced_and_never_that_of_another_run(
     pool: SandboxPool,
 ) -> None:
@@ -149,9 +171,11 @@ async def test_scratch_is_there_when_namespaced_and_never_that_of_another_run(
         assert ended.answer == b"written", ended
         assert look.answer == b"[]"
         assert (await run(pool, source)).answer == b"written"
+        relative = source.replace("/tmp/made", "made")  # noqa: S108 - its own
+        assert (await run(pool, relative)).answer == b"written"
     else:
         assert ended.verdict is Verdict.RUNTIME_ERROR
-    assert not HOSTS.exists()
+    assert not on_host("made")
 
 
 async def test_scratch_is_bounded() -> None:

@@ -1,0 +1,41 @@
+"""The one folder that a run may write to: empty before each."""
+
+from __future__ import annotations
+
+import os
+
+from . import kernel, landlock, namespaces
+from .child import Confinement
+from .places import DEVICES, SCRATCH
+
+
+class Scratch:
+    """The tmpfs on /tmp of a zygote with a private root, and the rules of Landlock that open it."""
+
+    def __init__(self, abi: int, size_mb: int, files: int, confinement: Confinement) -> None:
+        """Mounts it. Raises OSError as it failed."""
+        self._abi = abi
+        self._size = size_mb, files
+        self._confinement = confinement
+        self._rules = -1
+        self._mount()
+
+    def clear(self) -> None:
+        """Makes it empty. Raises OSError as it failed."""
+        if self._use() != self._empty:
+            # Unmounted, not emptied: its names are not for the zygote to read.
+            kernel.unmount(SCRATCH)
+            self._mount()
+
+    def _mount(self) -> None:
+        namespaces.mount_scratch(*self._size)
+        self._empty = self._use()
+        if self._rules >= 0:
+            os.close(self._rules)
+        # Anew, as a rule is for one mount and does not outlive it.
+        self._rules = landlock.ruleset(self._abi, ["/"], writable=[SCRATCH], devices=DEVICES)
+        self._confinement.landlock_with_scratch = landlock.restrict(self._rules)
+
+    def _use(self) -> tuple[int, int]:
+        state = os.statvfs(SCRATCH)
+        return state.f_bfree, state.f_ffree

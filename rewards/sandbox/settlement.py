@@ -1,0 +1,165 @@
+"""What a zygote gives up before it works, by the level that it was asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import kernel, landlock, namespaces, places
+from .child import Confinement
+from .level import Level
+from .scratch import Scratch
+from .seccomp import Filter
+
+_OPEN_FILES = 256
+_NICE = 5
+_OOM_SCORE = 1000
+_NEEDS_USER = "needs a user namespace"
+_LOST_CHILD = {"seccomp": "a child that tried it died"}
+
+
+class Settlement:
+    """The way of a zygote from its fork to where it can have children.
+
+    `held` has each control with "" or with why it is not held.
+    """
+
+    def __init__(self, asked: dict[str, Any]) -> None:
+        """Goes it. Afterwards this may be another process.
+
+        Raises:
+            OSError: what every level needs is refused.
+        """
+        self.confinement = Confinement()
+        self.held: dict[str, str] = {}
+        self.scratch: Scratch | None = None
+        level = Level(asked["level"])
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = min(_OPEN_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        with contextlib.suppress(OSError):  # a read-only /proc: the kernel then chooses by size
+            Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
+        os.nice(_NICE)
+        pages = [int(n) for n in Path("/proc/self/statm").read_text().split()]
+        self.confinement.space_bytes = pages[0] * resource.getpagesize()
+        self.confinement.data_bytes = pages[5] * resource.getpagesize()
+        if level > Level.PROCESS:
+            self.confinement.confined = True
+            self._confine(level, asked)
+
+    def _confine(self, level: Level, asked: dict[str, Any]) -> None:
+        found = places.find()
+        proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        was_root = os.geteuid() == 0
+        # As root first: the folders above the interpreter may be closed to the uid to come.
+        rooted = was_root and self._try("private_root", namespaces.enter_root, found)
+        self.held["uid"] = ""
+        if was_root:
+            self._try("uid", _drop_root, int(asked["uid"]))
+        # So that the maps of ids can be written, by an open descriptor of /proc.
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)()
+        if level >= Level.NAMESPACED:
+            rooted = self._enter_namespaces(proc, found, rooted=rooted)
+        os.close(proc)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)()
+        own_uid = was_root and not self.held["uid"]
+        self.confinement.own_uid = own_uid or self.held.get("user_namespace") == ""
+        os.chdir("/")
+        self._make_rules(found, rooted=rooted)
+        if rooted and level >= Level.NAMESPACED and self.confinement.landlock is not None:
+            self.confinement.has_scratch = True
+            self.scratch = Scratch(
+                landlock.version(),
+                int(asked["scratch_mb"]),
+                int(asked["scratch_files"]),
+                self.confinement,
+            )
+        try:
+            self.confinement.seccomp = Filter()
+        except NotImplementedError as error:
+            self.held["seccomp"] = str(error)
+        self._try_child()
+
+    def _enter_namespaces(self, proc: int, found: places.Places, *, rooted: bool) -> bool:
+        if not self._try("user_namespace", namespaces.enter_user, proc):
+            self.held.update(dict.fromkeys(namespaces.OTHERS, _NEEDS_USER))
+            self.held["private_root"] = _NEEDS_USER
+            return rooted
+        for control, flag in namespaces.OTHERS.items():
+            self._try(control, kernel.unshare, flag)
+        if rooted:
+            rooted = self._try("private_root", namespaces.own_root)
+        else:
+            rooted = self._try("private_root", namespaces.enter_root, found)
+        if not self.held["pid_namespace"]:
+            _become_first()
+        return rooted
+
+    def _make_rules(self, found: places.Places, *, rooted: bool) -> None:
+        """Landlock, and where there is none the private root alone."""
+        try:
+            abi = landlock.version()
+            files = ["/"] if rooted else found.unhidden()
+            listings = () if rooted else found.listings
+            rules = landlock.ruleset(abi, files, listings, devices=found.devices)
+        except OSError as error:
+            self.held["files"] = "" if rooted else _shown(error)
+        else:
+            self.held["files"] = ""
+            self.confinement.landlock = landlock.restrict(rules)
+            self.confinement.landlock_with_scratch = self.confinement.landlock
+
+    def _try_child(self) -> None:
+        """Tries in a child of its own what only a child does."""
+        told, tells = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            steps: dict[str, Callable[[], Any]] = {
+                "no_new_privs": kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+            }
+            seccomp = self.confinement.seccomp
+            if self.confinement.landlock is not None:
+                steps["files"] = self.confinement.landlock
+            if seccomp is not None:
+                steps["seccomp"] = lambda: seccomp.install(os.getpid())
+            for control, step in steps.items():
+                self._try(control, step)
+            os.write(tells, json.dumps(self.held).encode())
+            os._exit(0)
+        os.close(tells)
+        with open(told, "rb") as stream:  # noqa: PTH123 - a descriptor, not a path
+            said = stream.read()
+        self.held = json.loads(said) if said else self.held | _LOST_CHILD
+        os.waitpid(pid, 0)
+
+    def _try(self, control: str, step: Callable[..., Any], *given: Any) -> bool:
+        try:
+            step(*given)
+        except OSError as error:
+            self.held[control] = _shown(error)
+        else:
+            self.held[control] = ""
+        return not self.held[control]
+
+
+def _shown(error: OSError) -> str:
+    return f"{errno.errorcode.get(error.errno or 0, '?')} ({error})"
+
+
+def _drop_root(uid: int) -> None:
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def _become_first() -> None:
+    """Goes on as the first process of the new pid namespace, which the seed will reap."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
