@@ -152,10 +152,10 @@ def _lines(index: int, what: str, text: Any) -> str:
     if isinstance(text, str):
         return text
     if isinstance(text, list):
-        lines: list[Any] = [*cast("list[Any]", text)]
+        lines = cast("list[Any]", text)
         if all(isinstance(line, str) for line in lines):
             return "\n".join(lines)  # as APPS has some
-    raise InvalidReference(f"{what} {index} is {type(text).__name__}, want text")
+    raise InvalidReference(f"{what} {index} is no text")
 
 
 def _text(others: Mapping[str, Any], key: str) -> str:

@@ -41,7 +41,8 @@ def _as_json(value: Any) -> Any:
         # JSON has text for keys; json.dumps writes these so.
         items = cast("dict[Any, Any]", value).items()
         return {k if isinstance(k, str) else _key(k): _as_json(v) for k, v in items}
-    return value
+    # What JSON has no word for is equal to nothing.
+    return value if value is None or isinstance(value, bool | int | float | str) else object()
 
 
 def _key(key: Any) -> Any:

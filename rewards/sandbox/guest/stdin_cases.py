@@ -58,8 +58,9 @@ def _fill_stdin(given: bytes) -> None:
     reader, writer = os.pipe()
     os.write(writer, given)
     os.close(writer)
-    os.dup2(reader, 0)
-    os.close(reader)
+    if reader:  # 0 is taken where the last run closed it
+        os.dup2(reader, 0)
+        os.close(reader)
 
 
 def said(error: BaseException) -> str:
