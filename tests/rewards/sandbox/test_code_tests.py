@@ -76,7 +76,8 @@ async def test_inputs_and_outputs(reward: CodeTests, tests: Any) -> None:
         "n = int(open(0).read())\nprint(n * n)",
         "import os\nn = int(os.read(0, 100))\nos.write(1, str(n * n).encode())",
         "for line in __import__('sys').stdin:\n    print(int(line) ** 2, end='   \\n\\n')",
-        "def main():\n    n = int(input())\n    print(n * n)\nif __name__ == '__main__':\n    main()",
+        "def main():\n    n = int(input())\n    print(n * n)\n"
+        "if __name__ == '__main__':\n    main()",
         "n = int(input())\nprint(n * n)\nexit()",
         "import sys\nn = int(input())\nprint(n * n)\nsys.exit(3)",
         "n = int(input())\nprint(n * n)\nraise SystemExit",
@@ -154,7 +155,8 @@ async def test_plain_values_cross_between_test_and_program(reward: CodeTests) ->
 
 async def test_exceptions_cross_by_name(reward: CodeTests) -> None:
     tests = (
-        "def check(candidate):\n    try:\n        candidate(0)\n    except ZeroDivisionError as e:\n"
+        "def check(candidate):\n    try:\n        candidate(0)\n"
+        "    except ZeroDivisionError as e:\n"
         "        assert 'division' in str(e)\n    else:\n        assert False\n"
         "    try:\n        candidate('x')\n    except Exception as e:\n"
         "        assert 'Odd' in str(e)\n"
@@ -354,7 +356,7 @@ async def test_mutations_fail(human_eval: CodeTests, name: str) -> None:
 
 
 async def test_infinite_loops_fail() -> None:
-    reward = made(slots=2, reference="test", cpu_s=0.1)
+    reward = made(slots=2, reference="test", cpu_s=0.1, all_or_nothing=True)
     try:
         programs = [f"```python\n{t['prompt']}    while True: pass\n```" for t in tasks()]
         scores = await human(reward, programs)
