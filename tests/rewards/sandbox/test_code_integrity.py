@@ -128,7 +128,8 @@ CHEATS: dict[str, tuple[str, str]] = {
 ODD_VALUES = (
     "float('nan')", "float('inf')", "-0.0", "1e999", "10**5000", "True", "None", "[271828]",
     "(271828,)", "'271828'", "{'value': 271828}", "b'271828'", "271828.5",
-    "complex(271828)", "{271828}", "object()", "lambda: 271828", "type", "[[[[[]]]]]", "Exception('x')",
+    "complex(271828)", "{271828}", "object()",
+    "lambda: 271828", "type", "[[[[[]]]]]", "Exception('x')",
 )  # fmt: skip
 
 
