@@ -79,7 +79,11 @@ class Roster:
         }
         slot = Slot(place, self._seed, asked)
         slot.attach(asyncio.get_running_loop())
-        await slot.ready(_READY_S)
+        try:
+            await slot.ready(_READY_S)
+        except asyncio.CancelledError:
+            slot.kill()
+            raise
         return slot
 
     async def fill(self, first: Slot, level: Level, count: int) -> None:
