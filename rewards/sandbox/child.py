@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from . import kernel
 from .guest.channel import Channel
+from .headcount import Headcount
 from .kernel import Prepared
 from .places import SCRATCH
 from .protocol import CONFINED, MEMORY_EXIT, Op, Order
@@ -40,8 +41,18 @@ class Confinement:
     space_bytes: int = 0
     own_uid: bool = False
     """No process outside the zygote has its uid: a limit of processes means what it says."""
+    headcount: Headcount | None = None
+    """Of a uid that others have too."""
     confined: bool = False
     has_scratch: bool = False
+
+    def processes(self, threads: int, beside: int) -> int:
+        """The RLIMIT_NPROC of a child with so many others beside it; 0: none."""
+        # Those count too, and the zygote, for it is the limit of a uid.
+        most = 1 + threads * (1 + beside)
+        if self.own_uid:
+            return most
+        return self.headcount.limit(most) if self.headcount is not None else 0
 
 
 _die_with_zygote = kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -50,18 +61,18 @@ _no_new_privileges = kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
 
 def run(
-    guest: Guest, order: Order, descriptors: list[int], confinement: Confinement, beside: int
+    guest: Guest, order: Order, descriptors: list[int], confinement: Confinement, processes: int
 ) -> NoReturn:
     """Runs a guest and ends the process.
 
-    `descriptors`: stdin, stdout, stderr, request, answer. `beside`: how many other children the
-    zygote has.
+    `descriptors`: stdin, stdout, stderr, request, answer. `processes`: see
+    `Confinement.processes`.
     """
     status = 1
     try:
         for target, descriptor in zip((0, 1, 2, REQUEST, ANSWER), descriptors, strict=True):
             os.dup2(descriptor, target)
-        _limit(order, confinement, beside)
+        _limit(order, confinement, processes)
         confine(confinement, order)
         os.write(ANSWER, CONFINED)
         guest(_read_all(REQUEST), Channel(ANSWER, framed=order.op == Op.SESSION))
@@ -96,7 +107,7 @@ def confine(confinement: Confinement, order: Order) -> None:
         confinement.seccomp.install(os.getpid())
 
 
-def _limit(order: Order, confinement: Confinement, beside: int) -> None:
+def _limit(order: Order, confinement: Confinement, processes: int) -> None:
     limits = {
         resource.RLIMIT_DATA: confinement.data_bytes + order.memory_bytes,
         # Shared maps are no DATA, so that address space is bounded too.
@@ -108,9 +119,8 @@ def _limit(order: Order, confinement: Confinement, beside: int) -> None:
     }
     if order.cpu_s:
         limits[resource.RLIMIT_CPU] = order.cpu_s
-    if confinement.own_uid:
-        # Those beside it count too, and the zygote, for it is the limit of a uid.
-        limits[resource.RLIMIT_NPROC] = 1 + order.threads * (1 + beside)
+    if processes:
+        limits[resource.RLIMIT_NPROC] = processes
     for which, wanted in limits.items():
         most = wanted
         if which not in (resource.RLIMIT_DATA, resource.RLIMIT_AS):

@@ -25,28 +25,31 @@ class Fault(Exception):
 
 
 class Paper:
-    """A file in memory for what a child writes; used again once the child is dead."""
+    """A file in memory for what one child writes.
 
-    def __init__(self, name: str) -> None:
-        """Makes it, empty."""
-        self.fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    Not a pipe: it is bounded by the size of a file, needs no reader while the child runs, and
+    nobody can hold it open.
+    """
 
-    def only_grows(self) -> None:
-        """Lets nobody take back that anything was written. It cannot be used again."""
-        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+    def __init__(self, name: str, *, only_grows: bool = False) -> None:
+        """Makes it, empty. `only_grows`: nobody can take back that anything was written."""
+        sealing = os.MFD_ALLOW_SEALING if only_grows else 0
+        self.fd = os.memfd_create(name, os.MFD_CLOEXEC | sealing)
+        if only_grows:
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
 
     def read(self, most: int) -> tuple[bytes, int]:
         """What was written, up to a length, and how long it was."""
         size = os.fstat(self.fd).st_size
         return (os.pread(self.fd, min(size, most), 0) if size else b""), size
 
-    def take(self, most: int) -> tuple[bytes, int]:
-        """The same, and empties it."""
+    def take(self, most: int) -> bytes:
+        """What was written, up to a length; empties it, for the same child to go on."""
         content, size = self.read(most)
         if size:
             os.ftruncate(self.fd, 0)
             os.lseek(self.fd, 0, os.SEEK_SET)  # the child's descriptor shares the place
-        return content, size
+        return content
 
     def close(self) -> None:
         """Lets go of it."""
@@ -209,8 +212,8 @@ def judge(errand: Errand, status: int, cpu_us: int, answer: Paper, out: Paper, e
     """
     limits = errand.limits
     sent, answer_bytes = answer.read(limits.result_bytes + len(CONFINED))
-    stdout, stdout_bytes = out.take(limits.output_bytes)
-    stderr, stderr_bytes = err.take(limits.output_bytes)
+    stdout, stdout_bytes = out.read(limits.output_bytes)
+    stderr, stderr_bytes = err.read(limits.output_bytes)
     if not answer_bytes and errand.cause is None:
         why = stderr[-1000:].decode(errors="replace")
         raise Fault(f"the child could not confine itself: {why}")

@@ -23,8 +23,7 @@ class Limits:
     """Each file that it writes."""
     open_files: int = 64
     threads: int = 32
-    """Exact where its uid is its own: from NAMESPACED on, or as root. Elsewhere memory bounds them:
-    each has a stack."""
+    """Exact where its uid is its own: from NAMESPACED on, or as root. Elsewhere some 256 more."""
 
     def within(self, most: Limits) -> Limits:
         """These limits, each at most that of `most`."""

@@ -145,8 +145,8 @@ class Session:
         return Run(verdict, b"", b"", b"", detail, cpu_us, errand.wall_us)
 
     def _take_output(self) -> None:
-        self.stdout, _bytes = self._out.take(self._limits.output_bytes)
-        self.stderr, _bytes = self._err.take(self._limits.output_bytes)
+        self.stdout = self._out.take(self._limits.output_bytes)
+        self.stderr = self._err.take(self._limits.output_bytes)
 
     def _let_go(self) -> None:
         self._socket.close()

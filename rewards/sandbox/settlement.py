@@ -13,6 +13,7 @@ from typing import Any
 
 from . import kernel, landlock, namespaces, places
 from .child import Confinement
+from .headcount import Headcount
 from .level import Level
 from .scratch import Scratch
 from .seccomp import Filter
@@ -70,6 +71,8 @@ class Settlement:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)()
         own_uid = was_root and not self.held["uid"]
         self.confinement.own_uid = own_uid or self.held.get("user_namespace") == ""
+        if not was_root and not self.confinement.own_uid:
+            self.confinement.headcount = Headcount()
         os.chdir("/")
         self._make_rules(found, rooted=rooted)
         if rooted and level >= Level.NAMESPACED and self.confinement.landlock is not None:

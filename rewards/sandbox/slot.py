@@ -19,6 +19,8 @@ from .protocol import MAX_READY_BYTES, MESSAGE, ORDER, Message, Op, Order, Told
 from .seed import Seed
 from .verdict import Run, Verdict
 
+_Papers = tuple[Paper, Paper, Paper]
+
 
 class Slot:
     """A zygote, from the asking for it to its end: one run at a time, and sessions beside it."""
@@ -37,7 +39,6 @@ class Slot:
         self._number = 0
         self._run: Errand | None = None
         self._errands: dict[int, Errand] = {}
-        self._papers = [Paper(name) for name in ("stdout", "stderr")]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._settled: asyncio.Event | None = None
         self._retired = False
@@ -111,15 +112,15 @@ class Slot:
         self.runs += 1
         if self.failure:
             raise Fault(self.failure)
-        answer = Paper("answer")
-        answer.only_grows()
-        files = [request, answer.fd, *(paper.fd for paper in self._papers)]
+        # New ones for each run: one could leave a place, flags or a map in the last one's.
+        papers = Paper("answer", only_grows=True), Paper("stdout"), Paper("stderr")
+        files = [request, *(paper.fd for paper in papers)]
         try:
-            errand = self.start(Op.RUN, entry, limits, files, partial(self._judge, answer))
+            errand = self.start(Op.RUN, entry, limits, files, partial(_judged, papers))
         except Fault:
-            answer.close()
+            _close(papers)
             raise
-        errand.ended.add_done_callback(lambda _: answer.close())
+        errand.ended.add_done_callback(lambda _: _close(papers))
         self._run = errand
         try:
             return await asyncio.shield(errand.ended)
@@ -131,10 +132,6 @@ class Slot:
         """Waits until the last run has ended, however it did."""
         if self._run is not None:
             await asyncio.wait((self._run.ended,))
-
-    def _judge(self, answer: Paper, errand: Errand, status: int, cpu_us: int) -> Run:
-        # At once: the next run writes to the same two files.
-        return judge(errand, status, cpu_us, answer, *self._papers)
 
     def check(self) -> None:
         """Raises Fault where it is not all that was asked for."""
@@ -174,9 +171,6 @@ class Slot:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             os.close(self._pidfd)
             self._pidfd = -1
-        for paper in self._papers:
-            paper.close()
-        self._papers = []
 
     def look(self, errand: Errand) -> None:
         """Makes sure that the CPU time of a child is known at any time."""
@@ -224,3 +218,12 @@ class Slot:
         else:
             for file in files:
                 os.close(file)
+
+
+def _judged(papers: _Papers, errand: Errand, status: int, cpu_us: int) -> Run:
+    return judge(errand, status, cpu_us, *papers)
+
+
+def _close(papers: _Papers) -> None:
+    for paper in papers:
+        paper.close()

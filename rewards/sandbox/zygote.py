@@ -97,6 +97,7 @@ class _Zygote:
 
     def _fork(self, order: Order, files: list[int]) -> None:
         request, answer, out, err = files
+        processes = self._confinement.processes(order.threads, len(self._children))
         try:
             pid = os.fork()
         except OSError as error:
@@ -105,7 +106,7 @@ class _Zygote:
         if pid == 0:
             given = [self._null, out, err, request, answer]
             guest = self._guests[order.entry]
-            child.run(guest, order, given, self._confinement, len(self._children))
+            child.run(guest, order, given, self._confinement, processes)
         for file in files:
             os.close(file)
         if pid > 0:

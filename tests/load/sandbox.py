@@ -5,12 +5,13 @@
 A run is one response, a program that reads stdin, with 10 tests; two of them go at a time. In each
 round every way has its turn, and they change places. All ways answer the same and are checked.
 
-slots          the reward `code_tests`, two slots, as a replica's worker runs it
-+ numpy, sympy the same, with both in the profile
-service        the same by gRPC: `rewardplane serve`, 1 replica of 2 slots, one call (--grpc)
-subprocess     a fresh interpreter with the usual imports for each run
-executor       ProcessPoolExecutor(2) with HumanEval's guard: processes that live on, unconfined
-pass           an empty program at the slots, with no tests
+pass             an empty program at a pool of two slots
+slots            the program and its tests at the pool: outputs come back and are compared
++ numpy, sympy   the same, with both in the profile
+code_tests       the reward, two slots, as a replica's worker runs it
+service          the reward by gRPC: `rewardplane serve`, 1 replica of 2 slots, one call (--grpc)
+subprocess       a fresh interpreter with the usual imports for each run
+executor         ProcessPoolExecutor(2) with HumanEval's guard: processes that live on, unconfined
 """
 
 from __future__ import annotations
@@ -41,14 +42,8 @@ from .scoring import METHOD
 
 SLOTS = 2
 DEADLINE_S = 300
-RUNS = {
-    "slots": 400,
-    "+ numpy, sympy": 400,
-    "service": 400,
-    "subprocess": 60,
-    "executor": 800,
-    "pass": 800,
-}
+RUNS = {"subprocess": 60, "executor": 800, "pass": 800}
+OTHERS_RUNS = 400
 MIN_RATIO = 5.0
 MIN_PASS_PER_S = 400.0
 
@@ -88,6 +83,17 @@ PAIRS = [{"input": i, "output": o} for i, o in zip(STDINS, EXPECTED, strict=True
 TESTS_JSON = json.dumps(PAIRS)
 RESPONSE = f"```python\n{SOLUTION}\n```"
 SLOT_PARAMETERS = {"slots": SLOTS}
+HARNESS = f"""
+import io, json, sys
+code = compile({SOLUTION!r}, "<solution>", "exec")
+outputs = []
+for stdin in {STDINS!r}:
+    sys.stdin, sys.stdout = io.StringIO(stdin), io.StringIO()
+    exec(code, {{"__name__": "__main__"}})
+    outputs.append(sys.stdout.getvalue())
+channel.send(json.dumps(outputs).encode())
+"""
+"""What a guest for such tests does, in the child."""
 
 
 class Rewards:
@@ -151,18 +157,18 @@ class Served:
         self._service.stop()
 
 
-class Passes:
-    """An empty program at the slots, without a grader."""
+class Slots:
+    """A pool of slots itself, with a guest that runs a program on what the request says."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str, answer: bytes, modules: Sequence[str] = ()) -> None:
+        self._request, self._answer = program.encode(), answer
         self._loop = asyncio.new_event_loop()
-        self._pool = SandboxPool(
-            Profile("pass", guests=("attack",)), slots=SLOTS, demand=Level.PROCESS
-        )
+        profile = Profile("bench", tuple(modules), guests=("program",))
+        self._pool = SandboxPool(profile, slots=SLOTS, demand=Level.PROCESS)
         self.report = self._pool.start()
 
     def run(self, runs: int) -> list[float]:
-        """1 for each run that answered."""
+        """1 for each run that answered as it must."""
         return self._loop.run_until_complete(self._run(runs))
 
     def close(self) -> None:
@@ -172,12 +178,11 @@ class Passes:
 
     async def _run(self, runs: int) -> list[float]:
         rewards: list[float] = []
-        request = json.dumps({"source": "pass", "facts": {}}).encode()
 
         async def some(count: int) -> None:
             for _ in range(count):
-                run = await self._pool.run("attack", request, Limits())
-                rewards.append(float(run.answer == b"done"))
+                run = await self._pool.run("program", self._request, Limits())
+                rewards.append(float(run.answer == self._answer))
 
         await asyncio.gather(*(some(runs // SLOTS) for _ in range(SLOTS)))
         return rewards
@@ -206,16 +211,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--grpc", action="store_true", help="measure the service as well")
     args = parser.parse_args()
-    passes = Passes()
+    outputs = json.dumps(EXPECTED).encode()
+    passes = Slots("channel.send(b'done')", b"done")
     spawn = get_context("spawn")
     guarded = ProcessPoolExecutor(SLOTS, mp_context=spawn, initializer=sandbox_peers.guard)
     ways: dict[str, Any] = {
-        "slots": Rewards(()),
-        "+ numpy, sympy": Rewards(("numpy", "sympy")),
+        "pass": passes,
+        "slots": Slots(HARNESS, outputs),
+        "+ numpy, sympy": Slots(HARNESS, outputs, ("numpy", "sympy")),
+        "code_tests": Rewards(()),
         **({"service": Served()} if args.grpc else {}),
         "subprocess": Peers(ThreadPoolExecutor(SLOTS), sandbox_peers.by_subprocess),
         "executor": Peers(guarded, sandbox_peers.by_guarded_process),
-        "pass": passes,
     }
     print(f"level {passes.report.level.name}, {SLOTS} slots, {args.rounds} rounds")
     rates: dict[str, list[float]] = {name: [] for name in ways}
@@ -234,12 +241,13 @@ def main() -> None:
 
 def rate(name: str, way: Any) -> float:
     """Runs a second in one window; all of them must be right."""
+    runs = RUNS.get(name, OTHERS_RUNS)
     begin = time.perf_counter()
-    rewards = way.run(RUNS[name])
+    rewards = way.run(runs)
     seconds = time.perf_counter() - begin
-    if rewards != [1.0] * RUNS[name]:
-        raise SystemExit(f"{name}: {len(rewards)} rewards, {sum(rewards)} in all, not {RUNS[name]}")
-    return RUNS[name] / seconds
+    if rewards != [1.0] * runs:
+        raise SystemExit(f"{name}: {len(rewards)} rewards, {sum(rewards)} in all, not {runs}")
+    return runs / seconds
 
 
 def report(rates: dict[str, list[float]]) -> None:

@@ -32,7 +32,8 @@ def descriptors(pid: int) -> int:
 
 
 def children_of(pid: int) -> list[int]:
-    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def state() -> tuple[int, int, int]:
@@ -143,12 +144,15 @@ async def test_a_zygote_killed_amid_runs_costs_nothing() -> None:
         assert lost == 0, f"{lost} of 200 after {kills} kills"
 
 
-async def test_a_seed_that_dies_is_started_anew() -> None:
-    async with started() as pool:
+async def test_a_seed_that_dies_is_started_anew_once() -> None:
+    async with started(slots=2) as pool:
         assert pool.seed_pid
         os.kill(pool.seed_pid, signal.SIGKILL)
-        os.kill(pool.zygote_pids()[0], signal.SIGKILL)
-        assert (await run(pool)).answer == b"done"
+        for pid in pool.zygote_pids():
+            os.kill(pid, signal.SIGKILL)
+        ended = await asyncio.gather(*[run(pool) for _ in range(4)])
+        assert [e.answer for e in ended] == [b"done"] * 4
+        assert len(children_of(os.getpid())) == 1
 
 
 async def test_a_seed_that_dies_under_a_memory_limit_is_not_started_anew() -> None:
@@ -180,12 +184,12 @@ async def test_where_no_zygote_can_be_started_a_run_is_an_error_and_not_a_score(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with started() as pool:
-        monkeypatch.setattr("rewardplane.rewards.sandbox.pool._BACKOFF_S", 0.001)
+        monkeypatch.setattr("rewardplane.rewards.sandbox.roster._BACKOFF_S", 0.001)
 
         def refuse(*_: object) -> None:
             raise OSError("no room")
 
-        monkeypatch.setattr("rewardplane.rewards.sandbox.pool.Slot", refuse)
+        monkeypatch.setattr("rewardplane.rewards.sandbox.roster.Slot", refuse)
         os.kill(pool.zygote_pids()[0], signal.SIGKILL)
         async with asyncio.timeout(20):
             ended = await run(pool)
