@@ -23,13 +23,6 @@ def has_references(template: str) -> bool:
     return any(p.startswith(REFERENCES) for p in placeholders(template))
 
 
-def reference_keys(template: str) -> tuple[str, ...]:
-    """The keys of the references that it needs."""
-    return tuple(
-        p.removeprefix(REFERENCES) for p in placeholders(template) if p.startswith(REFERENCES)
-    )
-
-
 def fill(
     template: str,
     example: Example,

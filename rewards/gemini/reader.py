@@ -30,7 +30,7 @@ _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _INT64 = 2**63
 
 
-class BadConfig(ValueError):
+class BadMessage(ValueError):
     """The JSON is no such message; `faults` are all that is wrong, each with its path."""
 
     def __init__(self, faults: list[str]) -> None:
@@ -38,25 +38,25 @@ class BadConfig(ValueError):
         self.faults = faults
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return BadConfig, (self.faults,)
+        return BadMessage, (self.faults,)
 
 
 def loads(text: str | bytes) -> Any:
     """The JSON document that the text is; a key that stands twice in an object is refused.
 
     Raises:
-        BadConfig: it is none, or nested more than `MAX_DEPTH` deep.
+        BadMessage: it is none, or nested more than `MAX_DEPTH` deep.
     """
     try:
         document = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
-    except BadConfig:
+    except BadMessage:
         raise
     except RecursionError:
-        raise BadConfig(["nested too deep"]) from None
+        raise BadMessage(["nested too deep"]) from None
     except ValueError as error:
-        raise BadConfig([f"no JSON: {error}"]) from None
+        raise BadMessage([f"no JSON: {error}"]) from None
     if _is_deep(document):
-        raise BadConfig([f"nested more than {MAX_DEPTH} deep"])
+        raise BadMessage([f"nested more than {MAX_DEPTH} deep"])
     return document
 
 
@@ -64,12 +64,12 @@ def read(message: type[_T], document: object, path: str = "") -> tuple[_T, list[
     """The message that a JSON document holds, and warnings: fields that nobody knows.
 
     Raises:
-        BadConfig: a field is not of its type, or stands in both spellings. All faults at once.
+        BadMessage: a field is not of its type, or stands in both spellings. All faults at once.
     """
     reader = _Reader()
     value = reader.message(message, document, path)
     if reader.faults:
-        raise BadConfig(reader.faults)
+        raise BadMessage(reader.faults)
     return cast("_T", value), reader.warnings
 
 
@@ -92,9 +92,9 @@ def read_int(value: object) -> int | None:
     number: int | None = None
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
-    elif (isinstance(value, float) and value.is_integer()) or (
-        isinstance(value, str) and _INT.fullmatch(value)
-    ):
+    elif isinstance(value, float):
+        number = int(value) if value.is_integer() else None
+    elif isinstance(value, str) and _INT.fullmatch(value):
         number = int(value)
     return number if number is not None and -_INT64 <= number < _INT64 else None
 
@@ -137,6 +137,8 @@ class _Reader:
         return cls(**given)
 
     def _value(self, kind: Any, raw: object, path: str) -> Any:
+        if kind is Any:
+            return raw
         if kind is str:
             return (
                 raw if isinstance(raw, str) else self._fault(path, f"want text, not {shown(raw)}")
@@ -157,7 +159,7 @@ class _Reader:
             return (
                 self._fault(path, f"want an integer, not {shown(raw)}") if whole is None else whole
             )
-        if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        if isinstance(kind, enum.EnumType):
             return self._member(kind, raw, path)
         if typing.get_origin(kind) is tuple:
             if not isinstance(raw, list):
@@ -173,7 +175,7 @@ class _Reader:
             return cast("dict[str, Any]", raw)
         return self.message(kind, raw, path)
 
-    def _member(self, kind: type[enum.Enum], raw: object, path: str) -> Any:
+    def _member(self, kind: Any, raw: object, path: str) -> Any:
         names = {member.name.casefold(): member for member in kind}
         found = names.get(raw.casefold()) if isinstance(raw, str) else None
         if found is None:
@@ -213,13 +215,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise BadConfig([f"{key[:80]!r} stands twice in one object"])
+            raise BadMessage([f"{key[:80]!r} stands twice in one object"])
         found[key] = value
     return found
 
 
 def _refuse_constant(constant: str) -> NoReturn:
-    raise BadConfig([f"{constant} is no JSON"])
+    raise BadMessage([f"{constant} is no JSON"])
 
 
 def _is_deep(document: Any) -> bool:

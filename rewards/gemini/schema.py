@@ -7,8 +7,7 @@ JSON may write each in camelCase too. Defaults are the proto's: what is not set 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -72,12 +71,60 @@ class CodeExecutionScorer:
     python_code_snippet: str = ""
 
 
+class ThinkingLevel(enum.Enum):
+    """How much a judge is to think."""
+
+    THINKING_LEVEL_UNSPECIFIED = 0
+    MINIMAL = 1
+    LOW = 2
+    MEDIUM = 3
+    HIGH = 4
+
+
+@dataclass(slots=True, frozen=True)
+class ThinkingConfig:
+    """How a judge thinks; a budget has no counterpart here."""
+
+    include_thoughts: bool = False
+    thinking_budget: int | None = None
+    thinking_level: ThinkingLevel = ThinkingLevel.THINKING_LEVEL_UNSPECIFIED
+
+
+@dataclass(slots=True, frozen=True)
+class GenerationConfig:
+    """How a judge is sampled. Those of type Any are known and have no effect here."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    stop_sequences: tuple[str, ...] = ()
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    thinking_config: ThinkingConfig | None = None
+    top_k: Any = None
+    candidate_count: Any = None
+    response_mime_type: Any = None
+    response_schema: Any = None
+    response_json_schema: Any = None
+    response_logprobs: Any = None
+    logprobs: Any = None
+    response_modalities: Any = None
+    media_resolution: Any = None
+    audio_timestamp: Any = None
+    speech_config: Any = None
+    routing_config: Any = None
+    enable_affective_dialog: Any = None
+    image_config: Any = None
+    model_config: Any = None
+
+
 @dataclass(slots=True, frozen=True)
 class AutoraterConfig:
     """Which judge, and how it is sampled; `flip_enabled` is for pairs and means nothing here."""
 
     autorater_model: str = ""
-    generation_config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    generation_config: GenerationConfig | None = None
     sampling_count: int | None = None
     flip_enabled: bool = False
 
