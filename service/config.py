@@ -263,6 +263,8 @@ def parse_reward(
     try:
         settings = RewardSettings.model_validate(settings_part)
         reward = build(settings.kind, params)
+        if reward.reaches_out and not named_code:
+            raise NamedCode([f"{name}: names addresses, keys or files; not allowed here"])
         reward.check()
         return _resolved(name, settings, params, reward)
     except ValidationError as error:
