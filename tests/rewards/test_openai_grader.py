@@ -269,8 +269,8 @@ async def test_parts_of_messages(judge: JudgeServer) -> None:
         {"type": "input_image", "image_url": "https://x/{{ item.rows[0].n }}", "detail": "low"},
         {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
     ]
-    asked = [{"role": "user", "content": parts, "type": "message"}]
-    asked.append({"role": "user", "content": {"type": "input_text", "text": "alone"}})  # type: ignore[dict-item]
+    asked: list[Any] = [{"role": "user", "content": parts, "type": "message"}]
+    asked.append({"role": "user", "content": {"type": "input_text", "text": "alone"}})
     assert await value({**scored(), "input": asked}, "x", judge) == 1.0
     assert judge.bodies[0]["messages"][0]["content"] == [
         {"type": "text", "text": "plain x"},
