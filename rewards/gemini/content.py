@@ -32,7 +32,7 @@ def example_from_json(raw: object, path: str = "example") -> Example:
     fields = object_of(raw, path)
     texts: dict[str, str] = {}
     documents: dict[str, str] = {}
-    for key, value in object_of(fields.get("references") or {}, f"{path}.references").items():
+    for key, value in object_or_empty(fields.get("references"), f"{path}.references").items():
         if isinstance(value, str):
             texts[plain(key, len(key))] = plain(value, len(value))
         else:
@@ -91,6 +91,11 @@ def object_of(raw: object, path: str) -> Mapping[str, Any]:
     return cast("dict[str, Any]", raw)
 
 
+def object_or_empty(raw: object, path: str) -> Mapping[str, Any]:
+    """As `object_of`; what is not set is empty."""
+    return {} if raw is None else object_of(raw, path)
+
+
 def _data(part: Mapping[str, Any], path: str) -> PartData | None:
     if part.get("text") is not None:
         return _text(part["text"], f"{path}.text")
@@ -106,7 +111,7 @@ def _data(part: Mapping[str, Any], path: str) -> PartData | None:
         )
     if (raw := spelled(part, "function_call")) is not None:
         call = object_of(raw, f"{path}.functionCall")
-        args = object_of(call.get("args") or {}, f"{path}.functionCall.args")
+        args = object_or_empty(call.get("args"), f"{path}.functionCall.args")
         return FunctionCall(
             _text(call.get("name"), f"{path}.functionCall.name"),
             args,
@@ -114,7 +119,7 @@ def _data(part: Mapping[str, Any], path: str) -> PartData | None:
         )
     if (raw := spelled(part, "function_response")) is not None:
         told = object_of(raw, f"{path}.functionResponse")
-        answer = object_of(told.get("response") or {}, f"{path}.functionResponse.response")
+        answer = object_or_empty(told.get("response"), f"{path}.functionResponse.response")
         return FunctionResponse(
             _text(told.get("name"), f"{path}.functionResponse.name"),
             answer,

@@ -13,7 +13,7 @@ from typing import Any
 from ..types import Example, Outcome, Reason, Response, Score, ScoreError
 from .checks import read_config
 from .combine import MemberFault, MemberOutcome, OnMemberError, combine
-from .content import example_from_json, object_of, response_from_json
+from .content import example_from_json, object_of, object_or_empty, response_from_json
 from .options import CloudRun, Undocumented
 from .reader import BadMessage, loads, read_int, spelled
 from .reward import members_of
@@ -147,7 +147,7 @@ def parse_cloud_run(body: bytes | str) -> CloudRunRequest:
         BadMessage: it is none.
     """
     fields = object_of(loads(body), "the body")
-    metadata = object_of(fields.get("metadata") or {}, "metadata")
+    metadata = object_or_empty(fields.get("metadata"), "metadata")
     step, job = metadata.get("step"), spelled(metadata, "tuning_job_id")
     if step is not None and read_int(step) is None:
         raise BadMessage(["metadata.step: want an integer"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .conformance import CASES, Case, check
+from .conformance import check
+from .rules import CASES, Case
 from .world import world
 
 

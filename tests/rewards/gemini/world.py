@@ -80,7 +80,7 @@ class CloudRunServer:
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
         self.metadata_calls: list[tuple[Mapping[str, str], Mapping[str, str]]] = []
-        self.token = "token"
+        self.token = ""
         self.delay_s = 0.0
         self.in_flight = self.most_in_flight = 0
         self.origin = ""
