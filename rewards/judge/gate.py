@@ -29,9 +29,9 @@ class Bucket:
             return 0.0
         self._level = min(self._burst, self._level + (now_s - self._at_s) * self._per_s)
         self._at_s = now_s
-        # A hair below: what was waited for to the end must not be found missing by rounding.
-        missing = min(amount, self._burst) - self._level - 1e-9
-        return max(0.0, missing / self._per_s)
+        missing = min(amount, self._burst) - self._level
+        # What was waited for to the end must not be found missing by rounding.
+        return missing / self._per_s if missing > 1e-9 else 0.0
 
     def take(self, amount: float) -> None:
         """Takes it, whatever is there; less than nothing gives back."""

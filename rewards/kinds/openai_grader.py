@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from ..arguments import for_grade
 from ..base import Reward, kind
 from ..judge.endpoint import Endpoint
 from ..judge.openai_chat import OpenAIChat
-from ..openai.grading import Grading, Means, grade
+from ..openai.grading import Grading, Means, grade, grade_pure, is_pure
 from ..openai.run_result import RunResult, run_result
 from ..openai.schema import (
     MAX_SOURCE_BYTES,
@@ -24,6 +24,7 @@ from ..openai.schema import (
     TextSimilarity,
     members,
 )
+from ..openai.similarity import similarity
 from ..openai.variables import references_in
 from ..snippet_runner import SnippetLimits, SnippetRunner, runner_for
 from ..types import Example, JudgeUnreadable, Response, Score
@@ -72,8 +73,8 @@ class OpenAIGrader(Reward):
 
     @property
     def is_async(self) -> bool:
-        """It waits for judges and sandboxes."""
-        return True
+        """Whether it waits for a judge or a sandbox."""
+        return not is_pure(self.grader)
 
     @property
     def component_names(self) -> tuple[str, ...]:
@@ -91,7 +92,7 @@ class OpenAIGrader(Reward):
         return tuple(key for key in found if key != "messages")
 
     def setup(self) -> None:
-        """Reads the key, and starts sandboxes for the sources.
+        """Reads the key, loads the metrics, and makes runners for the sources.
 
         Raises:
             ValueError: there is no key where the configuration says.
@@ -99,15 +100,26 @@ class OpenAIGrader(Reward):
         """
         if self.judge is not None:
             self.judge.key()
+        for one in members(self.grader).values():
+            if isinstance(one, TextSimilarity) and one.evaluation_metric != "cosine":
+                similarity(one.evaluation_metric, "warm", "warm")
         _ = self._means
 
-    async def score(self, example: Example, response: Response) -> Score:
+    def score(self, example: Example, response: Response) -> Score | Awaitable[Score]:
         """The grade.
 
         Raises:
             RewardFault: there is no valid grade.
         """
-        grading = await self.graded(example, response)
+        variables = for_grade(example, response)
+        if self.is_async:
+            return self._score_async(variables)
+        return self._scored(grade_pure(self.grader, variables))
+
+    async def _score_async(self, variables: Mapping[str, Any]) -> Score:
+        return self._scored(await grade(self.grader, variables, self._means))
+
+    def _scored(self, grading: Grading) -> Score:
         total = grading.total
         if total.fault is not None:
             raise total.fault
@@ -118,10 +130,6 @@ class OpenAIGrader(Reward):
             counts = (total.usage.prompt_tokens, total.usage.completion_tokens)
             parts.update(zip(TOKENS, map(float, counts), strict=True))
         return Score(cast("float", total.value), parts, total.explanation)
-
-    async def graded(self, example: Example, response: Response) -> Grading:
-        """All that came of it, faults included."""
-        return await grade(self.grader, for_grade(example, response), self._means)
 
     async def run(self, sample: Mapping[str, Any], item: Mapping[str, Any]) -> RunResult:
         """What `/run` answers for a sample and an item in OpenAI's own form."""

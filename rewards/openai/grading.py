@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from ..formula import FormulaError
@@ -69,6 +69,18 @@ class Grading:
     members: Mapping[str, Graded]
 
 
+def is_pure(grader: Any) -> bool:
+    """Whether it needs no judge, no embeddings and no sandbox: `grade_pure` does then."""
+    return all(_is_pure(member) for member in members(grader).values())
+
+
+def grade_pure(grader: Any, variables: Mapping[str, Any]) -> Grading:
+    """As `grade`, without waiting for anything."""
+    begin_s = time.monotonic()
+    graded = {name: _pure_member(one, variables) for name, one in members(grader).items()}
+    return _grading(grader, graded, begin_s)
+
+
 async def grade(grader: Any, variables: Mapping[str, Any], means: Means) -> Grading:
     """Grades one sample; `variables` is ``{"sample", "item"}`` as `arguments.for_grade` gives it.
 
@@ -78,10 +90,13 @@ async def grade(grader: Any, variables: Mapping[str, Any], means: Means) -> Grad
     begin_s = time.monotonic()
     named = members(grader)
     each = await asyncio.gather(*(_member(n, g, variables, means) for n, g in named.items()))
-    graded = dict(zip(named, each, strict=True))
-    if not isinstance(grader, Multi):
-        return Grading(each[0], graded)
-    return Grading(_combined(grader, graded, time.monotonic() - begin_s), graded)
+    return _grading(grader, dict(zip(named, each, strict=True)), begin_s)
+
+
+def _grading(grader: Any, graded: Mapping[str, Graded], begin_s: float) -> Grading:
+    if isinstance(grader, Multi):
+        return Grading(_combined(grader, graded, time.monotonic() - begin_s), graded)
+    return Grading(next(iter(graded.values())), graded)
 
 
 def _combined(grader: Multi, graded: Mapping[str, Graded], took_s: float) -> Graded:
@@ -100,30 +115,48 @@ def _combined(grader: Multi, graded: Mapping[str, Graded], took_s: float) -> Gra
     return Graded(value, None, unparsed, "\n".join(told), usage=usage, took_s=took_s)
 
 
-async def _member(name: str, grader: Any, variables: Mapping[str, Any], means: Means) -> Graded:
+def _is_pure(grader: Any) -> bool:
+    if isinstance(grader, TextSimilarity):
+        return grader.evaluation_metric != "cosine"
+    return isinstance(grader, StringCheck)
+
+
+def _pure_member(grader: Any, variables: Mapping[str, Any]) -> Graded:
     begin_s = time.monotonic()
     try:
-        graded = await _graded(name, grader, variables, means)
-    except UnparsedSample as error:
-        low = grader.range[0] if isinstance(grader, ScoreModel) else 0.0
-        graded = Graded(low, None, str(error), str(error))
+        text, reference = filled(grader.input, variables), filled(grader.reference, variables)
+        if isinstance(grader, StringCheck):
+            graded = Graded(_compared(grader.operation, text, reference))
+        else:
+            graded = Graded(similarity(grader.evaluation_metric, text, reference))
     except RewardFault as fault:
-        graded = Graded(None, fault)
-    took_s = time.monotonic() - begin_s
+        graded = _failed(grader, fault)
+    return replace(graded, took_s=time.monotonic() - begin_s)
+
+
+async def _member(name: str, grader: Any, variables: Mapping[str, Any], means: Means) -> Graded:
+    if _is_pure(grader):
+        return _pure_member(grader, variables)
+    begin_s = time.monotonic()
+    try:
+        graded = await _asked(name, grader, variables, means)
+    except RewardFault as fault:
+        graded = _failed(grader, fault)
     model = grader.model if isinstance(grader, ScoreModel | LabelModel) else ""
-    value, unparsed, told = graded.value, graded.unparsed, graded.explanation
-    return Graded(value, graded.fault, unparsed, told, model, graded.usage, took_s)
+    return replace(graded, model=model, took_s=time.monotonic() - begin_s)
 
 
-async def _graded(name: str, grader: Any, variables: Mapping[str, Any], means: Means) -> Graded:
-    if isinstance(grader, StringCheck):
-        reference = filled(grader.reference, variables)
-        return Graded(_compared(grader.operation, filled(grader.input, variables), reference))
+def _failed(grader: Any, fault: RewardFault) -> Graded:
+    if not isinstance(fault, UnparsedSample):
+        return Graded(None, fault)
+    low = grader.range[0] if isinstance(grader, ScoreModel) else 0.0
+    return Graded(low, None, str(fault), str(fault))
+
+
+async def _asked(name: str, grader: Any, variables: Mapping[str, Any], means: Means) -> Graded:
     if isinstance(grader, TextSimilarity):
         text, reference = filled(grader.input, variables), filled(grader.reference, variables)
-        if grader.evaluation_metric == "cosine":
-            return Graded(await _cosine(text, reference, cast("Embed", means.embed)))
-        return Graded(similarity(grader.evaluation_metric, text, reference))
+        return Graded(await _cosine(text, reference, cast("Embed", means.embed)))
     if isinstance(grader, PythonGrader):
         sample, item = variables["sample"], variables["item"]
         value = await means.runners[name].grade(sample, item, means.python_timeout_s)

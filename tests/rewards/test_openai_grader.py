@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import fields
 from typing import Any
@@ -15,7 +17,7 @@ from rewardplane.rewards.kinds.openai_grader import OpenAIGrader
 from rewardplane.rewards.openai.run_result import RunErrors, RunResult
 from rewardplane.rewards.openai.similarity import similarity
 from rewardplane.rewards.registry import build
-from rewardplane.rewards.run import Clip, run_items_async
+from rewardplane.rewards.run import Clip, run_item, run_items_async
 from rewardplane.rewards.types import (
     Content,
     Example,
@@ -100,8 +102,10 @@ async def outcome(
     grader: Any, text: str = "", server: JudgeServer | None = None, response: Response | None = None
 ) -> Outcome:
     async with ready(grader, server) as reward:
-        items = [(ITEM, response or Response(text))]
-        return (await run_items_async(reward, items, Clip(), 20))[0]
+        item = (ITEM, response or Response(text))
+        if not reward.is_async:
+            return run_item(reward, item, Clip())
+        return (await run_items_async(reward, [item], Clip(), 20))[0]
 
 
 async def value(grader: Any, text: str = "", server: JudgeServer | None = None) -> float:
@@ -505,6 +509,17 @@ def test_what_it_says_of_itself() -> None:
     assert reward_of(grader).deterministic
     assert not reward_of(coded("def grade(sample, item): return 1")).deterministic
     assert not reward_of(grader).reaches_out
+    assert not reward_of(grader).is_async
+    assert reward_of(coded("def grade(sample, item): return 1")).is_async
+
+
+def test_listing_the_kinds_loads_nothing_dear() -> None:
+    code = (
+        "import sys; from rewardplane.rewards.registry import kinds; kinds()['openai_grader'];"
+        "print([m for m in ('aiohttp', 'nltk', 'rapidfuzz', 'rouge_score') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert ran.stdout == "[]\n", ran.stderr
 
 
 FIELDS = {

@@ -238,7 +238,7 @@ def test_addresses_and_keys_are_never_taken_from_a_request() -> None:
     judge = {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "HOME"}
     with pytest.raises(NamedCode, match="addresses, keys or files"):
         parse_reward("it", {**entry, "judge": judge}, None, named_code=False)
-    assert parse_reward("it", {**entry, "judge": judge}, None).facts.is_async
+    assert parse_reward("it", {**entry, "judge": judge}, None).lane == "pool"
 
 
 def test_infinite_clips_travel() -> None:
