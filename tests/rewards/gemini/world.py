@@ -58,9 +58,11 @@ class ProcessRunner:
             async with asyncio.timeout(min(timeout_s, self.limits.timeout_s)):
                 out, err = await process.communicate(json.dumps(given).encode())
         except TimeoutError:
-            process.kill()
-            await process.wait()
             raise TimedOut("the snippet took too long") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         if process.returncode != 0:
             raise RewardFault(err.decode().strip().splitlines()[-1])
         return float(json.loads(out))
