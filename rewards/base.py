@@ -84,6 +84,11 @@ class Reward(BaseModel):
         return False
 
     @property
+    def reaches_out(self) -> bool:
+        """Whether its configuration names addresses, keys or files: never taken from a request."""
+        return False
+
+    @property
     def component_names(self) -> tuple[str, ...]:
         """The names of the components of each score, in their order; fixed per reward."""
         return ()

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any, cast
 
 from .base import Item, Result, Reward, Unit
+from .deadline import ends_in
 from .result import NO_COMPONENTS, number, plain, score_of, shown
 from .types import (
     MAX_MESSAGE_CHARS,
@@ -100,6 +101,7 @@ async def run_items_async(
     that only when the caller cancels.
     """
     limit = asyncio.timeout(timeout_s)
+    ends_in(timeout_s)
     outcomes: list[Outcome] = []
     try:
         async with limit:

@@ -300,6 +300,8 @@ def parse_reward(
     try:
         settings = RewardSettings.model_validate(settings_part)
         reward = build(settings.kind, params)
+        if reward.reaches_out and not named_code:
+            raise NamedCode([f"{name}: names addresses, keys or files; not allowed here"])
         reward.check()
         settings = RewardSettings.model_validate({**reward.defaults, **settings_part})
         return _resolved(name, settings, params, reward)

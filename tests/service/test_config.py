@@ -231,6 +231,16 @@ def test_named_code_is_told_from_other_faults() -> None:
     assert parse_reward("it", {"kind": "exact"}, None, named_code=False).lane == "inline"
 
 
+def test_addresses_and_keys_are_never_taken_from_a_request() -> None:
+    grader = {"type": "string_check", "name": "c", "input": "x", "reference": "y"}
+    entry: dict[str, Any] = {"kind": "openai_grader", "grader": {**grader, "operation": "eq"}}
+    assert parse_reward("it", entry, None, named_code=False).lane == "pool"
+    judge = {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "HOME"}
+    with pytest.raises(NamedCode, match="addresses, keys or files"):
+        parse_reward("it", {**entry, "judge": judge}, None, named_code=False)
+    assert parse_reward("it", {**entry, "judge": judge}, None).lane == "pool"
+
+
 def test_infinite_clips_travel() -> None:
     config = configured({"kind": "exact", "clip": [float("-inf"), 1.0]})
     again = RewardConfig.from_dict(json.loads(json.dumps(config.as_dict())))

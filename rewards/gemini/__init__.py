@@ -1,0 +1,1 @@
+"""Rewards configured as Gemini's reinforcement tuning configures them: the same JSON, run here."""

@@ -1,0 +1,183 @@
+"""A reward of Gemini's reinforcement tuning, from the JSON that configures it there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from ..base import Result, Reward, kind
+from ..gemini.checks import Reading, read_config
+from ..gemini.options import CloudRun, Code, Undocumented
+from ..gemini.reader import BadMessage, loads
+from ..gemini.reward import FAILED, Composite, Single, component_names_of, singles_of
+from ..gemini.schema import CompositeReward
+from ..judge.endpoint import Endpoint
+from ..judge.types import JudgeBackend
+from ..types import Example, Response, Score
+
+MAX_CONFIG_BYTES = 16 * 2**20
+
+
+@kind("gemini")
+class Gemini(Reward):
+    """A single or composite ``ReinforcementTuningRewardConfig``, as Google's API takes it.
+
+    String match, code execution (in a sandbox), autorater (by the judge at `judge`) and Cloud Run
+    (called over HTTP). Each reward is clipped to [-1, 1]; a composite is the weighted average. What
+    Google does not document is settled by `undocumented`. A single reward has component `parsed`;
+    a composite has one for each member, under its name.
+    """
+
+    libraries = ("google-re2",)
+
+    config: Mapping[str, Any] | None = None
+    """The JSON, inline."""
+    config_file: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """Or the file that holds it; a relative path counts from the process's folder."""
+    judge: Endpoint | None = None
+    """The OpenAI-compatible API that serves `autoraterModel`."""
+    undocumented: Undocumented = Undocumented()
+    """What is done where Google's documents are silent."""
+    code: Code = Code()
+    """The limits of code execution."""
+    cloud_run: CloudRun = CloudRun()
+    """How Cloud Run services are called."""
+
+    _reading: Reading = PrivateAttr()
+
+    @classmethod
+    def at_home(cls, params: Mapping[str, Any], folder: str) -> dict[str, Any]:
+        """The parameters with the file, which may lie in `folder`, read into `config`.
+
+        So replicas on other machines need no file, and the digest covers what it holds.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        name = params.get("config_file")
+        if not isinstance(name, str) or params.get("config") is not None:
+            return dict(params)
+        inline = {key: value for key, value in params.items() if key != "config_file"}
+        return {**inline, "config": _read(Path(folder) / name)}
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Gemini:
+        if (self.config is None) == (self.config_file is None):
+            raise ValueError("want either `config` or `config_file`")
+        document = self.config if self.config_file is None else _read(Path(self.config_file))
+        try:
+            self._reading = read_config(document, self.undocumented, self.cloud_run)
+        except BadMessage as error:
+            where = "config" if self.config_file is None else self.config_file
+            raise ValueError("; ".join(f"{where}: {fault}" for fault in error.faults)) from None
+        if self.judge is None and any(single.wants_judge for single, _ in self._singles):
+            raise ValueError("judge: is missing, and autoraterScorer needs one")
+        return self
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What in the configuration nobody knows, or has no effect."""
+        return self._reading.warnings
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether all of it is string match."""
+        return not self.is_async
+
+    @property
+    def is_async(self) -> bool:
+        """Whether a part of it waits for something outside the process."""
+        return any(single.is_async for single, _ in self._singles)
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """`parsed`, or the members' names."""
+        if not isinstance(self._reading.config, CompositeReward):
+            return ("parsed",)
+        names = self._composite.component_names
+        if self.undocumented.on_member_error == "error":
+            return tuple(names)
+        return tuple(part for name in names for part in (name, name + FAILED))
+
+    @property
+    def source_files(self) -> tuple[str, ...]:
+        """The file of the configuration, where it is one."""
+        return () if self.config_file is None else (self.config_file,)
+
+    def setup(self) -> None:
+        """Makes judge and sandboxes ready.
+
+        Raises:
+            SandboxFault: code is to be executed, and there is no sandbox here.
+        """
+        for single, _ in self._singles:
+            single.setup()
+        _ = self._judge
+
+    def score(self, example: Example, response: Response) -> Result | Awaitable[Result]:
+        """Scores one item."""
+        if self.is_async:
+            return self._score(example, response)
+        if not isinstance(self._reading.config, CompositeReward):
+            return self._singles[0][0].score_now(example, response)
+        outcomes = self._composite.outcomes_now(example, response)
+        return self._composite.score(outcomes, self.undocumented.on_member_error)
+
+    def take_figures(self) -> dict[str, float]:
+        """What happened since the last call: clipped rewards, repeated calls, the judge's."""
+        total: dict[str, float] = {}
+        sources: list[Single | JudgeBackend] = [single for single, _ in self._singles]
+        if self._judge is not None:
+            sources.append(self._judge)
+        for source in sources:
+            for name, value in source.take_figures().items():
+                total[name] = total.get(name, 0.0) + value
+        return total
+
+    async def close(self) -> None:
+        """Closes connections and sandboxes."""
+        for single, _ in self._singles:
+            await single.close()
+        if self._judge is not None:
+            await self._judge.close()
+
+    async def _score(self, example: Example, response: Response) -> Score:
+        if not isinstance(self._reading.config, CompositeReward):
+            return await self._singles[0][0].score(example, response, self._judge)
+        outcomes = await self._composite.outcomes(example, response, self._judge)
+        return self._composite.score(outcomes, self.undocumented.on_member_error)
+
+    @cached_property
+    def _singles(self) -> list[tuple[Single, float]]:
+        return singles_of(self._reading.config, self.undocumented, self.code, self.cloud_run)
+
+    @cached_property
+    def _composite(self) -> Composite:
+        names = component_names_of([single.name for single, _ in self._singles])
+        return Composite(self._singles, names)
+
+    @cached_property
+    def _judge(self) -> JudgeBackend | None:
+        if self.judge is None:
+            return None
+        from ..judge.openai_chat import OpenAIChat
+
+        return OpenAIChat(self.judge)
+
+
+def _read(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"config_file: {path}: {error.strerror}") from None
+    if len(text) > MAX_CONFIG_BYTES:
+        raise ValueError(f"config_file: {path} is longer than {MAX_CONFIG_BYTES} bytes")
+    try:
+        return loads(text)
+    except BadMessage as error:
+        raise ValueError(f"config_file: {path}: {error}") from None

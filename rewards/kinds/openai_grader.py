@@ -1,0 +1,192 @@
+"""A grader as OpenAI's reinforcement fine-tuning takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, cast
+
+from pydantic import model_validator
+
+from ..arguments import for_grade
+from ..base import Reward, kind
+from ..judge.endpoint import Endpoint
+from ..judge.openai_chat import OpenAIChat
+from ..openai.grading import Grading, Means, grade, grade_pure, is_pure
+from ..openai.run_result import RunResult, run_result
+from ..openai.schema import (
+    MAX_SOURCE_BYTES,
+    Grader,
+    LabelModel,
+    Multi,
+    PythonGrader,
+    ScoreModel,
+    TextSimilarity,
+    members,
+)
+from ..openai.similarity import similarity
+from ..openai.variables import references_in
+from ..snippet_runner import SnippetLimits, SnippetRunner, runner_for
+from ..types import Example, JudgeUnreadable, Response, Score
+
+LIMITS = SnippetLimits(120.0, 2048, 1024, 2, MAX_SOURCE_BYTES)
+"""The documented limits of python graders."""
+EMBEDDING_MODEL = "text-embedding-3-large"
+TOKENS = ("judge_prompt_tokens", "judge_completion_tokens")
+
+
+@kind("openai_grader")
+class OpenAIGrader(Reward):
+    """What an OpenAI grader says, from its JSON unchanged.
+
+    A response that cannot be parsed where the grader wants it parsed gets the lowest value; a grade
+    that is invalid (a judge's refusal, a variable that the item lacks, an exception) is an error.
+    Components are the members of a `multi` and, with a judge, the tokens that it took.
+    """
+
+    libraries = ("rapidfuzz", "nltk", "rouge-score")
+
+    grader: Grader
+    """The grader, as OpenAI's JSON."""
+    judge: Endpoint | None = None
+    """Where the models of `score_model`, `label_model` and the metric `cosine` are."""
+
+    @model_validator(mode="after")
+    def _judge_is_known(self) -> OpenAIGrader:
+        if self.judge is None and self._asks:
+            raise ValueError(f"{self._asks[0]!r} asks a model: want `judge` with its base_url")
+        clash = {*TOKENS} & {*members(self.grader)}
+        if clash:
+            raise ValueError(f"no grader may be named {clash.pop()!r}")
+        return self
+
+    @property
+    def reaches_out(self) -> bool:
+        """Whether it names an address."""
+        return self.judge is not None
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether neither models nor code decide."""
+        asks = (ScoreModel, LabelModel, PythonGrader)
+        return not any(isinstance(one, asks) for one in members(self.grader).values())
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it waits for a judge or a sandbox."""
+        return not is_pure(self.grader)
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """The members of a `multi`, and tokens."""
+        named = tuple(members(self.grader)) if isinstance(self.grader, Multi) else ()
+        return (*named, *(TOKENS if self._judges else ()))
+
+    @property
+    def reference_keys(self) -> tuple[str, ...]:
+        """What the templates name of the item."""
+        found: dict[str, None] = {}
+        for one in members(self.grader).values():
+            for template in one.templates():
+                found.update(dict.fromkeys(references_in(template)))
+        return tuple(key for key in found if key != "messages")
+
+    def setup(self) -> None:
+        """Reads the key, loads the metrics, and makes runners for the sources.
+
+        Raises:
+            ValueError: there is no key where the configuration says.
+            SandboxFault: there is no sandbox.
+        """
+        if self.judge is not None:
+            self.judge.key()
+        for one in members(self.grader).values():
+            if isinstance(one, TextSimilarity) and one.evaluation_metric != "cosine":
+                similarity(one.evaluation_metric, "warm", "warm")
+        _ = self._means
+
+    def score(self, example: Example, response: Response) -> Score | Awaitable[Score]:
+        """The grade.
+
+        Raises:
+            RewardFault: there is no valid grade.
+        """
+        variables = for_grade(example, response)
+        if self.is_async:
+            return self._score_async(variables)
+        return self._scored(grade_pure(self.grader, variables))
+
+    async def _score_async(self, variables: Mapping[str, Any]) -> Score:
+        return self._scored(await grade(self.grader, variables, self._means))
+
+    def _scored(self, grading: Grading) -> Score:
+        total = grading.total
+        if total.fault is not None:
+            raise total.fault
+        parts: dict[str, float] = {}
+        if isinstance(self.grader, Multi):
+            parts = {name: cast("float", m.value) for name, m in grading.members.items()}
+        if self._judges:
+            counts = (total.usage.prompt_tokens, total.usage.completion_tokens)
+            parts.update(zip(TOKENS, map(float, counts), strict=True))
+        return Score(cast("float", total.value), parts, total.explanation)
+
+    async def run(self, sample: Mapping[str, Any], item: Mapping[str, Any]) -> RunResult:
+        """What `/run` answers for a sample and an item in OpenAI's own form."""
+        variables = {"sample": sample, "item": item}
+        return run_result(self.grader, await grade(self.grader, variables, self._means))
+
+    def take_figures(self) -> dict[str, float]:
+        """The judge's; see `JudgeBackend.take_figures`."""
+        judge = self._means.judge
+        return judge.take_figures() if judge is not None else {}
+
+    async def close(self) -> None:
+        """Closes the judge's connections and the sandboxes."""
+        if self._means.judge is not None:
+            await self._means.judge.close()
+        for runner in self._means.runners.values():
+            await runner.close()
+
+    @cached_property
+    def _judges(self) -> list[str]:
+        named = members(self.grader).items()
+        return [name for name, one in named if isinstance(one, ScoreModel | LabelModel)]
+
+    @cached_property
+    def _asks(self) -> list[str]:
+        named = members(self.grader).items()
+        embeds = [
+            name
+            for name, one in named
+            if isinstance(one, TextSimilarity) and one.evaluation_metric == "cosine"
+        ]
+        return [*self._judges, *embeds]
+
+    @cached_property
+    def _means(self) -> Means:
+        runners: dict[str, SnippetRunner] = {
+            name: runner_for(one.source, LIMITS)
+            for name, one in members(self.grader).items()
+            if isinstance(one, PythonGrader)
+        }
+        if self.judge is None:
+            return Means(runners=runners)
+        judge, at = OpenAIChat(self.judge), self.judge
+
+        async def embed(texts: Sequence[str]) -> Sequence[Sequence[float]]:
+            body = {"model": at.model_for(EMBEDDING_MODEL), "input": list(texts)}
+            return _vectors(await judge.client.post("embeddings", body, at.timeout_s), len(texts))
+
+        return Means(judge, embed, runners, at.timeout_s * 2)
+
+
+def _vectors(reply: Mapping[str, Any], count: int) -> list[list[float]]:
+    try:
+        rows = sorted(reply["data"], key=lambda row: row["index"])
+        vectors = [[float(x) for x in row["embedding"]] for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise JudgeUnreadable(f"the reply holds no embeddings: {error!r}") from None
+    if len(vectors) != count:
+        raise JudgeUnreadable(f"{len(vectors)} embeddings for {count} texts")
+    return vectors
