@@ -14,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 from rewardplane.rewards import snippet_runner
 from rewardplane.rewards.kinds.openai_grader import OpenAIGrader
+from rewardplane.rewards.openai.outcome import item_of, run_result_of
 from rewardplane.rewards.openai.run_result import RunErrors, RunResult
 from rewardplane.rewards.openai.similarity import similarity
 from rewardplane.rewards.registry import build
@@ -25,6 +26,7 @@ from rewardplane.rewards.types import (
     InvalidReference,
     Outcome,
     Part,
+    Reason,
     Response,
     Score,
     ScoreError,
@@ -550,3 +552,61 @@ async def test_the_answer_of_run_has_every_field() -> None:
         "sampled_model_name",
     }
     assert (result["reward"], result["metadata"]["scores"]) == (1.0, {"c": 1.0})
+
+
+# /run through the lanes
+
+
+@pytest.mark.parametrize(
+    "grader",
+    [
+        check("eq", "x"),
+        check("eq", "{{ item.anwser }}"),
+        check("eq", "x", input="{{ sample.output_json.a }}"),
+        scored(),
+        labelled(),
+        coded("def grade(sample, item): raise ValueError('oh')"),
+        coded("# no sandbox"),
+        multi("1 / a", a=check("eq", "y")),
+        multi("a + s", a=check("eq", "x"), s=scored()),
+        multi("a + s", a=check("eq", "{{ item.anwser }}"), s=scored()),
+        multi("a + b", a=check("eq", "x", input="{{ sample.output_json.a }}"), b=check("eq", "x")),
+    ],
+)
+@pytest.mark.parametrize(
+    "reply",
+    [
+        says('{"steps": [{"description": "d", "conclusion": "c"}], "result": 0.25}'),
+        says(None, refusal="no"),
+        says("7/10"),
+        says("{", finish_reason="length"),
+        status(401),
+    ],
+)
+async def test_an_outcome_tells_run_the_same(judge: JudgeServer, grader: Any, reply: Any) -> None:
+    judge.replies = [reply]
+    straight = (await ran(grader, "x", judge)).as_dict()
+    example, response = item_of("x", {"answer": "18", "rows": [1]})
+    async with ready(grader, judge) as reward:
+        if reward.is_async:
+            (found,) = await run_items_async(reward, [(example, response)], Clip(), 20)
+        else:
+            found = run_item(reward, (example, response), Clip())
+    told = run_result_of(reward.grader, found, 0.5).as_dict()
+    assert told["reward"] == straight["reward"]
+    assert told["metadata"]["execution_time"] == 0.5
+    ours, theirs = told["metadata"]["errors"], straight["metadata"]["errors"]
+    set_here = {k for k in ours if ours[k] is True}
+    set_there = {k for k in theirs if theirs[k] is True}
+    # Of two members that fail, an outcome names the first.
+    assert set_here == set_there or (len(set_there) == 2 and len(set_here) == 1)
+    assert set_here <= set_there
+    if told["reward"] is not None:
+        for field in ("sub_rewards", "model_grader_token_usage_per_model"):
+            assert told[field] == straight[field]
+
+
+def test_an_outcome_of_the_service_itself_is_an_other_error() -> None:
+    reward = reward_of(multi("a", a=check("eq", "x")))
+    result = run_result_of(reward.grader, ScoreError(Reason.QUEUE_TIMEOUT, "too late"), 0.0)
+    assert (result.reward, flags(result)) == (None, {"other_error"})
