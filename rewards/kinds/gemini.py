@@ -79,8 +79,13 @@ class Gemini(Reward):
         return self
 
     @property
+    def unknown_fields(self) -> tuple[str, ...]:
+        """The fields of the configuration that nobody knows, with path and nearest known field."""
+        return self._reading.unknown
+
+    @property
     def warnings(self) -> tuple[str, ...]:
-        """What in the configuration nobody knows, or has no effect."""
+        """The same, and what in the configuration has no effect or little sense."""
         return self._reading.warnings
 
     @property
