@@ -36,10 +36,19 @@ _DEFINES = re.compile(r"^(async +)?def +evaluate\b|^evaluate *=|\bimport\b.*\bev
 
 @dataclass(slots=True, frozen=True)
 class Reading:
-    """A configuration that can be served; `warnings` name what in it has no effect or no sense."""
+    """A configuration that can be served.
+
+    `unknown` names the fields that nobody knows, `remarks` what has no effect or little sense.
+    """
 
     config: RewardConfig
-    warnings: tuple[str, ...]
+    unknown: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Both."""
+        return (*self.unknown, *self.remarks)
 
 
 def read_config(
@@ -52,15 +61,15 @@ def read_config(
     Raises:
         BadMessage: it cannot be served; all faults at once.
     """
-    config, warnings = _message(document)
-    checker = _Checker(options or Undocumented(), cloud_run or CloudRun(), warnings)
+    config, unknown = _message(document)
+    checker = _Checker(options or Undocumented(), cloud_run or CloudRun())
     if isinstance(config, SingleReward):
         checker.single(config, "")
     else:
         checker.composite(config)
     if checker.faults:
         raise BadMessage(checker.faults)
-    return Reading(config, tuple(checker.warnings))
+    return Reading(config, tuple(unknown), tuple(checker.remarks))
 
 
 def _message(document: object) -> tuple[RewardConfig, list[str]]:
@@ -106,11 +115,11 @@ def _one_of(choice: RewardChoice, path: str) -> RewardConfig:
 
 
 class _Checker:
-    def __init__(self, options: Undocumented, cloud_run: CloudRun, warnings: list[str]) -> None:
+    def __init__(self, options: Undocumented, cloud_run: CloudRun) -> None:
         self._options = options
         self._cloud_run = cloud_run
-        self.warnings = warnings
         self.faults: list[str] = []
+        self.remarks: list[str] = []
 
     def composite(self, config: CompositeReward) -> None:
         members = config.weighted_reward_configs
@@ -273,4 +282,4 @@ class _Checker:
         self.faults.append(f"{path}: {told}" if path else told)
 
     def _warn(self, path: str, told: str) -> None:
-        self.warnings.append(f"{path}: {told}" if path else told)
+        self.remarks.append(f"{path}: {told}" if path else told)

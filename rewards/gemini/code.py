@@ -49,7 +49,7 @@ class CodeExecution:
                 limit_s = min(self._options.timeout_s, left_s())
                 return await self._runner.evaluate(seen, content, limit_s)
             except RewardFault as error:
-                if error.reason is not Reason.TIMED_OUT or left == 0:
+                if error.reason is not Reason.TIMED_OUT or left == 0 or left_s() == 0:
                     raise
         raise AssertionError("the loop above returns or raises")
 

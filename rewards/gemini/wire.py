@@ -16,7 +16,7 @@ from .combine import MemberFault, MemberOutcome, OnMemberError, combine
 from .content import example_from_json, object_of, object_or_empty, response_from_json
 from .options import CloudRun, Undocumented
 from .reader import BadMessage, loads, read_int, spelled
-from .reward import members_of
+from .reward import NO_MATCH, members_of
 from .schema import CompositeReward
 
 NAN = "NaN"
@@ -94,8 +94,8 @@ def parse_validation(
 
 def member_outcome(member: Member, outcome: Outcome) -> MemberOutcome:
     """What came of a member that was scored as a reward of its own."""
-    told = isinstance(outcome, Score) and member.is_cloud_run and outcome.components.get("parsed")
-    aux_info = outcome.explanation if told and isinstance(outcome, Score) else ""
+    told = outcome.explanation if isinstance(outcome, Score) and member.is_cloud_run else ""
+    aux_info = "" if told == NO_MATCH else told
     return MemberOutcome(member.name, member.weight, outcome, aux_info)
 
 

@@ -64,7 +64,9 @@ class Client:
         """
         session, gate = self._line()
         clock = asyncio.get_running_loop().time
-        until_s = clock() + min(timeout_s, left_s())
+        # Not to be waited beyond; an item's own end comes as a cancellation, and is TIMED_OUT.
+        last_s = clock() + timeout_s
+        until_s = min(last_s, clock() + left_s())
         data = json.dumps(body, separators=(",", ":")).encode()
         guess = len(data) / 4 + float(body.get(self._endpoint.max_tokens_field) or 0)
         backoff_s, tries, failures = FIRST_BACKOFF_S, 0, 0
@@ -73,7 +75,7 @@ class Client:
             tries += 1
             taken = 0.0
             try:
-                reply = await self._try(session, path, data, until_s - clock())
+                reply = await self._try(session, path, data, last_s - clock())
                 taken = self._count_tokens(reply) or guess
             except Again as error:
                 failures += error.status != 429
@@ -81,11 +83,11 @@ class Client:
                 if wait_s is None:
                     wait_s = backoff_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
                     backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                if error.status == 429 or error.retry_after_s is not None:
+                    gate.hold(clock() + wait_s)
                 if failures >= MAX_TRIES or clock() + wait_s >= until_s:
                     fault = RateLimited if error.status == 429 else Unavailable
                     raise fault(f"{error} (tries: {tries})") from None
-                if error.status == 429 or error.retry_after_s is not None:
-                    gate.hold(clock() + wait_s)
             else:
                 return reply
             finally:

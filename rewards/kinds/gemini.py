@@ -79,8 +79,13 @@ class Gemini(Reward):
         return self
 
     @property
+    def unknown_fields(self) -> tuple[str, ...]:
+        """The fields of the configuration that nobody knows, with path and nearest known field."""
+        return self._reading.unknown
+
+    @property
     def warnings(self) -> tuple[str, ...]:
-        """What in the configuration nobody knows, or has no effect."""
+        """The same, and what in the configuration has no effect or little sense."""
         return self._reading.warnings
 
     @property
@@ -91,17 +96,12 @@ class Gemini(Reward):
     @property
     def is_async(self) -> bool:
         """Whether a part of it waits for something outside the process."""
-        return any(single.is_async for single, _ in self._singles)
+        return self._waits
 
     @property
     def component_names(self) -> tuple[str, ...]:
         """`parsed`, or the members' names."""
-        if not isinstance(self._reading.config, CompositeReward):
-            return ("parsed",)
-        names = self._composite.component_names
-        if self.undocumented.on_member_error == "error":
-            return tuple(names)
-        return tuple(part for name in names for part in (name, name + FAILED))
+        return self._names
 
     @property
     def source_files(self) -> tuple[str, ...]:
@@ -120,10 +120,10 @@ class Gemini(Reward):
 
     def score(self, example: Example, response: Response) -> Result | Awaitable[Result]:
         """Scores one item."""
-        if self.is_async:
+        if self._waits:
             return self._score(example, response)
-        if not isinstance(self._reading.config, CompositeReward):
-            return self._singles[0][0].score_now(example, response)
+        if self._single is not None:
+            return self._single.score_now(example, response)
         outcomes = self._composite.outcomes_now(example, response)
         return self._composite.score(outcomes, self.undocumented.on_member_error)
 
@@ -146,10 +146,29 @@ class Gemini(Reward):
             await self._judge.close()
 
     async def _score(self, example: Example, response: Response) -> Score:
-        if not isinstance(self._reading.config, CompositeReward):
-            return await self._singles[0][0].score(example, response, self._judge)
+        if self._single is not None:
+            return await self._single.score(example, response, self._judge)
         outcomes = await self._composite.outcomes(example, response, self._judge)
         return self._composite.score(outcomes, self.undocumented.on_member_error)
+
+    # Each item asks for these: pydantic takes a microsecond for a private attribute.
+    @cached_property
+    def _waits(self) -> bool:
+        return any(single.is_async for single, _ in self._singles)
+
+    @cached_property
+    def _single(self) -> Single | None:
+        is_composite = isinstance(self._reading.config, CompositeReward)
+        return None if is_composite else self._singles[0][0]
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        if self._single is not None:
+            return ("parsed",)
+        names = tuple(self._composite.component_names)
+        if self.undocumented.on_member_error == "error":
+            return names
+        return tuple(part for name in names for part in (name, name + FAILED))
 
     @cached_property
     def _singles(self) -> list[tuple[Single, float]]:

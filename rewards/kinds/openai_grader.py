@@ -13,6 +13,7 @@ from ..base import Reward, kind
 from ..judge.endpoint import Endpoint
 from ..judge.openai_chat import OpenAIChat
 from ..openai.grading import Grading, Means, grade, grade_pure, is_pure
+from ..openai.outcome import TOKENS
 from ..openai.run_result import RunResult, run_result
 from ..openai.schema import (
     MAX_SOURCE_BYTES,
@@ -32,7 +33,6 @@ from ..types import Example, JudgeUnreadable, Response, Score
 LIMITS = SnippetLimits(120.0, 2048, 1024, 2, MAX_SOURCE_BYTES)
 """The documented limits of python graders."""
 EMBEDDING_MODEL = "text-embedding-3-large"
-TOKENS = ("judge_prompt_tokens", "judge_completion_tokens")
 
 
 @kind("openai_grader")

@@ -285,6 +285,15 @@ async def test_retry_after_holds_every_call(
     assert low_s <= min(waited) <= high_s
 
 
+async def test_a_judge_that_wants_to_be_left_alone_is(judge: JudgeServer) -> None:
+    judge.replies = [status(429, {"Retry-After": "60"})]
+    async with backend(judge) as it:
+        for _ in range(5):
+            with pytest.raises(RateLimited):
+                await it.decide(STATE, (SCORE,), 5)
+    assert len(judge.bodies) == 1
+
+
 async def test_requests_per_minute(judge: JudgeServer) -> None:
     judge.replies = [says(GOOD)]
     async with backend(judge, requests_per_minute=600) as it:

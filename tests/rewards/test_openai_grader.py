@@ -14,17 +14,17 @@ import pytest
 from pydantic import ValidationError
 from rewardplane.rewards import snippet_runner
 from rewardplane.rewards.kinds.openai_grader import OpenAIGrader
+from rewardplane.rewards.openai.outcome import item_of, run_result_of
 from rewardplane.rewards.openai.run_result import RunErrors, RunResult
-from rewardplane.rewards.openai.similarity import similarity
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.run import Clip, run_item, run_items_async
 from rewardplane.rewards.types import (
     Content,
     Example,
     FunctionCall,
-    InvalidReference,
     Outcome,
     Part,
+    Reason,
     Response,
     Score,
     ScoreError,
@@ -157,62 +157,6 @@ async def test_an_empty_reference_is_in_everything_and_so_no_reference() -> None
 
 
 # text_similarity
-
-GUIDE = (
-    "It is a guide to action which ensures that the military always obeys the commands of the party"
-)
-OTHER = "It is a guide to action that ensures that the military will forever heed Party commands"
-FOX = "The quick brown fox jumps over the lazy dog"
-DOG = "The quick brown dog jumps on the log."
-
-
-@pytest.mark.parametrize(
-    ("metric", "text", "reference", "wanted", "places"),
-    [
-        # https://rapidfuzz.github.io/RapidFuzz: fuzz.ratio("this is a test", "this is a test!")
-        ("fuzzy_match", "this is a test!", "this is a test", 0.9655172, 6),
-        # The docstrings of nltk.translate: bleu_score, gleu_score and meteor_score.
-        ("bleu", GUIDE, OTHER, 0.4118, 4),
-        ("gleu", GUIDE, OTHER, 0.4393, 3),
-        ("meteor", GUIDE, OTHER, 0.6944, 4),
-        # The README of rouge-score, there with a stemmer, which changes nothing in these words
-        # but for "jumps", the same on both sides.
-        ("rouge_1", DOG, FOX, 0.7058823529411765, 9),
-        ("rouge_l", DOG, FOX, 0.5882352941176471, 9),
-        # By hand: bigrams 2 of 7 and 8; trigrams 1 of 6 and 7; none longer.
-        ("rouge_2", DOG, FOX, 2 * (2 / 7) * (2 / 8) / (2 / 7 + 2 / 8), 9),
-        ("rouge_3", DOG, FOX, 2 * (1 / 6) * (1 / 7) / (1 / 6 + 1 / 7), 9),
-        ("rouge_4", DOG, FOX, 0.0, 9),
-        ("rouge_5", DOG, FOX, 0.0, 9),
-    ],
-)
-def test_similarity_has_the_published_values(
-    metric: str, text: str, reference: str, wanted: float, places: int
-) -> None:
-    assert similarity(metric, text, reference) == pytest.approx(wanted, abs=0.6 * 10**-places)
-
-
-METRICS = ["fuzzy_match", "bleu", "gleu", "rouge_1", "rouge_2", "rouge_5", "rouge_l"]
-
-
-@pytest.mark.parametrize("metric", [*METRICS, "meteor", "rouge_3", "rouge_4"])
-def test_bounds_of_similarity(metric: str) -> None:
-    text = "one two three four five six"
-    # METEOR has a penalty for fragments, of which even equal texts are one.
-    assert similarity(metric, text, text) == pytest.approx(1.0, abs=0.003)
-    assert similarity(metric, "", text) == 0.0
-    assert 0 <= similarity(metric, "ß", text) <= 0.2
-
-
-def test_short_texts_and_other_scripts_are_not_zero() -> None:
-    assert similarity("bleu", "yes", "yes") == 1.0
-    assert similarity("rouge_1", "привет мир", "привет") == pytest.approx(2 / 3)
-
-
-@pytest.mark.parametrize("metric", ["bleu", "gleu", "meteor", "rouge_1", "rouge_l"])
-def test_a_reference_without_words_is_none(metric: str) -> None:
-    with pytest.raises(InvalidReference):
-        similarity(metric, "x", " ")
 
 
 async def test_text_similarity() -> None:
@@ -550,3 +494,61 @@ async def test_the_answer_of_run_has_every_field() -> None:
         "sampled_model_name",
     }
     assert (result["reward"], result["metadata"]["scores"]) == (1.0, {"c": 1.0})
+
+
+# /run through the lanes
+
+
+@pytest.mark.parametrize(
+    "grader",
+    [
+        check("eq", "x"),
+        check("eq", "{{ item.anwser }}"),
+        check("eq", "x", input="{{ sample.output_json.a }}"),
+        scored(),
+        labelled(),
+        coded("def grade(sample, item): raise ValueError('oh')"),
+        coded("# no sandbox"),
+        multi("1 / a", a=check("eq", "y")),
+        multi("a + s", a=check("eq", "x"), s=scored()),
+        multi("a + s", a=check("eq", "{{ item.anwser }}"), s=scored()),
+        multi("a + b", a=check("eq", "x", input="{{ sample.output_json.a }}"), b=check("eq", "x")),
+    ],
+)
+@pytest.mark.parametrize(
+    "reply",
+    [
+        says('{"steps": [{"description": "d", "conclusion": "c"}], "result": 0.25}'),
+        says(None, refusal="no"),
+        says("7/10"),
+        says("{", finish_reason="length"),
+        status(401),
+    ],
+)
+async def test_an_outcome_tells_run_the_same(judge: JudgeServer, grader: Any, reply: Any) -> None:
+    judge.replies = [reply]
+    straight = (await ran(grader, "x", judge)).as_dict()
+    example, response = item_of("x", {"answer": "18", "rows": [1]})
+    async with ready(grader, judge) as reward:
+        if reward.is_async:
+            (found,) = await run_items_async(reward, [(example, response)], Clip(), 20)
+        else:
+            found = run_item(reward, (example, response), Clip())
+    told = run_result_of(reward.grader, found, 0.5).as_dict()
+    assert told["reward"] == straight["reward"]
+    assert told["metadata"]["execution_time"] == 0.5
+    ours, theirs = told["metadata"]["errors"], straight["metadata"]["errors"]
+    set_here = {k for k in ours if ours[k] is True}
+    set_there = {k for k in theirs if theirs[k] is True}
+    # Of two members that fail, an outcome names the first.
+    assert set_here == set_there or (len(set_there) == 2 and len(set_here) == 1)
+    assert set_here <= set_there
+    if told["reward"] is not None:
+        for field in ("sub_rewards", "model_grader_token_usage_per_model"):
+            assert told[field] == straight[field]
+
+
+def test_an_outcome_of_the_service_itself_is_an_other_error() -> None:
+    reward = reward_of(multi("a", a=check("eq", "x")))
+    result = run_result_of(reward.grader, ScoreError(Reason.QUEUE_TIMEOUT, "too late"), 0.0)
+    assert (result.reward, flags(result)) == (None, {"other_error"})

@@ -54,6 +54,13 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, text: str | None, to
         build("gemini", {"config_file": str(file)})
 
 
+def test_unknown_fields_are_told_apart_from_other_warnings() -> None:
+    reward: Any = build("gemini", {"config": {**match(right=2.0), "rewardNam": "x"}})
+    (unknown,) = reward.unknown_fields
+    assert "rewardNam" in unknown
+    assert len(reward.warnings) == 2
+
+
 @pytest.mark.parametrize("params", [{}, {"config": match(), "config_file": "x"}])
 def test_there_is_one_configuration(params: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="either `config` or `config_file`"):

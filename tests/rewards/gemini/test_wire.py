@@ -9,10 +9,13 @@ import pytest
 from rewardplane.rewards.gemini.combine import MemberOutcome
 from rewardplane.rewards.gemini.options import CloudRun
 from rewardplane.rewards.gemini.reader import BadMessage
+from rewardplane.rewards.gemini.reward import NO_MATCH
 from rewardplane.rewards.gemini.wire import (
     STATUS_CODES,
+    Member,
     cloud_run_answer,
     cloud_run_value,
+    member_outcome,
     parse_cloud_run,
     parse_validation,
     refused_answer,
@@ -189,6 +192,17 @@ def test_the_deprecated_details_are_of_composites_alone() -> None:
     assert answer["overallReward"] == 0.5
     assert "error" not in answer
     assert answer["rewardInfoDetails"]["a"] == {"reward": 0.5, "userRequestedAuxInfo": "why"}
+
+
+@pytest.mark.parametrize(
+    ("is_cloud_run", "explanation", "aux_info"),
+    [(True, "why", "why"), (True, NO_MATCH, ""), (False, "why", ""), (True, "", "")],
+)
+def test_only_a_service_has_words_for_the_user(
+    is_cloud_run: bool, explanation: str, aux_info: str
+) -> None:
+    member = Member("m", 1.0, {}, is_cloud_run)
+    assert member_outcome(member, Score(1.0, {}, explanation)).aux_info == aux_info
 
 
 def test_every_reason_has_a_status() -> None:
