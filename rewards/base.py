@@ -126,6 +126,26 @@ class Reward(BaseModel):
         """
         return 0
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What in the configuration has no effect or little sense; it is served all the same."""
+        return ()
+
+    @property
+    def unknown_fields(self) -> tuple[str, ...]:
+        """Fields of a configuration in a foreign format that are not known, by path."""
+        return ()
+
+    @classmethod
+    def at_home(cls, params: Mapping[str, Any], folder: str) -> dict[str, Any]:
+        """The parameters as they are meant in a configuration file that lies in `folder`.
+
+        Raises:
+            ValueError: a file that they name cannot be read.
+        """
+        del folder
+        return dict(params)
+
     def check(self) -> None:
         """Imports what the configuration names and refuses what cannot be called.
 

@@ -1,7 +1,7 @@
 """What rewards that run untrusted code have in common: a sandbox of their own, at a proven level.
 
 The sandbox belongs to the worker process that scores: `setup` starts it, and it ends with the
-process. Its slots are the items that are executed at once.
+process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pydantic import Field, PrivateAttr
 
 from .base import Reward
 from .sandbox.level import Level
-from .sandbox.limits import Limits
 from .sandbox.pool import Profile, SandboxPool
 
 IsolationName = Literal["process", "confined", "namespaced", "guest_kernel"]
@@ -45,6 +44,11 @@ class Sandboxed(Reward):
     _pool: SandboxPool | None = PrivateAttr(default=None)
 
     @property
+    def runs_code(self) -> bool:
+        """Whether it does, as it is configured."""
+        return True
+
+    @property
     def is_async(self) -> bool:
         """Items wait for processes."""
         return True
@@ -52,7 +56,7 @@ class Sandboxed(Reward):
     @property
     def isolation(self) -> str:
         """What is configured."""
-        return self.isolation_level
+        return self.isolation_level if self.runs_code else ""
 
     @property
     def isolation_held(self) -> int:
@@ -62,21 +66,16 @@ class Sandboxed(Reward):
     @property
     def defaults(self) -> Mapping[str, Any]:
         """As many items at once as there are slots: each has one from its start."""
-        return {"concurrency": self.slots}
+        return {"concurrency": self.slots} if self.runs_code else {}
 
     @property
     def decided_by(self) -> Mapping[str, str]:
         """The Python that runs the code."""
-        return {"python": platform.python_version()}
-
-    @property
-    def most(self) -> Limits | None:
-        """The most that a run may use; None: as each is given."""
-        return None
+        return {"python": platform.python_version()} if self.runs_code else {}
 
     @property
     def pool(self) -> SandboxPool:
-        """The sandbox, between `setup` and `close`."""
+        """The sandbox, between `setup` and `kill`."""
         if self._pool is None:
             raise RuntimeError("the reward was not set up")
         return self._pool
@@ -88,9 +87,11 @@ class Sandboxed(Reward):
             IsolationUnavailable: the host does not hold the level; with what it lacks.
             SeedFailed: one of the modules cannot be imported.
         """
+        if not self.runs_code:
+            return
         profile = Profile(self.kind, self.modules, self.guests)
         demand = Level[self.isolation_level.upper()]
-        pool = SandboxPool(profile, slots=self.slots, demand=demand, most=self.most)
+        pool = SandboxPool(profile, slots=self.slots, demand=demand)
         pool.start()
         self._pool = pool
 
@@ -108,7 +109,7 @@ class Sandboxed(Reward):
                 figures[f"{_LABELLED[metric]}.{label}"] = value
         return figures
 
-    def close(self) -> None:
+    def kill(self) -> None:
         """Ends the sandbox at once."""
         if self._pool is not None:
             self._pool.kill()

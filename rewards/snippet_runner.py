@@ -1,7 +1,8 @@
 """Python source that came with a request or a configuration, and what runs it: always a sandbox.
 
-Nothing in this package runs such source itself. Whoever owns a sandbox says so once with
-`provide`; the kinds that hold source ask for a runner when they are set up.
+Nothing in this package runs such source itself. The kinds that hold source make their runners of a
+sandbox of their own (`snippets.Snippets`), or of what was said with `provide`: a sandbox that
+stands elsewhere, or, in tests, something that misbehaves on purpose.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-from .types import SandboxFault
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,12 +57,6 @@ def provide(factory: RunnerFactory) -> None:
     _provided[:] = [factory]
 
 
-def runner_for(source: str, limits: SnippetLimits) -> SnippetRunner:
-    """A runner for the source.
-
-    Raises:
-        SandboxFault: this process has no sandbox.
-    """
-    if not _provided:
-        raise SandboxFault("there is no sandbox here to run the source in")
-    return _provided[0](source, limits)
+def provided() -> RunnerFactory | None:
+    """What was given to `provide`; None: a reward that runs source has a sandbox of its own."""
+    return _provided[0] if _provided else None

@@ -292,12 +292,11 @@ def parse_reward(
     settings_part = {k: v for k, v in given.items() if k in known}
     params = {k: v for k, v in given.items() if k not in known}
     kind = kinds().get(str(settings_part.get("kind")))
-    if kind is not None and kind.runs_named_code:
-        if not named_code:
-            raise NamedCode([f"{name}.kind: {kind.kind} names code to import; not allowed here"])
-        if folder is not None:
-            params.setdefault("python_path", [str(folder)])
+    if kind is not None and kind.runs_named_code and not named_code:
+        raise NamedCode([f"{name}.kind: {kind.kind} names code to import; not allowed here"])
     try:
+        if kind is not None and folder is not None:
+            params = kind.at_home(params, str(folder))
         settings = RewardSettings.model_validate(settings_part)
         reward = build(settings.kind, params)
         if reward.reaches_out and not named_code:

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..deadline import left_s
 from ..protojson import example_dict
-from ..snippet_runner import SnippetLimits, SnippetRunner, runner_for
-from ..types import Example, Reason, Response, RewardFault
+from ..snippet_runner import RunnerFactory, SnippetLimits, SnippetRunner
+from ..types import Example, Reason, Response, RewardFault, SandboxFault
 from .options import Code
 
 DISK_MB = 512
@@ -22,17 +22,9 @@ class CodeExecution:
         self._options = options
         self._runner: SnippetRunner | None = None
 
-    def setup(self) -> None:
-        """Makes the runner.
-
-        Raises:
-            SandboxFault: there is no sandbox here.
-        """
-        options = self._options
-        limits = SnippetLimits(
-            options.timeout_s, options.memory_mb, DISK_MB, CPUS, options.max_source_bytes
-        )
-        self._runner = runner_for(self._snippet, limits)
+    def setup(self, make_runner: RunnerFactory) -> None:
+        """Makes the runner."""
+        self._runner = make_runner(self._snippet, limits_of(self._options))
 
     async def score(self, example: Example, response: Response, content: dict[str, Any]) -> float:
         """What ``evaluate`` returns, not clipped. Only a call that timed out is run again.
@@ -41,8 +33,7 @@ class CodeExecution:
             RewardFault: as `SnippetRunner.evaluate`.
         """
         if self._runner is None:
-            self.setup()
-        assert self._runner is not None  # noqa: S101 - for the type checker
+            raise SandboxFault("the reward was not set up")
         seen = example_dict(example, response)
         for left in range(self._options.retries, -1, -1):
             try:
@@ -57,3 +48,10 @@ class CodeExecution:
         """Ends what runs."""
         if self._runner is not None:
             await self._runner.close()
+
+
+def limits_of(options: Code) -> SnippetLimits:
+    """The limits of one call."""
+    return SnippetLimits(
+        options.timeout_s, options.memory_mb, DISK_MB, CPUS, options.max_source_bytes
+    )

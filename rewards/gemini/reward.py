@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from ..judge.types import JudgeBackend
 from ..result import plain
+from ..snippet_runner import RunnerFactory
 from ..types import (
     MAX_MESSAGE_CHARS,
     Example,
@@ -81,10 +82,15 @@ class Single:
         """Whether it calls a Cloud Run service."""
         return bool(self._uri)
 
-    def setup(self) -> None:
+    @property
+    def runs_code(self) -> bool:
+        """Whether it executes code."""
+        return self._code is not None
+
+    def setup(self, make_runner: RunnerFactory) -> None:
         """Makes what is dear to make."""
         if self._code is not None:
-            self._code.setup()
+            self._code.setup(make_runner)
 
     def score_now(self, example: Example, response: Response) -> Score:
         """As `score`, of a reward that waits for nothing."""

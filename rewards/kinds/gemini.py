@@ -9,21 +9,25 @@ from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from ..base import Result, Reward, kind
+from ..base import Result, kind
 from ..gemini.checks import Reading, read_config
+from ..gemini.code import limits_of
 from ..gemini.options import CloudRun, Code, Undocumented
 from ..gemini.reader import BadMessage, loads
 from ..gemini.reward import FAILED, Composite, Single, component_names_of, singles_of
 from ..gemini.schema import CompositeReward
 from ..judge.endpoint import Endpoint
 from ..judge.types import JudgeBackend
+from ..snippets import Snippets
 from ..types import Example, Response, Score
 
 MAX_CONFIG_BYTES = 16 * 2**20
+JUDGE_S = 60.0
+"""The longest that Google waits for one rating."""
 
 
 @kind("gemini")
-class Gemini(Reward):
+class Gemini(Snippets):
     """A single or composite ``ReinforcementTuningRewardConfig``, as Google's API takes it.
 
     String match, code execution (in a sandbox), autorater (by the judge at `judge`) and Cloud Run
@@ -108,14 +112,43 @@ class Gemini(Reward):
         """The file of the configuration, where it is one."""
         return () if self.config_file is None else (self.config_file,)
 
+    @property
+    def runs_code(self) -> bool:
+        """Whether a part of it is code."""
+        return any(single.runs_code for single, _ in self._singles)
+
+    @property
+    def reaches_out(self) -> bool:
+        """Whether it names an address or a file."""
+        calls_out = any(single.calls_out for single, _ in self._singles)
+        return calls_out or self.judge is not None or self.config_file is not None
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Time for what its parts wait for; where all is code, an item at once a slot."""
+        singles = [single for single, _ in self._singles]
+        times_s = [30.0]
+        memory: dict[str, Any] = {}
+        if self.runs_code:
+            memory = dict(self.source_defaults(limits_of(self.code)))
+            times_s.append(memory.pop("timeout_s"))
+        if any(single.calls_out for single in singles):
+            times_s.append(self.cloud_run.timeout_s + sum(self.cloud_run.backoff_s))
+        if any(single.wants_judge for single in singles):
+            times_s.append(2 * JUDGE_S)
+        pure_code = all(single.runs_code for single in singles)
+        slots: dict[str, Any] = dict(super().defaults) if pure_code else {}
+        return {**slots, **memory, "timeout_s": max(times_s)}
+
     def setup(self) -> None:
         """Makes judge and sandboxes ready.
 
         Raises:
-            SandboxFault: code is to be executed, and there is no sandbox here.
+            IsolationUnavailable: code is to be executed, and the host does not isolate it enough.
         """
+        super().setup()
         for single, _ in self._singles:
-            single.setup()
+            single.setup(self.make_runner)
         _ = self._judge
 
     def score(self, example: Example, response: Response) -> Result | Awaitable[Result]:
@@ -129,7 +162,7 @@ class Gemini(Reward):
 
     def take_figures(self) -> dict[str, float]:
         """What happened since the last call: clipped rewards, repeated calls, the judge's."""
-        total: dict[str, float] = {}
+        total: dict[str, float] = dict(super().take_figures())
         sources: list[Single | JudgeBackend] = [single for single, _ in self._singles]
         if self._judge is not None:
             sources.append(self._judge)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic import model_validator
 
 from ..arguments import for_grade
-from ..base import Reward, kind
+from ..base import kind
 from ..judge.endpoint import Endpoint
 from ..judge.openai_chat import OpenAIChat
 from ..openai.grading import Grading, Means, grade, grade_pure, is_pure
@@ -27,7 +27,8 @@ from ..openai.schema import (
 )
 from ..openai.similarity import similarity
 from ..openai.variables import references_in
-from ..snippet_runner import SnippetLimits, SnippetRunner, runner_for
+from ..snippet_runner import SnippetLimits, SnippetRunner
+from ..snippets import Snippets
 from ..types import Example, JudgeUnreadable, Response, Score
 
 LIMITS = SnippetLimits(120.0, 2048, 1024, 2, MAX_SOURCE_BYTES)
@@ -36,7 +37,7 @@ EMBEDDING_MODEL = "text-embedding-3-large"
 
 
 @kind("openai_grader")
-class OpenAIGrader(Reward):
+class OpenAIGrader(Snippets):
     """What an OpenAI grader says, from its JSON unchanged.
 
     A response that cannot be parsed where the grader wants it parsed gets the lowest value; a grade
@@ -64,6 +65,19 @@ class OpenAIGrader(Reward):
     def reaches_out(self) -> bool:
         """Whether it names an address."""
         return self.judge is not None
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether a part of it is code."""
+        return any(isinstance(one, PythonGrader) for one in members(self.grader).values())
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Time for code and for judges; where all is code, an item at once a slot."""
+        if not self.runs_code:
+            return {"timeout_s": 2 * self.judge.timeout_s + 10} if self.judge is not None else {}
+        pure_code = all(isinstance(one, PythonGrader) for one in members(self.grader).values())
+        return {**self.source_defaults(LIMITS), **(super().defaults if pure_code else {})}
 
     @property
     def deterministic(self) -> bool:
@@ -96,8 +110,9 @@ class OpenAIGrader(Reward):
 
         Raises:
             ValueError: there is no key where the configuration says.
-            SandboxFault: there is no sandbox.
+            IsolationUnavailable: there is source, and the host does not isolate it enough.
         """
+        super().setup()
         if self.judge is not None:
             self.judge.key()
         for one in members(self.grader).values():
@@ -138,8 +153,9 @@ class OpenAIGrader(Reward):
 
     def take_figures(self) -> dict[str, float]:
         """The judge's; see `JudgeBackend.take_figures`."""
+        figures = dict(super().take_figures())
         judge = self._means.judge
-        return judge.take_figures() if judge is not None else {}
+        return {**figures, **judge.take_figures()} if judge is not None else figures
 
     async def close(self) -> None:
         """Closes the judge's connections and the sandboxes."""
@@ -166,7 +182,7 @@ class OpenAIGrader(Reward):
     @cached_property
     def _means(self) -> Means:
         runners: dict[str, SnippetRunner] = {
-            name: runner_for(one.source, LIMITS)
+            name: self.make_runner(one.source, LIMITS)
             for name, one in members(self.grader).items()
             if isinstance(one, PythonGrader)
         }

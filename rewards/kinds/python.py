@@ -59,6 +59,11 @@ class Python(Reward):
     is_deterministic: Annotated[bool, Field(alias="deterministic")] = False
     """In the configuration `deterministic`: the same item always earns the same reward."""
 
+    @classmethod
+    def at_home(cls, params: Mapping[str, Any], folder: str) -> dict[str, Any]:
+        """Modules may lie beside the configuration."""
+        return {"python_path": [folder], **params}
+
     @property
     def deterministic(self) -> bool:
         """As the configuration says."""

@@ -140,7 +140,7 @@ def reward() -> Iterator[CodeTests]:
     assert isinstance(made, CodeTests)
     made.setup()
     yield made
-    made.close()
+    made.kill()
 
 
 def examples() -> dict[str, Example]:

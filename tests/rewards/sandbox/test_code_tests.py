@@ -32,7 +32,7 @@ def reward() -> Iterator[CodeTests]:
     """The kind with two slots."""
     it = made(slots=2)
     yield it
-    it.close()
+    it.kill()
 
 
 def example(tests: Any, **references: str) -> Example:
@@ -211,7 +211,7 @@ async def test_a_program_that_fails_is_wrong_and_no_error(
         assert score.components["verdict"] in marks, score
         assert score.components["parsed"] == float(Mark.NO_PROGRAM not in marks)
     finally:
-        reward.close()
+        reward.kill()
 
 
 async def test_what_passed_before_a_program_ended_counts(reward: CodeTests) -> None:
@@ -229,7 +229,7 @@ async def test_all_or_nothing_and_a_scale_of_ones_own() -> None:
         assert score.reward == -1.0
         assert score.components["tests_passed"] == pytest.approx(1 / 3)
     finally:
-        reward.close()
+        reward.kill()
 
 
 async def test_a_tolerance() -> None:
@@ -244,8 +244,8 @@ async def test_a_tolerance() -> None:
         assert (await scored(near, calls, "def f(x): return {'x': (0.10001, True)}")).reward == 1.0
         assert (await scored(near, calls, "def f(x): return {'x': (0.10001, 1)}")).reward == 0.0
     finally:
-        exact.close()
-        near.close()
+        exact.kill()
+        near.kill()
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def human_eval() -> Iterator[CodeTests]:
     """The kind as HumanEval wants it."""
     it = made(slots=2, reference="test", all_or_nothing=True, cpu_s=3.0)
     yield it
-    it.close()
+    it.kill()
 
 
 async def test_canonical_solutions_pass(human_eval: CodeTests) -> None:
@@ -363,4 +363,4 @@ async def test_infinite_loops_fail() -> None:
         assert {s.reward for s in scores} == {0.0}
         assert {s.components["verdict"] for s in scores} == {float(Mark.TIME_LIMIT)}
     finally:
-        reward.close()
+        reward.kill()
