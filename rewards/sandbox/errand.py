@@ -214,9 +214,9 @@ def judge(errand: Errand, status: int, cpu_us: int, answer: Paper, out: Paper, e
     sent, answer_bytes = answer.read(limits.result_bytes + len(CONFINED))
     stdout, stdout_bytes = out.read(limits.output_bytes)
     stderr, stderr_bytes = err.read(limits.output_bytes)
-    if not answer_bytes and errand.cause is None:
+    if not answer_bytes:  # whatever ended it, none of that was the code's doing
         why = stderr[-1000:].decode(errors="replace")
-        raise Fault(f"the child could not confine itself: {why}")
+        raise Fault(f"the child did not come to be confined: {why}")
     verdict, detail = ended_how(errand, status, cpu_us)
     if verdict is not errand.cause and verdict is not Verdict.CPU_LIMIT:
         if max(stdout_bytes, stderr_bytes) > limits.output_bytes:

@@ -20,7 +20,7 @@ class Limits:
     result_bytes: int = 1 << 20
     """The answer."""
     file_bytes: int = 1 << 20
-    """Each file that it writes."""
+    """Each file that it writes; the largest of this, `output_bytes` and `result_bytes` counts."""
     open_files: int = 64
     threads: int = 32
     """Exact where its uid is its own: from NAMESPACED on, or as root. Elsewhere some 256 more."""

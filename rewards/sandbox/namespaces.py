@@ -18,6 +18,8 @@ OTHERS = {
     "uts_namespace": kernel.CLONE_NEWUTS,
 }
 """What is unshared once there is a user namespace, beside the mount namespace."""
+NEEDS_USER = "needs a user namespace"
+"""Why one is not held that was not tried."""
 _QUIET = kernel.MS_NOSUID | kernel.MS_NODEV
 _READ_ONLY = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | _QUIET
 _COVERS = ("/tmp", "/var", "/srv", "/mnt", "/media", "/opt", "/home")  # noqa: S108 - covered, not written to

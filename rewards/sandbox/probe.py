@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .level import Control, Level
+from .namespaces import NEEDS_USER
 
 _PROFILE = (
     "allow it in the pod's seccomp profile (deploy/sandbox/seccomp-namespaced.json as Localhost), "
@@ -37,9 +38,9 @@ def controls_of(level: Level, told: Mapping[str, str] | None, failure: str) -> t
     for name, (needed, remedy) in _NEEDED.items():
         if needed <= level:
             why = told.get(name, "it was not tried")
-            controls.append(
-                Control(name, needed, held=not why, why=f"{why}; {remedy}" if why else "")
-            )
+            if why and why != NEEDS_USER:
+                why = f"{why}; {remedy}"
+            controls.append(Control(name, needed, held=not why, why=why))
     return tuple(controls)
 
 

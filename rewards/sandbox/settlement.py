@@ -21,7 +21,6 @@ from .seccomp import Filter
 _OPEN_FILES = 256
 _NICE = 5
 _OOM_SCORE = 1000
-_NEEDS_USER = "needs a user namespace"
 _LOST_CHILD = {"seccomp": "a child that tried it died"}
 
 
@@ -91,8 +90,8 @@ class Settlement:
 
     def _enter_namespaces(self, proc: int, found: places.Places, *, rooted: bool) -> bool:
         if not self._try("user_namespace", namespaces.enter_user, proc):
-            self.held.update(dict.fromkeys(namespaces.OTHERS, _NEEDS_USER))
-            self.held["private_root"] = _NEEDS_USER
+            self.held.update(dict.fromkeys(namespaces.OTHERS, namespaces.NEEDS_USER))
+            self.held["private_root"] = namespaces.NEEDS_USER
             return rooted
         for control, flag in namespaces.OTHERS.items():
             self._try(control, kernel.unshare, flag)

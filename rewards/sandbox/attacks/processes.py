@@ -45,13 +45,14 @@ import os, time
 depth = 0
 while depth < 24:
     try:
-        if os.fork():
-            break
+        child = os.fork()
     except OSError:
         break
     depth += 1
-    breach(f"fork chain {depth} deep")
-if depth:
+    if child:
+        breach(f"fork chain {depth} deep")
+        break
+if depth > 1:
     time.sleep(0.2)
     os._exit(0)
 """,

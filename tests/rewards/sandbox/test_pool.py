@@ -144,6 +144,15 @@ async def test_a_zygote_killed_amid_runs_costs_nothing() -> None:
         assert lost == 0, f"{lost} of 200 after {kills} kills"
 
 
+async def test_a_zygote_that_hangs_is_replaced_and_its_run_is_not_to_blame() -> None:
+    async with started() as pool:
+        os.kill(pool.zygote_pids()[0], signal.SIGSTOP)
+        async with asyncio.timeout(20):
+            ended = await run(pool, QUICK, Limits(wall_s=1.0))
+        assert (ended.verdict, ended.answer) == (Verdict.OK, b"done")
+        assert pool.take_figures()["faults"] == 1
+
+
 async def test_a_seed_that_dies_is_started_anew_once() -> None:
     async with started(slots=2) as pool:
         assert pool.seed_pid
