@@ -57,6 +57,11 @@ def provide(factory: RunnerFactory) -> None:
     _provided[:] = [factory]
 
 
+def withdraw() -> None:
+    """Takes back what was said with `provide`."""
+    _provided.clear()
+
+
 def provided() -> RunnerFactory | None:
     """What was given to `provide`; None: a reward that runs source has a sandbox of its own."""
     return _provided[0] if _provided else None

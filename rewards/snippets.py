@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from .sandboxed import Sandboxed
 from .snippet_runner import SnippetLimits, SnippetRunner, provided
-from .snippet_server import GUEST, SnippetServer
-from .snippet_source import check_source
+from .snippet_server import GUEST, Raised, SnippetServer
+from .snippet_source import BadSource, check_source
 
 
 class Snippets(Sandboxed):
@@ -26,11 +26,14 @@ class Snippets(Sandboxed):
             super().setup()
 
     def make_runner(self, source: str, limits: SnippetLimits) -> SnippetRunner:
-        """What runs one source. Raises BadSource where that can be no reward function."""
+        """What runs one source; where that can be no reward function, each call says why."""
         factory = provided()
         if factory is not None:
             return factory(source, limits)
-        shape = check_source(source, limits.max_source_bytes)
+        try:
+            shape = check_source(source, limits.max_source_bytes)
+        except BadSource as error:
+            return _Unrunnable(f"the source {error}")
         server = SnippetServer(
             self.pool, source, shape, memory_mb=limits.memory_mb, at_once=self.slots
         )
@@ -39,6 +42,24 @@ class Snippets(Sandboxed):
     def source_defaults(self, limits: SnippetLimits) -> Mapping[str, Any]:
         """Settings under which the limits of a source strike before those of the worker."""
         return {"timeout_s": limits.timeout_s + 10, "memory_limit_mb": limits.memory_mb + 1024}
+
+
+class _Unrunnable:
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    async def evaluate(
+        self, example: dict[str, Any], response: dict[str, Any], timeout_s: float
+    ) -> float:
+        del example, response, timeout_s
+        raise Raised(self._why)
+
+    async def grade(self, sample: dict[str, Any], item: dict[str, Any], timeout_s: float) -> float:
+        del sample, item, timeout_s
+        raise Raised(self._why)
+
+    async def close(self) -> None:
+        pass
 
 
 class _Runner:

@@ -48,7 +48,7 @@ def main(descriptor: int) -> None:
     try:
         reward = build(spec["kind"], spec["params"])
         reward.setup()
-        _limit_memory(spec["memory_limit_bytes"])
+        _limit_memory(spec["memory_limit_bytes"], for_good=not reward.isolation)
     except BaseException as error:
         segment.append_error(0, Reason.UNAVAILABLE.value, _shown(error))
         raise
@@ -148,8 +148,11 @@ def _answer(owner: socket.socket, number: int) -> None:
         owner.send(NUMBER.pack(number))
 
 
-def _limit_memory(limit_bytes: int) -> None:
+def _limit_memory(limit_bytes: int, *, for_good: bool) -> None:
     """Bounds heap and private maps. RLIMIT_DATA, not AS: libraries reserve address space unused.
+
+    Not `for_good`: what this process starts may have more. The code of a sandboxed reward runs in
+    processes with limits of their own, and a sandbox started anew must be able to give them.
 
     Raises:
         MemoryError: the reward holds more than that already.
@@ -167,7 +170,7 @@ def _limit_memory(limit_bytes: int) -> None:
     _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard != resource.RLIM_INFINITY:
         limit_bytes = min(limit_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
+    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes if for_good else hard))
 
 
 def _shown(error: BaseException) -> str:

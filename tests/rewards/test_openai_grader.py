@@ -296,10 +296,20 @@ async def test_python_that_fails(body: str, wanted: str, flag: str) -> None:
     assert flags(await ran(grader)) == {flag}
 
 
-def test_python_needs_a_sandbox_and_has_a_limit() -> None:
+async def test_python_runs_in_a_sandbox_and_has_a_limit() -> None:
     snippet_runner._provided.clear()
-    with pytest.raises(snippet_runner.SandboxFault):
-        reward_of(coded("def grade(sample, item): return 1")).setup()
+    source = "def grade(sample, item): return len(open('/etc/passwd').read())"
+    reward = reward_of(coded(source))
+    assert reward.isolation == "namespaced"
+    assert reward.defaults == {"timeout_s": 130.0, "memory_limit_mb": 3072, "concurrency": 1}
+    reward.setup()
+    assert reward.isolation_held >= 3
+    (outcome,) = await run_items_async(reward, [(ITEM, Response("x"))], Clip(), 20)
+    assert isinstance(outcome, ScoreError)
+    assert "No such file" in outcome.message or "Permission" in outcome.message
+    await reward.close()
+    reward.kill()
+    assert reward_of(check("eq")).isolation == ""
     with pytest.raises(ValidationError, match="less than 262144 bytes"):
         reward_of(coded("#" * 262_144))
 

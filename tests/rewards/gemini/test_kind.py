@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 from rewardplane.rewards.kinds.gemini import Gemini
 from rewardplane.rewards.registry import build
+from rewardplane.rewards.sandbox.level import IsolationUnavailable
 from rewardplane.rewards.types import Example, Reason, Response, Score, ScoreError
 from rewardplane.service.config import parse_reward
 
@@ -115,15 +116,27 @@ async def test_an_item_out_of_time_leaves_nothing_running() -> None:
         assert outcome.reason is Reason.TIMED_OUT
 
 
-def test_without_a_sandbox_code_is_not_served() -> None:
+def test_code_runs_in_a_sandbox() -> None:
     source = (
+        "import asyncio\n"
         "from rewardplane.rewards.registry import build\n"
-        "from rewardplane.rewards.types import SandboxFault\n"
-        f"reward = build('gemini', {{'config': {code('return 1')!r}}})\n"
-        "try:\n    reward.setup()\nexcept SandboxFault:\n    print('refused')"
+        "from rewardplane.rewards.types import Example, Response\n"
+        f"reward = build('gemini', {{'config': {code('return len(dir())')!r}}})\n"
+        "reward.setup()\n"
+        "score = asyncio.run(reward.score(Example(), Response('x')))\n"
+        "print(reward.isolation, reward.isolation_held, score.reward)\n"
+        "reward.kill()"
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
-    assert done.stdout.strip() == "refused", done.stderr
+    assert done.stdout.split()[0] == "namespaced", done.stderr
+    assert int(done.stdout.split()[1]) >= 3
+    assert done.stdout.split()[2] == "1.0"
+
+
+def test_without_the_isolation_demanded_code_is_not_served() -> None:
+    demand = {"config": code("return 1"), "isolation": "guest_kernel"}
+    with pytest.raises(IsolationUnavailable, match="guest"):
+        build("gemini", demand).setup()
 
 
 def test_listing_the_kind_loads_no_http() -> None:

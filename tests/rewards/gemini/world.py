@@ -146,6 +146,7 @@ class World:
         params.setdefault("judge", judge)
         reward = build("gemini", {"config": here, "cloud_run": cloud_run, **params})
         self.rewards.append(reward)
+        reward.setup()
         return reward
 
     async def close(self) -> None:
@@ -173,4 +174,5 @@ async def world() -> AsyncIterator[World]:
         try:
             yield made
         finally:
+            snippet_runner.withdraw()
             await made.close()
