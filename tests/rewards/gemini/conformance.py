@@ -9,12 +9,14 @@ from pydantic import ValidationError
 from rewardplane.rewards.types import Content, Example, Part, Response, ScoreError
 
 from ..judge_server import says
-from .rules import CASES, Case, Refused, Warned
+from .rules import CASES, Case, Holds, Refused, Warned
 from .world import World, outcome_of, world
 
 
 async def check(case: Case, here: World) -> str:
     """What is wrong, or ""."""
+    if isinstance(case.expected, Holds):
+        return "" if case.expected.statement() else "does not hold"
     here.judge.replies = [says(r) if isinstance(r, str) else r for r in case.judge]
     here.cloud_run.replies = list(case.service)
     params = dict(case.params)

@@ -7,11 +7,29 @@ else, "ours" where they are silent.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rewardplane.rewards.types import Content, Part, Reason, Response
+from rewardplane.rewards.gemini.autorater import TIMEOUT_S
+from rewardplane.rewards.gemini.combine import MemberOutcome
+from rewardplane.rewards.gemini.options import CloudRun
+from rewardplane.rewards.gemini.wire import (
+    CloudRunRequest,
+    cloud_run_answer,
+    parse_cloud_run,
+    validation_answer,
+)
+from rewardplane.rewards.types import (
+    Content,
+    FileData,
+    Part,
+    Reason,
+    Response,
+    Score,
+    ScoreError,
+)
 
 from .configs import ANSWER, cloud_run, code, composite, match, rater, single
 from .world import World
@@ -33,7 +51,14 @@ class Warned:
     told: tuple[str, ...]
 
 
-Expected = float | Reason | Refused | Warned
+@dataclass(frozen=True)
+class Holds:
+    """No reward is made: a statement on what is read from Google's side, or told to it."""
+
+    statement: Callable[[], bool]
+
+
+Expected = float | Reason | Refused | Warned | Holds
 
 
 @dataclass(frozen=True)
@@ -109,6 +134,21 @@ def C(  # noqa: N802 - a row of the table
     section: str, source: Source, rule: str, config: Any, expected: Expected, **more: Any
 ) -> Case:
     return Case(section, source, rule, config, expected, **more)
+
+
+FAILED_MEMBER = MemberOutcome("bad", 1.0, ScoreError(Reason.UNAVAILABLE, "503"))
+GOOD_MEMBER = MemberOutcome("good", 1.0, Score(0.5), "why")
+
+
+def inbound(**more: Any) -> CloudRunRequest:
+    """What a tuning job sends to a Cloud Run reward, read."""
+    body = {"example": {"contents": []}, "response": {"parts": [{"text": "London"}]}, **more}
+    return parse_cloud_run(json.dumps(body))
+
+
+def answered(*members: MemberOutcome, **more: Any) -> dict[str, Any]:
+    """The answer to a validation."""
+    return validation_answer(members, is_composite=len(members) > 1, **more)
 
 
 # A table: one rule a row, which a formatter would spread over a thousand lines.
@@ -505,6 +545,45 @@ COMPOSITES = [
       composite((HIT, "Infinity")), refused("weight")),
 ]
 
+HOSTED = [
+    C("1.5", "trap", "the job's id may be spelled tuningJobId", None,
+      Holds(lambda: inbound(metadata={"step": 1, "tuningJobId": 5}).job_id == "5")),
+    C("1.5", "trap", "the job's id may be spelled tuning_job_id", None,
+      Holds(lambda: inbound(metadata={"tuning_job_id": 5}).job_id == "5")),
+    C("1.5", "trap", "an int64 may be text", None,
+      Holds(lambda: inbound(metadata={"step": "2", "tuningJobId": "5"}).step == 2)),
+    C("1.5", "google", "metadata and step may be missing", None,
+      Holds(lambda: inbound().step is None and inbound(metadata={}).job_id is None)),
+    C("1.5", "trap", "a response may have no role", None,
+      Holds(lambda: inbound().response == Response("London"))),
+    C("3", "google", "the example may have tools", None,
+      Holds(lambda: inbound(example={"tools": [{}]}).example.tools_json == "[{}]")),
+    C("3", "google", "media come by their address", None, Holds(lambda: inbound(example={
+        "contents": [{"parts": [{"fileData": {"mimeType": "image/png", "fileUri": "gs://b/o"}}]}]}
+      ).example.contents[0].parts[0].data == FileData("image/png", "gs://b/o"))),
+    C("1.5", "google", "our answer as a service is clipped, its words in snake_case", None,
+      Holds(lambda: cloud_run_answer(Score(2.0, {}, "why"))
+            == {"reward": 1.0, "user_requested_aux_info": "why"})),
+    C("0", "google", "a failed reward is the text NaN in Google's JSON", None,
+      Holds(lambda: answered(FAILED_MEMBER)["overallReward"] == "NaN")),
+    C("2", "trap", "error and errorStatus stand both", None,
+      Holds(lambda: answered(FAILED_MEMBER)["error"] == "UNAVAILABLE: 503"
+            and answered(FAILED_MEMBER)["errorStatus"]["code"] == 14)),
+    C("2", "google", "rewardInfoDetails are there for a single reward too", None,
+      Holds(lambda: answered(GOOD_MEMBER)["rewardInfoDetails"]["good"]["reward"] == 0.5)),
+    C("2", "google", "userRequestedAuxInfo is told", None, Holds(lambda: answered(GOOD_MEMBER)
+      ["rewardInfoDetails"]["good"]["userRequestedAuxInfo"] == "why")),
+    C("2", "google", "rewardDetails are of composites alone", None,
+      Holds(lambda: "rewardDetails" not in answered(GOOD_MEMBER)
+            and answered(GOOD_MEMBER, GOOD_MEMBER)["rewardDetails"] == {"good": 0.5})),
+    C("2", "google", "a member's own error has its status, the others their rewards", None,
+      Holds(lambda: {n: i["reward"] for n, i in answered(GOOD_MEMBER, FAILED_MEMBER)
+                     ["rewardInfoDetails"].items()} == {"good": 0.5, "bad": "NaN"})),
+    C("1.5", "google", "300 s, and waits of 2, 4, 8, 16, 32 s", None,
+      Holds(lambda: (CloudRun().timeout_s, CloudRun().backoff_s)
+            == (300.0, (2.0, 4.0, 8.0, 16.0, 32.0)))),
+    C("1.4", "google", "a rating may take 60 s", None, Holds(lambda: TIMEOUT_S == 60.0)),
+]
 # fmt: on
 
-CASES = [*READING, *PARSING, *MATCHING, *CODE, *RATING, *CALLING_OUT, *COMPOSITES]
+CASES = [*READING, *PARSING, *MATCHING, *CODE, *RATING, *CALLING_OUT, *COMPOSITES, *HOSTED]
