@@ -85,6 +85,15 @@ class HttpSettings(_Settings):
     """What a tuning job gets for an item that has no reward and would have none the next time:
     HTTP 500, which it repeats and then takes for NaN; or `{value: x}`, this reward."""
 
+    gemini: Mapping[str, Any] = Field(default_factory=dict)
+    """Parameters of kind `gemini` for configurations that a validation brings: `judge`,
+    `cloud_run`, `undocumented`, `isolation` …. Cloud Run services are called at
+    `cloud_run.allowed_origins` only; none where it is not set."""
+    openai: Mapping[str, Any] = Field(default_factory=dict)
+    """Parameters of kind `openai_grader` for graders that a run brings: `judge`, `isolation` …."""
+    invalid_as_zero: bool = False
+    """What `/graders/run` answers for a grade that is none: 0, as at OpenAI, else null."""
+
     @property
     def value_on_error(self) -> float | None:
         """The reward in place of a lasting error; None: an error is told as one."""
@@ -261,11 +270,54 @@ def parse(document: object, folder: Path) -> ServiceConfig:
             rewards[str(name)] = parse_reward(str(name), entry, folder)
         except ConfigError as error:
             faults += [f"rewards.{fault}" for fault in error.faults]
+    faults += _hosted_faults(http)
     if http.reward and http.reward not in named:
         faults.append(f"http.reward: no reward is named {http.reward!r}")
     if faults:
         raise ConfigError(faults)
     return ServiceConfig(limits, rewards, http)
+
+
+def gemini_reward(config: Mapping[str, Any], http: HttpSettings) -> RewardConfig:
+    """The reward of one hosted configuration that a request brings, under the operator's settings.
+
+    Raises:
+        ConfigError: it cannot be served.
+    """
+    given = dict(http.gemini)
+    cloud_run = {"allowed_origins": (), **given.pop("cloud_run", {})}
+    return _hosted("gemini", {**given, "cloud_run": cloud_run, "config": dict(config)})
+
+
+def openai_reward(grader: Any, http: HttpSettings) -> RewardConfig:
+    """The reward of a grader that a request brings, under the operator's settings.
+
+    Raises:
+        ConfigError: it cannot be served.
+    """
+    return _hosted("openai_grader", {**http.openai, "grader": grader})
+
+
+def _hosted(kind: str, entry: Mapping[str, Any]) -> RewardConfig:
+    # What it may reach is the operator's word, not the request's.
+    return parse_reward("inline", {**entry, "kind": kind}, None)
+
+
+def _hosted_faults(http: HttpSettings) -> list[str]:
+    """What is wrong with the settings for rewards that requests bring, found out by a plain one."""
+    match = {"matchOperation": "EXACT_MATCH", "expression": "x"}
+    config = {"stringMatchRewardScorer": {"stringMatchExpression": match}}
+    check = {"type": "string_check", "name": "x", "input": "x", "reference": "x"}
+    faults: list[str] = []
+    for section, made in (
+        ("gemini", lambda: gemini_reward(config, http)),
+        ("openai", lambda: openai_reward({**check, "operation": "eq"}, http)),
+    ):
+        try:
+            made()
+        except ConfigError as error:
+            faults += [f"http.{section}: {fault}" for fault in error.faults]
+    return faults
 
 
 _TOP = {"limits", "http", "rewards"}

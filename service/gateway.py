@@ -71,7 +71,7 @@ class Gateway:
         self._stop_metrics = (
             self._metrics.serve(metrics_port + rank.local_rank, host) if metrics_port else None
         )
-        self._http = HttpFace(scorer, self._table, bounds)
+        self._http = HttpFace(scorer, validator, self._table, self._metrics, bounds)
         if http_port:
             await self._http.start(host, http_port + rank.local_rank)
         self._following = asyncio.ensure_future(self._follow())

@@ -53,34 +53,50 @@ class Validator:
         if source is None:
             fault = "want `reward` or `inline_config`"
             raise InvalidRequest(f"source: {fault}", violations=[("source", fault)])
-        group = pb.Group(example=request.example, responses=[request.response], expected_size=1)
-        score = pb.ScoreRequest(groups=[group], reward=request.reward or INLINE_NAME)
-        options = score.options
-        options.include_components = True
-        options.include_explanations = True
-        options.include_step_rewards = True
-        size = request.ByteSize()
         if source == "reward":
+            score = _one_item(request.example, request.response, request.reward)
+            size = request.ByteSize()
             call = await self._scorer.score(score, size, remaining_s, traceparent)
         else:
             begin_s = time.monotonic()
             # A long text takes a second to read, in which others want the loop.
             config = await asyncio.to_thread(_inline, request.inline_config)
-            async with self._places:
-                if remaining_s is not None:
-                    remaining_s -= time.monotonic() - begin_s
-                call = await self._score_apart(config, score, size, remaining_s, traceparent)
+            if remaining_s is not None:
+                remaining_s -= time.monotonic() - begin_s
+            call = await self.score_apart(
+                config, request.example, request.response, remaining_s, traceparent
+            )
         return call, _remarks(call, request)
 
-    async def _score_apart(
+    async def score_apart(
         self,
         config: RewardConfig,
-        request: pb.ScoreRequest,
-        size: int,
+        example: pb.Example,
+        response: pb.Response,
         remaining_s: float | None,
         traceparent: str,
     ) -> Call:
-        """Scores with a reward that no table knows, in a worker process made for it."""
+        """Scores one item with a reward that no table knows, in a worker process made for it.
+
+        Raises:
+            InvalidRequest: the reward cannot be set up.
+            InsufficientIsolation: its untrusted code cannot be isolated here as it demands.
+        """
+        begin_s = time.monotonic()
+        request = _one_item(example, response, INLINE_NAME)
+        async with self._places:
+            if remaining_s is not None:
+                remaining_s -= time.monotonic() - begin_s
+            return await self._run_apart(config, request, remaining_s, traceparent)
+
+    async def _run_apart(
+        self,
+        config: RewardConfig,
+        request: pb.ScoreRequest,
+        remaining_s: float | None,
+        traceparent: str,
+    ) -> Call:
+        size = request.ByteSize()
         apart = Pool(config.as_dict())
         table = Table(self._metrics, lambda _config: apart.run)
         table.switch(ServiceConfig(self._limits, {INLINE_NAME: config}), 0)
@@ -93,6 +109,16 @@ class Validator:
             raise _not_set_up(config, str(error)) from None
         finally:
             await apart.stop()
+
+
+def _one_item(example: pb.Example, response: pb.Response, reward: str) -> pb.ScoreRequest:
+    group = pb.Group(example=example, responses=[response], expected_size=1)
+    score = pb.ScoreRequest(groups=[group], reward=reward)
+    options = score.options
+    options.include_components = True
+    options.include_explanations = True
+    options.include_step_rewards = True
+    return score
 
 
 def _not_set_up(config: RewardConfig, why: str) -> CallError:

@@ -16,14 +16,19 @@ from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
-from ..errors import CallError, Internal
+from ...rewards.gemini.reader import BadMessage
+from ..errors import CallError, Internal, InvalidRequest
 from .cloud_run import CloudRun
+from .gemini import GeminiValidation
+from .openai import OpenAIGraders
 from .request import TooLarge, error_status, json_response
 
 if TYPE_CHECKING:
     from ..config import Limits
+    from ..metrics import Metrics
     from ..scorer import Scorer
     from ..table import Table
+    from ..validate import Validator
 
 _log = logging.getLogger(__name__)
 
@@ -31,17 +36,35 @@ BACKLOG = 16_384
 """Connections that may wait to be accepted: a step of the largest tuning job comes at once. Linux
 takes `net.core.somaxconn` where that is less; those that find no place try again after a second."""
 
+GEMINI_VALIDATE = (
+    "/v1beta1/projects/{project}/locations/{location}/tuningJobs:validateReinforcementTuningReward"
+)
+OPENAI_GRADERS = "/v1/fine_tuning/alpha/graders"
+
 Handler = Callable[[Request], Awaitable[HttpResponse]]
 
 
 class HttpFace:
     """The routes of the hosted contracts behind a port."""
 
-    def __init__(self, scorer: Scorer, table: Table, limits: Limits) -> None:
-        target = CloudRun(scorer, table, limits.max_item_bytes)
+    def __init__(
+        self,
+        scorer: Scorer,
+        validator: Validator,
+        table: Table,
+        metrics: Metrics,
+        limits: Limits,
+    ) -> None:
+        most = limits.max_item_bytes
+        target = CloudRun(scorer, table, metrics, most)
+        gemini = GeminiValidation(validator, table, most)
+        openai = OpenAIGraders(validator, table, most)
         routes = [
             Route("/", _answered(target.answer), methods=["POST"]),
             Route("/rewards/{reward}", _answered(target.answer), methods=["POST"]),
+            Route(GEMINI_VALIDATE, _answered(gemini.answer), methods=["POST"]),
+            Route(f"{OPENAI_GRADERS}/validate", _answered(openai.validate), methods=["POST"]),
+            Route(f"{OPENAI_GRADERS}/run", _answered(openai.run), methods=["POST"]),
             Route("/healthz", _health, methods=["GET"]),
         ]
         self._app = Starlette(routes=routes)
@@ -113,6 +136,8 @@ def _answered(handler: Handler) -> Handler:
             return await handler(request)
         except TooLarge as error:
             return _refused(413, "TOO_LARGE", str(error), {})
+        except BadMessage as error:
+            return _refused(400, InvalidRequest.reason, str(error), {})
         except CallError as error:
             status, headers = error_status(error)
             return _refused(status, error.reason, error.message, headers)
@@ -124,7 +149,15 @@ def _answered(handler: Handler) -> Handler:
 
 
 def _refused(status: int, reason: str, message: str, headers: dict[str, str]) -> HttpResponse:
-    error = {"reason": reason, "message": message, "retryable": status in (429, 503)}
+    # Under the names that Google's and OpenAI's clients look for.
+    error = {
+        "code": status,
+        "status": reason,
+        "type": "invalid_request_error" if status < 500 else "server_error",
+        "message": message,
+        "reason": reason,
+        "retryable": status in (429, 503),
+    }
     return json_response({"error": error}, status, headers)
 
 

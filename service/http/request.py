@@ -11,7 +11,7 @@ from rewardplane.v1 import reward_service_pb2 as pb
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
-from ...rewards.types import Example, Reason, Response
+from ...rewards.types import Example, Outcome, Reason, Response, Score, ScoreError
 from ..call import Call
 from ..errors import (
     CallError,
@@ -25,6 +25,7 @@ from ..errors import (
     VersionGone,
 )
 from ..scorer import Scorer
+from ..segment import SCORED
 from ..wire import example_to, response_to
 
 _STATUS: Mapping[type[CallError], int] = {
@@ -44,12 +45,11 @@ class TooLarge(Exception):
     """A body is larger than it may be."""
 
 
-async def read_json(request: Request, max_bytes: int) -> tuple[Mapping[str, Any], bytes]:
-    """The body as a JSON object, and as it came.
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The body as it came.
 
     Raises:
         TooLarge: it has more than `max_bytes`.
-        InvalidRequest: it is no JSON object.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
@@ -61,14 +61,27 @@ async def read_json(request: Request, max_bytes: int) -> tuple[Mapping[str, Any]
         if size > max_bytes:
             raise TooLarge(f"more than {max_bytes} bytes")
         chunks.append(chunk)
-    body = b"".join(chunks)
+    return b"".join(chunks)
+
+
+def json_object(body: bytes) -> Mapping[str, Any]:
+    """The body as a JSON object.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the body is no JSON: {error}") from None
     if not isinstance(document, dict):
         raise InvalidRequest(f"the body is no JSON object but {type(document).__name__}")
-    return cast("dict[str, Any]", document), body
+    return cast("dict[str, Any]", document)
+
+
+def traceparent_of(request: Request) -> str:
+    """The W3C trace that the request belongs to; empty where it names none."""
+    return request.headers.get("traceparent", "")[:128]
 
 
 async def score_one(
@@ -94,6 +107,17 @@ async def score_one(
     group.example.CopyFrom(example_to(example))
     group.responses.append(response_to(response))
     return await scorer.score(request, request.ByteSize(), timeout_s, traceparent)
+
+
+def outcome_of(call: Call) -> Outcome:
+    """The outcome of a call of one item."""
+    extra = call.extras.get(0)
+    if call.states[0] != SCORED:
+        number, message = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
+        return ScoreError(Reason(number), message)
+    names = call.bound[0].component_names
+    components = dict(zip(names, call.components, strict=False)) if call.stride else {}
+    return Score(call.rewards[0], components, extra[0] if extra else "")
 
 
 def error_status(error: CallError) -> tuple[int, dict[str, str]]:

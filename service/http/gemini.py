@@ -1,0 +1,88 @@
+"""Google's own way to try a reward configuration on one response.
+
+Contract: `projects.locations.tuningJobs.validateReinforcementTuningReward` of the Vertex AI API
+(v1beta1). Each member of a composite is scored as a reward of its own, and told of by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+
+from ...rewards.gemini.combine import MemberOutcome
+from ...rewards.gemini.options import CloudRun, Undocumented
+from ...rewards.gemini.reader import BadMessage
+from ...rewards.gemini.wire import (
+    Member,
+    Validation,
+    member_outcome,
+    parse_validation,
+    refused_answer,
+    validation_answer,
+)
+from ..config import ConfigError, HttpSettings, gemini_reward
+from ..errors import InvalidRequest
+from ..wire import example_to, response_to
+from .request import json_response, outcome_of, read_body, traceparent_of
+
+if TYPE_CHECKING:
+    from ..table import Table
+    from ..validate import Validator
+
+TIMEOUT_S = 600.0
+"""A Cloud Run service alone may take 300 s."""
+
+
+class GeminiValidation:
+    """Answers `…/tuningJobs:validateReinforcementTuningReward`."""
+
+    def __init__(self, validator: Validator, table: Table, max_bytes: int) -> None:
+        self._validator = validator
+        self._table = table
+        self._max_bytes = max_bytes
+
+    async def answer(self, request: Request) -> HttpResponse:
+        """What came of each reward, and of all together.
+
+        Raises:
+            CallError, TooLarge: the call is refused.
+        """
+        body = await read_body(request, self._max_bytes)
+        settings = self._table.http
+        options, cloud_run = _options(settings)
+        try:
+            asked = parse_validation(body, options, cloud_run)
+        except BadMessage as fault:
+            return json_response(refused_answer(fault), 400)
+        trace = traceparent_of(request)
+        outcomes = await asyncio.gather(
+            *(self._outcome(asked, member, settings, trace) for member in asked.members)
+        )
+        return json_response(
+            validation_answer(
+                outcomes,
+                is_composite=asked.is_composite,
+                on_member_error=options.on_member_error,
+            )
+        )
+
+    async def _outcome(
+        self, asked: Validation, member: Member, settings: HttpSettings, trace: str
+    ) -> MemberOutcome:
+        try:
+            config = await asyncio.to_thread(gemini_reward, member.config, settings)
+        except ConfigError as error:
+            raise InvalidRequest(str(error), violations=[("config", str(error))]) from None
+        call = await self._validator.score_apart(
+            config, example_to(asked.example), response_to(asked.response), TIMEOUT_S, trace
+        )
+        return member_outcome(member, outcome_of(call))
+
+
+def _options(settings: HttpSettings) -> tuple[Undocumented, CloudRun]:
+    given: dict[str, Any] = dict(settings.gemini)
+    cloud_run: dict[str, Any] = {"allowed_origins": (), **given.get("cloud_run", {})}
+    return Undocumented(**given.get("undocumented", {})), CloudRun(**cloud_run)

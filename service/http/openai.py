@@ -1,0 +1,87 @@
+"""OpenAI's own way to check a grader and to run it on one sample.
+
+Contract: `POST /v1/fine_tuning/alpha/graders/validate` and `/run` of the OpenAI API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+
+from ...rewards.kinds.openai_grader import OpenAIGrader
+from ...rewards.openai.outcome import item_of, run_result_of
+from ..config import ConfigError, RewardConfig, openai_reward
+from ..errors import InvalidRequest
+from ..wire import example_to, response_to
+from .request import json_object, json_response, outcome_of, read_body, traceparent_of
+
+if TYPE_CHECKING:
+    from ..table import Table
+    from ..validate import Validator
+
+TIMEOUT_S = 300.0
+
+
+class OpenAIGraders:
+    """Answers `/validate` and `/run`."""
+
+    def __init__(self, validator: Validator, table: Table, max_bytes: int) -> None:
+        self._validator = validator
+        self._table = table
+        self._max_bytes = max_bytes
+
+    async def validate(self, request: Request) -> HttpResponse:
+        """The grader, as it was understood.
+
+        Raises:
+            CallError, TooLarge: it is none.
+        """
+        document = json_object(await read_body(request, self._max_bytes))
+        _config, grader = await self._grader(document)
+        return json_response({"grader": grader.grader.model_dump(mode="json", exclude_none=True)})
+
+    async def run(self, request: Request) -> HttpResponse:
+        """What the grader makes of a sample.
+
+        Raises:
+            CallError, TooLarge: the call is refused.
+        """
+        document = json_object(await read_body(request, self._max_bytes))
+        sample: Any = document.get("model_sample")
+        item: Any = document.get("item") or {}
+        if not isinstance(sample, str):
+            raise _invalid("model_sample", "want text")
+        if not isinstance(item, dict):
+            raise _invalid("item", "want an object")
+        config, grader = await self._grader(document)
+        try:
+            example, response = item_of(sample, cast("dict[str, Any]", item))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise _invalid("item", str(error)) from None
+        call = await self._validator.score_apart(
+            config,
+            example_to(example),
+            response_to(response),
+            TIMEOUT_S,
+            traceparent_of(request),
+        )
+        result = run_result_of(grader.grader, outcome_of(call), call.elapsed_us[0] / 1e6)
+        return json_response(result.as_dict(invalid_as_zero=self._table.http.invalid_as_zero))
+
+    async def _grader(self, document: Mapping[str, Any]) -> tuple[RewardConfig, OpenAIGrader]:
+        if "grader" not in document:
+            raise _invalid("grader", "missing")
+        try:
+            config = await asyncio.to_thread(openai_reward, document["grader"], self._table.http)
+        except ConfigError as error:
+            fault = str(error).removeprefix("inline.")
+            raise InvalidRequest(fault, violations=[("grader", fault)]) from None
+        return config, cast("OpenAIGrader", config.build())
+
+
+def _invalid(field: str, fault: str) -> InvalidRequest:
+    return InvalidRequest(f"{field}: {fault}", violations=[(field, fault)])
