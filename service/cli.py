@@ -61,13 +61,26 @@ def serve(
 
 
 @app.command()
-def check(config: _File) -> None:
+def check(
+    config: _File,
+    allow_unknown: Annotated[
+        bool, typer.Option(help="Fields of hosted configurations that are not known are no fault.")
+    ] = False,
+) -> None:
     """Check a file of rewards without serving it; imports custom functions."""
     try:
         served = load(config)
     except ConfigError as error:
         _fail(error)
     _out.print(_rewards(served))
+    unknown = False
+    for name, reward in served.rewards.items():
+        built = reward.build()
+        for warning in built.warnings:
+            _err.print(f"{name}: {warning}", style="yellow", markup=False)
+        unknown = unknown or bool(built.unknown_fields)
+    if unknown and not allow_unknown:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -31,6 +31,8 @@ async def facing(
             it.config.limits,
         )
         port = await served.start("127.0.0.1", 0)
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
-            yield it, client
-        await served.stop(2.0)
+        try:
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+                yield it, client
+        finally:
+            await served.stop(2.0)
