@@ -131,7 +131,8 @@ class Client:
         import aiohttp
 
         limit_s = min(left_s, self._endpoint.timeout_s)
-        limit = aiohttp.ClientTimeout(total=limit_s, sock_connect=CONNECT_TIMEOUT_S)
+        # To aiohttp 0 means no limit.
+        limit = aiohttp.ClientTimeout(total=max(0.001, limit_s), sock_connect=CONNECT_TIMEOUT_S)
         url = f"{self._endpoint.base_url}/{path}"
         headers = self._headers()
         self.count("judge_calls", 1)

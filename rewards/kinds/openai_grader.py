@@ -201,7 +201,7 @@ def _vectors(reply: Mapping[str, Any], count: int) -> list[list[float]]:
     try:
         rows = sorted(reply["data"], key=lambda row: row["index"])
         vectors = [[float(x) for x in row["embedding"]] for row in rows]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise JudgeUnreadable(f"the reply holds no embeddings: {error!r}") from None
     if len(vectors) != count:
         raise JudgeUnreadable(f"{len(vectors)} embeddings for {count} texts")

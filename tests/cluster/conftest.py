@@ -33,6 +33,7 @@ def rewards(**more: dict[str, Any]) -> dict[str, Any]:
                 "memory_limit_mb": 1024,
                 **CPUS,
             },
+            "code": {"kind": "code_tests", "replicas": 2, "reference": "test", **CPUS},
             # Its sockets lie where the gateway does not look, as those of another container do.
             "apart": {
                 "kind": "python",
@@ -54,6 +55,7 @@ class Service:
     cluster: Cluster
     address: str
     metrics_port: int
+    http_port: int
 
     def processes(self, name: str) -> list[psutil.Process]:
         """The processes of a Ray actor, by a part of its title, of this session's cluster."""
@@ -77,11 +79,16 @@ class Service:
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
     """The service, with the rewards of these tests."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        metrics_port = int(probe.getsockname()[1])
-    cluster = Cluster(Options(port=0, metrics_port=metrics_port))
+    metrics_port, http_port = free_port(), free_port()
+    cluster = Cluster(Options(port=0, metrics_port=metrics_port, http_port=http_port))
     cluster.start(parse(rewards(), FOLDER))
     (address,) = cluster.addresses()
-    yield Service(cluster, address, metrics_port)
+    yield Service(cluster, address, metrics_port, http_port)
     cluster.stop()
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
