@@ -42,14 +42,15 @@ def read_json(text: str, *, fenced: bool = False) -> Any:
         raise NoJson("nested too deep") from None
     except ValueError as error:
         raise NoJson(str(error)) from None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(document):
+    if text.count("[") + text.count("{") > MAX_DEPTH and is_deep(document, MAX_DEPTH):
         raise NoJson("nested too deep")
     return document
 
 
-def _is_deep(document: Any) -> bool:
+def is_deep(document: Any, depth: int) -> bool:
+    """Whether the document is nested deeper than `depth`; without recursion."""
     level: list[Any] = [document]
-    for _ in range(MAX_DEPTH):
+    for _ in range(depth):
         inner: list[Any] = []
         for value in level:
             if isinstance(value, dict):

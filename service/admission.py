@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .config import Limits
 from .errors import NotReady, Overloaded
+from .settings import Limits
 
 MIN_RETRY_S = 0.1
 MAX_RETRY_S = 10.0

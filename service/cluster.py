@@ -16,10 +16,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .config import Limits, RewardConfig, ServiceConfig
+from .config import RewardConfig, ServiceConfig
 from .local_server import local_folder
 from .roster import NAME as ROSTER
 from .roster import Roster
+from .settings import Limits
 
 NAMESPACE = "rewardplane"
 GATEWAY_APP = "rewardplane-gateway"

@@ -16,7 +16,8 @@ from .replica import Pool
 
 if TYPE_CHECKING:
     from .cluster import Options
-    from .config import Limits, RewardConfig
+    from .config import RewardConfig
+    from .settings import Limits
 
 
 class PoolReplica(Pool):

@@ -20,7 +20,7 @@ from ray.serve.exceptions import RayServeException
 
 from .admission import Admission
 from .cluster import NAMESPACE, app_name
-from .config import Limits, RewardConfig, ServiceConfig
+from .config import RewardConfig, ServiceConfig
 from .http.face import HttpFace
 from .local_server import local_folder
 from .metrics import Metrics
@@ -29,6 +29,7 @@ from .pool import Answers, ReplicaLost, Send
 from .roster import NAME as ROSTER
 from .scorer import Scorer
 from .server import Server, Servicer
+from .settings import Limits
 from .table import Table
 from .validate import Validator
 

@@ -15,7 +15,7 @@ from .errors import IncompleteGroup, InsufficientIsolation, InvalidRequest
 from .wire import MAX_LABEL_CHARS
 
 if TYPE_CHECKING:
-    from .config import Limits
+    from .settings import Limits
     from .table import Bound, Table
 
 

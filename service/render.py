@@ -9,8 +9,9 @@ from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..rewards.types import ISOLATION_LEVELS, MAX_MESSAGE_CHARS, RETRYABLE, Reason
 from .call import Call
-from .config import Limits, RewardConfig
+from .config import RewardConfig
 from .segment import SCORED
+from .settings import Limits
 from .wire import clean
 
 _RETRYABLE_NUMBERS = frozenset(reason.value for reason in RETRYABLE)

@@ -26,8 +26,8 @@ from .status import Trailers, encode
 
 if TYPE_CHECKING:
     from .admission import Admission
-    from .config import Limits
     from .scorer import Scorer
+    from .settings import Limits
     from .table import Table
     from .validate import Validator
 

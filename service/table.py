@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 
 from ..rewards.base import Reward
-from .config import HttpSettings, RewardConfig, ServiceConfig
+from .config import RewardConfig, ServiceConfig
 from .errors import UnknownReward, VersionGone
 from .metrics import Metrics
 from .pool import PoolLane, Send
+from .settings import HttpSettings
 
 
 class Bound:

@@ -20,8 +20,8 @@ from .worker import WorkerFailed
 
 if TYPE_CHECKING:
     from .call import Call
-    from .config import Limits
     from .metrics import Metrics
+    from .settings import Limits
 
 INLINE_NAME = "inline"
 MAX_CONFIG_CHARS = 256 * 1024

@@ -12,7 +12,8 @@ from rewardplane.rewards.registry import kinds
 from rewardplane.rewards.sandbox.level import Level
 from rewardplane.rewards.sandbox.limits import Limits as SandboxLimits
 from rewardplane.rewards.sandbox.verdict import Verdict
-from rewardplane.service.config import Limits, RewardSettings, parse
+from rewardplane.service.config import parse
+from rewardplane.service.settings import Limits, RewardSettings
 
 ROOT = Path(__file__).parents[1]
 

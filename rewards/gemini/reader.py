@@ -19,6 +19,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, NoReturn, TypeVar, cast
 
+from ..json_text import is_deep
 from ..result import shown
 
 MAX_DEPTH = 64
@@ -55,7 +56,7 @@ def loads(text: str | bytes) -> Any:
         raise BadMessage(["nested too deep"]) from None
     except ValueError as error:
         raise BadMessage([f"no JSON: {error}"]) from None
-    if _is_deep(document):
+    if is_deep(document, MAX_DEPTH):
         raise BadMessage([f"nested more than {MAX_DEPTH} deep"])
     return document
 
@@ -222,16 +223,3 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise BadMessage([f"{constant} is no JSON"])
-
-
-def _is_deep(document: Any) -> bool:
-    level: list[Any] = [document]
-    for _ in range(MAX_DEPTH):
-        inner: list[Any] = []
-        for value in level:
-            if isinstance(value, dict):
-                inner += cast("dict[str, Any]", value).values()
-            elif isinstance(value, list):
-                inner += cast("list[Any]", value)
-        level = inner
-    return any(isinstance(value, dict | list) for value in level)

@@ -24,9 +24,9 @@ from .openai import OpenAIGraders
 from .request import TooLarge, error_status, json_response
 
 if TYPE_CHECKING:
-    from ..config import Limits
     from ..metrics import Metrics
     from ..scorer import Scorer
+    from ..settings import Limits
     from ..table import Table
     from ..validate import Validator
 

@@ -23,8 +23,9 @@ from ...rewards.gemini.wire import (
     refused_answer,
     validation_answer,
 )
-from ..config import ConfigError, HttpSettings, gemini_reward
+from ..config import ConfigError, gemini_reward
 from ..errors import InvalidRequest
+from ..settings import HttpSettings
 from ..wire import example_to, response_to
 from .request import json_response, outcome_of, read_body, traceparent_of
 

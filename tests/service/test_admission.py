@@ -8,8 +8,8 @@ import random
 import grpc
 import pytest
 from rewardplane.service.admission import MAX_RETRY_S, MIN_RETRY_S, Admission
-from rewardplane.service.config import Limits
 from rewardplane.service.errors import NotReady, Overloaded
+from rewardplane.service.settings import Limits
 
 from .replicas import Replicas, waits_for
 from .rig import flat, poison, request_of, rewards, rig

@@ -8,10 +8,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rewardplane.service.config import Limits
 from rewardplane.service.errors import IncompleteGroup, InvalidRequest, UnknownReward, VersionGone
 from rewardplane.service.metrics import Metrics
 from rewardplane.service.plan import ask_of, plan
+from rewardplane.service.settings import Limits
 from rewardplane.service.table import Table
 from rewardplane.v1 import reward_service_pb2 as pb
 

@@ -12,8 +12,8 @@ from rewardplane.rewards.gemini.options import CloudRun, Undocumented
 from rewardplane.rewards.kinds.gemini import Gemini
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.types import Score
-from rewardplane.service.config import RewardSettings
 from rewardplane.service.dataset import read
+from rewardplane.service.settings import RewardSettings
 
 from ..judge_server import says, serving
 from .world import outcome_of
