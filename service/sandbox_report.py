@@ -88,6 +88,8 @@ def attacks(by_level: dict[Level, list[Row]]) -> Table:
             for test in TESTS.get(line, ()):
                 table.add_row(shown, f"[dim]{escape(test)}[/dim]")
                 shown = ""
+            if shown:
+                table.add_row(shown, "[red]none[/red]")
     return table
 
 

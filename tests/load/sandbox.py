@@ -28,7 +28,7 @@ from statistics import median
 from typing import Any
 
 import grpc
-from rewardplane.rewards.registry import build
+from rewardplane.rewards.registry import build, kinds
 from rewardplane.rewards.sandbox.level import Level
 from rewardplane.rewards.sandbox.limits import Limits
 from rewardplane.rewards.sandbox.pool import Profile, SandboxPool
@@ -219,7 +219,7 @@ def main() -> None:
         "pass": passes,
         "slots": Slots(HARNESS, outputs),
         "+ numpy, sympy": Slots(HARNESS, outputs, ("numpy", "sympy")),
-        "code_tests": Rewards(()),
+        **({"code_tests": Rewards(())} if "code_tests" in kinds() else {}),
         **({"service": Served()} if args.grpc else {}),
         "subprocess": Peers(ThreadPoolExecutor(SLOTS), sandbox_peers.by_subprocess),
         "executor": Peers(guarded, sandbox_peers.by_guarded_process),

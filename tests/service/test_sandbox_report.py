@@ -17,7 +17,7 @@ from rich.console import Console
 
 
 def printed(*things: object) -> str:
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=io.StringIO(), width=400)
     for thing in things:
         console.print(thing)
     return console.file.getvalue()  # type: ignore[attr-defined]
