@@ -66,6 +66,11 @@ class CodeTests(Sandboxed):
     _grader: Grader | None = PrivateAttr(default=None)
 
     @property
+    def deterministic(self) -> bool:
+        """A program may throw dice, or be as slow as its limit."""
+        return False
+
+    @property
     def component_names(self) -> tuple[str, ...]:
         """See the class."""
         return ("tests_passed", "parsed", "verdict")

@@ -98,6 +98,7 @@ class Session:
     async def close(self) -> None:
         """Kills the child and waits until it is gone."""
         if not self._closed:
+            self._errand.kill(Verdict.RUNTIME_ERROR)
             await self._end(Verdict.RUNTIME_ERROR)
 
     async def _end(self, cause: Verdict) -> SessionEnded:

@@ -24,12 +24,31 @@ PARAMS: dict[str, dict[str, Any]] = {
     "tags": {},
     "length": {"max_length": 10, "cache_length": 5},
     "python": {"function": "a:b"},
+    "code_tests": {},
+    "snippet": {"source": "def grade(sample, item): return 1"},
+    "gemini": {
+        "config": {
+            "stringMatchRewardScorer": {
+                "stringMatchExpression": {"matchOperation": "EXACT_MATCH", "expression": "x"}
+            }
+        }
+    },
+    "openai_grader": {
+        "grader": {
+            "type": "string_check",
+            "name": "x",
+            "input": "{{ sample.output_text }}",
+            "reference": "x",
+            "operation": "eq",
+        }
+    },
 }
+SANDBOXED = {"code_tests", "snippet"}
 INLINE = {"exact", "contains", "regex", "numeric", "format", "tags", "length"}
 
 
 def test_all_kinds_are_found() -> None:
-    assert set(PARAMS) <= set(kinds())
+    assert set(PARAMS) == set(kinds())
 
 
 @pytest.mark.parametrize("name", PARAMS)
@@ -38,13 +57,14 @@ def test_what_a_kind_says_of_itself(name: str) -> None:
     assert reward.kind == name
     assert reward.fits_inline is (name in INLINE)
     assert reward.runs_named_code is (name == "python")
-    assert reward.deterministic is (name != "python")
+    assert reward.deterministic is (name not in {"python", *SANDBOXED})
     for library in reward.libraries:
         assert importlib.metadata.version(library)
     if name != "python":
         assert reward.unit is Unit.ITEM
         assert not reward.whole_group
-        assert not reward.is_async
+        assert reward.is_async is (name in SANDBOXED)
+        assert reward.isolation == ("namespaced" if name in SANDBOXED else "")
         assert reward.source_files == ()
         reward.check()
     with pytest.raises(ValidationError):

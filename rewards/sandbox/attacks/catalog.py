@@ -24,6 +24,10 @@ _LEVEL = "tests/rewards/sandbox/test_level.py"
 _MISSING = "tests/rewards/sandbox/test_missing.py"
 _POOL = "tests/rewards/sandbox/test_pool.py"
 _BUSY = "tests/rewards/sandbox/test_busy.py"
+_CHEATS = "tests/rewards/sandbox/test_code_integrity.py"
+_CODE = "tests/rewards/sandbox/test_code_tests.py"
+_CHEAT = f"{_CHEATS}::test_a_cheat_earns_nothing"
+"""With a program for each line, in each shape of tests, which the naive grader is fooled by."""
 
 TESTS: dict[str, tuple[str, ...]] = {
     "level not available: FAILED_PRECONDITION": (
@@ -48,6 +52,31 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/load/sandbox_soak.py::soak",
     ),
     "limits hold with all slots busy": (f"{_BUSY}::test_limits_hold_with_all_slots_busy",),
+    "os._exit(0), sys.exit(0), raise SystemExit, exit inside a test": (_CHEAT,),
+    "__eq__/__ne__/__hash__/__bool__/__float__ objects": (_CHEAT,),
+    "int/str/float/list subclasses": (_CHEAT,),
+    "__class__ lies": (_CHEAT,),
+    "frame walk": (_CHEAT,),
+    "gc.get_objects": (_CHEAT,),
+    "sys.modules/builtins/json.dumps/isinstance/unittest/pytest patching, conftest": (_CHEAT,),
+    "settrace/setprofile/audit hooks": (_CHEAT,),
+    "writing a forged result to every fd": (_CHEAT,),
+    "printing fake PASSED/markers before the real ones": (_CHEAT,),
+    "pickle __reduce__": (_CHEAT,),
+    "NaN, inf, -0.0, '1e999', huge ints, bool, None, wrong shape": (
+        f"{_CHEATS}::test_an_odd_value_is_wrong",
+    ),
+    "duplicated or missing test ids": (f"{_CHEATS}::test_doubled_and_made_up_answers_count_once",),
+    "finishing fewer tests than asked": (
+        f"{_CODE}::test_what_passed_before_a_program_ended_counts",
+    ),
+    "non-determinism (hash seed, random, time) between replicas": (
+        f"{_CODE}::test_hashes_and_the_tests_own_chance_are_the_same_everywhere",
+    ),
+    "snippet-server state": (
+        "tests/rewards/sandbox/test_snippet_server.py::test_a_process_serves_many_calls",
+        "tests/rewards/sandbox/test_snippet_server.py::test_functions_do_not_share_a_process",
+    ),
 }
 """By line: the tests that hold it, as pytest names them, without their parameters."""
 

@@ -16,21 +16,9 @@ from rewardplane.rewards.sandbox.verdict import Verdict
 ROOT = Path(__file__).parents[3]
 
 
-OF_THE_GRADERS = {*LINES["Grader integrity"], "snippet-server state"}
-
-
-def without_a_case() -> set[str]:
-    return {line for line, ids in case_ids().items() if not ids}
-
-
 def test_every_line_of_the_study_has_a_case_or_a_test() -> None:
-    assert without_a_case() - OF_THE_GRADERS == set()
+    assert [line for line, ids in case_ids().items() if not ids] == []
     assert set(case_ids()) == {line for lines in LINES.values() for line in lines}
-
-
-@pytest.mark.xfail(reason="the graders and their tests are not in this tree yet")
-def test_every_line_on_grading_has_a_test() -> None:
-    assert without_a_case() & OF_THE_GRADERS == set()
 
 
 def test_ids_are_unique_and_no_attack_may_pass_for_a_fault_of_the_sandbox() -> None:

@@ -112,6 +112,12 @@ CHEATS: dict[str, tuple[str, str]] = {
         "import sys\nseen = []\nsys.addaudithook(lambda name, args: seen.append(name))\n"
         "def f(x):\n    return sys._getframe(1).f_locals.get('expected', len(seen))",
     ),
+    "pickle-reduce": (
+        "result",
+        "class Any:\n    def __reduce__(self):\n"
+        "        return eval, (\"__import__('sys')._getframe(1).f_locals.get('expected', 0)\",)\n"
+        "def f(x): return Any()",
+    ),
     "atexit": (
         "exit",
         "import atexit, os\natexit.register(lambda: os._exit(0))\ndef f(x): return 0",

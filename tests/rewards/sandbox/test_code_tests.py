@@ -364,3 +364,20 @@ async def test_infinite_loops_fail() -> None:
         assert {s.components["verdict"] for s in scores} == {float(Mark.TIME_LIMIT)}
     finally:
         reward.kill()
+
+
+async def test_hashes_and_the_tests_own_chance_are_the_same_everywhere() -> None:
+    seen: list[bytes] = []
+    chance = "import random\nassert keep(random.random(), hash('abc')) in (1, 2)"
+    for _replica in range(2):
+        reward = made()
+        try:
+            order = {"source": "print(hash('abc'))", "inputs": [""], "output_bytes": 100}
+            run = await reward.pool.run("stdin_cases", json.dumps(order).encode(), reward.limits)
+            seen.append(run.answer)
+            known = await scored(reward, [chance], "def keep(x, h): raise ValueError((x, h))")
+            seen.append(known.explanation.encode())
+        finally:
+            reward.kill()
+    assert seen[:2] == seen[2:]
+    assert b"ValueError" in seen[1]

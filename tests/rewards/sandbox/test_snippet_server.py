@@ -135,6 +135,13 @@ async def test_what_is_no_reward_is_its_own_error(
     assert await run(server, "number 7") == 7.0
 
 
+async def test_functions_do_not_share_a_process(pool: SandboxPool, server: SnippetServer) -> None:
+    other = SnippetServer(pool, COMMANDS, "grade", memory_mb=256, at_once=1)
+    assert await run(server, "calls") == 1
+    assert await run(other, "calls") == 1
+    await other.close()
+
+
 async def test_a_call_that_overruns_is_killed_and_others_are_not(server: SnippetServer) -> None:
     begin_s = time.monotonic()
     hung = [asyncio.create_task(run(server, text, 0.5)) for text in ("burn", "sleep 60")]
