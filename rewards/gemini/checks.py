@@ -26,6 +26,7 @@ from .schema import (
     RewardConfig,
     SingleReward,
     StringMatchScorer,
+    name_of,
 )
 
 MAX_MEMBERS_IN_CONSOLE = 16
@@ -135,8 +136,8 @@ class _Checker:
                 self._fault(f"{here}.rewardConfig", "is missing")
             else:
                 self.single(member.reward_config, f"{here}.rewardConfig.")
-                name = member.reward_config.reward_name
-                if name and name in names:
+                name = name_of(member.reward_config, index)
+                if name in names:
                     self._fault(
                         f"{here}.rewardConfig.rewardName",
                         f"{name!r} is the name of member {names[name]} too; names are unique",
@@ -148,8 +149,9 @@ class _Checker:
                 self._fault(f"{here}.weight", f"is {member.weight:g}; want 0 or more")
             elif member.weight == 0:
                 self._warn(f"{here}.weight", "is 0: the member is run and does not count")
-        if members and math.fsum(m.weight for m in members) == 0:
-            self._fault(at, "the weights sum up to 0")
+        total = math.fsum(m.weight for m in members)
+        if members and total <= 0:
+            self._fault(at, f"the weights sum up to {total:g}; want more than 0")
 
     def single(self, config: SingleReward, path: str) -> None:
         self._parse(config.parse_response_config, f"{path}parseResponseConfig")

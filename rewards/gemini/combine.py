@@ -32,7 +32,8 @@ class MemberFault(RewardFault):
 def combine(members: Sequence[MemberOutcome], on_error: OnMemberError) -> float:
     """The weighted average of the members' rewards.
 
-    `renormalise` leaves failed members out as long as the others' weights do not sum up to 0.
+    `renormalise` leaves failed members out as long as the others' weights sum up to more than 0:
+    below that a penalty would turn into a reward.
 
     Raises:
         MemberFault: a member failed that may not; the message names each with its reason.
@@ -40,7 +41,7 @@ def combine(members: Sequence[MemberOutcome], on_error: OnMemberError) -> float:
     failed = [m for m in members if isinstance(m.outcome, ScoreError)]
     good = [(m.weight, m.outcome.reward) for m in members if isinstance(m.outcome, Score)]
     weight = math.fsum(w for w, _ in good)
-    if failed and (on_error == "error" or weight == 0):
+    if failed and (on_error == "error" or weight <= 0):
         raise _fault(failed)
     # Clipped again: a last digit may round outward, and negative weights may be allowed.
     average = math.fsum(w * reward for w, reward in good) / weight

@@ -28,7 +28,7 @@ from .combine import MemberOutcome, OnMemberError, combine
 from .match import StringMatch
 from .options import CloudRun, Code, Undocumented
 from .parse import Parse
-from .schema import CompositeReward, RewardConfig, SingleReward
+from .schema import CompositeReward, RewardConfig, SingleReward, name_of
 from .view import content_of, text_content, text_of
 
 NO_MATCH = "the response does not match the parse expression"
@@ -250,8 +250,8 @@ def members_of(config: RewardConfig) -> list[tuple[str, float, SingleReward]]:
     if isinstance(config, CompositeReward):
         members = [(m.reward_config, m.weight) for m in config.weighted_reward_configs]
         return [
-            (single.reward_name or f"reward_{index}", weight, single)
-            for index, (single, weight) in enumerate(members, 1)
+            (name_of(single, index), weight, single)
+            for index, (single, weight) in enumerate(members)
             if single is not None
         ]
     return [(config.reward_name or "reward", 1.0, config)]

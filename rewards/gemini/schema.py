@@ -197,3 +197,8 @@ class RewardChoice:
 
 
 RewardConfig = SingleReward | CompositeReward
+
+
+def name_of(member: SingleReward, index: int) -> str:
+    """The name of a composite's member: its own, or one by its place, which counts from 0."""
+    return member.reward_name or f"reward_{index + 1}"
