@@ -16,7 +16,6 @@ from . import kernel
 from .guest.channel import Channel
 from .headcount import Headcount
 from .kernel import Prepared
-from .places import SCRATCH
 from .protocol import CONFINED, MEMORY_EXIT, Op, Order
 from .seccomp import Filter
 
@@ -44,7 +43,8 @@ class Confinement:
     headcount: Headcount | None = None
     """Of a uid that others have too."""
     confined: bool = False
-    has_scratch: bool = False
+    scratch: str = ""
+    """The folder to write to; empty: there is none."""
 
     def processes(self, threads: int, beside: int) -> int:
         """The RLIMIT_NPROC of a child with so many others beside it; 0: none."""
@@ -96,8 +96,8 @@ def confine(confinement: Confinement, order: Order) -> None:
         _drop_capabilities()
         _no_new_privileges()
         with_scratch = order.op == Op.RUN
-        if with_scratch and confinement.has_scratch:
-            os.chdir(SCRATCH)
+        if with_scratch and confinement.scratch:
+            os.chdir(confinement.scratch)
         rules = confinement.landlock_with_scratch if with_scratch else confinement.landlock
         if rules is not None:
             rules()

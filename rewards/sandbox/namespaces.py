@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import kernel
-from .places import SCRATCH, Places
+from .places import Places
 
 OTHERS = {
     "pid_namespace": kernel.CLONE_NEWPID,
@@ -45,7 +45,7 @@ def enter_user(proc: int) -> None:
 
 
 def enter_root(places: Places) -> None:
-    """Enters a mount namespace and a new root folder, that holds `places` and an empty /tmp.
+    """Enters a mount namespace and a new root folder, that holds `places` and a scratch.
 
     Raises:
         OSError: as it failed.
@@ -66,7 +66,7 @@ def enter_root(places: Places) -> None:
     finally:
         for source in sources.values():
             os.close(source)
-    for folder in (SCRATCH, "/.old"):
+    for folder in (places.scratch, "/.old"):
         Path(new + folder).mkdir(parents=True, exist_ok=True)
     os.chdir(new)
     kernel.call("pivot_root", b".", b".old")
@@ -82,10 +82,10 @@ def own_root() -> None:
     kernel.unshare(kernel.CLONE_NEWNS)
 
 
-def mount_scratch(size_mb: int, inodes: int) -> None:
-    """Mounts an empty /tmp. Raises OSError as it failed."""
+def mount_scratch(path: str, size_mb: int, inodes: int) -> None:
+    """Mounts an empty folder. Raises OSError as it failed."""
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-    kernel.mount("tmpfs", SCRATCH, "tmpfs", flags, f"size={size_mb}m,nr_inodes={inodes},mode=777")
+    kernel.mount("tmpfs", path, "tmpfs", flags, f"size={size_mb}m,nr_inodes={inodes},mode=777")
 
 
 def _cover(paths: Iterable[str]) -> str:

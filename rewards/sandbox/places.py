@@ -13,7 +13,7 @@ _LIBRARIES = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
 _ZONES = "/usr/share/zoneinfo"
 _LOADER_CACHE = "/etc/ld.so.cache"
 DEVICES = ("/dev/null", "/dev/urandom")
-SCRATCH = "/tmp"  # noqa: S108 - a tmpfs of the private root, not the host's
+_SCRATCHES = ("/tmp", "/var/tmp", "/scratch")  # noqa: S108 - in the private root, not the host's
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,15 @@ class Places:
     listings: tuple[str, ...]
     """Folders whose names alone are read: the import system looks for modules in them."""
     devices: tuple[str, ...]
+
+    @property
+    def scratch(self) -> str:
+        """The folder of the private root to write to: one that none of these lies in.
+
+        Python may: a virtual environment below /tmp would be hidden by what is mounted there.
+        """
+        needed = (*self.files, *self.hidden)
+        return next(s for s in _SCRATCHES if not any(p.startswith(f"{s}/") for p in needed))
 
     def unhidden(self) -> list[str]:
         """`files` as paths that hold nothing hidden, as Landlock knows no exceptions."""

@@ -6,14 +6,17 @@ import os
 
 from . import kernel, landlock, namespaces
 from .child import Confinement
-from .places import DEVICES, SCRATCH
+from .places import DEVICES
 
 
 class Scratch:
-    """The tmpfs on /tmp of a zygote with a private root, and the rules of Landlock that open it."""
+    """The tmpfs of a zygote with a private root, and the rules of Landlock that open it."""
 
-    def __init__(self, abi: int, size_mb: int, files: int, confinement: Confinement) -> None:
+    def __init__(
+        self, path: str, abi: int, size_mb: int, files: int, confinement: Confinement
+    ) -> None:
         """Mounts it. Raises OSError as it failed."""
+        self._path = path
         self._abi = abi
         self._size = size_mb, files
         self._confinement = confinement
@@ -24,18 +27,18 @@ class Scratch:
         """Makes it empty. Raises OSError as it failed."""
         if self._use() != self._empty:
             # Unmounted, not emptied: its names are not for the zygote to read.
-            kernel.unmount(SCRATCH)
+            kernel.unmount(self._path)
             self._mount()
 
     def _mount(self) -> None:
-        namespaces.mount_scratch(*self._size)
+        namespaces.mount_scratch(self._path, *self._size)
         self._empty = self._use()
         if self._rules >= 0:
             os.close(self._rules)
         # Anew, as a rule is for one mount and does not outlive it.
-        self._rules = landlock.ruleset(self._abi, ["/"], writable=[SCRATCH], devices=DEVICES)
+        self._rules = landlock.ruleset(self._abi, ["/"], writable=[self._path], devices=DEVICES)
         self._confinement.landlock_with_scratch = landlock.restrict(self._rules)
 
     def _use(self) -> tuple[int, int]:
-        state = os.statvfs(SCRATCH)
+        state = os.statvfs(self._path)
         return state.f_bfree, state.f_ffree

@@ -75,8 +75,9 @@ class Settlement:
         os.chdir("/")
         self._make_rules(found, rooted=rooted)
         if rooted and level >= Level.NAMESPACED and self.confinement.landlock is not None:
-            self.confinement.has_scratch = True
+            self.confinement.scratch = found.scratch
             self.scratch = Scratch(
+                found.scratch,
                 landlock.version(),
                 int(asked["scratch_mb"]),
                 int(asked["scratch_files"]),
