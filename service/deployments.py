@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from .settings import Limits
 
 
+_log = logging.getLogger(__name__)
+
+
 class PoolReplica(Pool):
     """A pool that gateways reach by Serve's handle and, on its own node, by a socket."""
 
@@ -35,12 +39,15 @@ class PoolReplica(Pool):
             self._local = LocalServer(self.run)
             folder = local_folder(ray.get_runtime_context().get_session_name())
             if folder is not None:
-                await self._local.start(folder, self.config.fingerprint)
+                try:
+                    await self._local.start(folder, self.config.fingerprint)
+                except OSError as error:
+                    _log.warning("no socket in %s, calls come by Serve's handle: %s", folder, error)
 
     async def __del__(self) -> None:
-        """Called by Serve when the replica stops."""
+        """Called by Serve when the replica stops; it knows nothing of calls by socket."""
         if self._local is not None:
-            self._local.close()
+            await self._local.drain(DRAIN_S)
         await self.stop()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import marshal
+import socket
 import struct
 from typing import Any, Final, cast
 
@@ -22,6 +23,7 @@ END: Final = 3
 
 _HEAD = struct.Struct("<QBQ")  # bytes of the body, kind, number of the call
 NO_BODY = b""
+_PEER = struct.Struct("3i")  # pid, uid, gid
 
 
 class Framed(asyncio.Protocol):
@@ -36,6 +38,17 @@ class Framed(asyncio.Protocol):
     def is_open(self) -> bool:
         """Whether frames may be sent."""
         return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def peer_pid(self) -> int:
+        """The process at the other end of a Unix socket, as the kernel knows it; 0: none."""
+        if self._transport is None:
+            return 0
+        peer: socket.socket | None = self._transport.get_extra_info("socket")
+        if peer is None:
+            return 0
+        given = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        return int(_PEER.unpack(given)[0])
 
     def send(self, kind: int, call: int, body: Any = None) -> None:
         """Sends a frame; on a closed connection it goes nowhere, and `lost` has said so."""

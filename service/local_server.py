@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .frame import ANSWER, CANCEL, END, RUN, Framed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from .replica import Answer, Message
 
 _log = logging.getLogger(__name__)
 
-RunJobs = Callable[[Sequence["Message"], tuple[int, float]], AsyncIterator["Answer"]]
+RunJobs = Callable[[Sequence["Message"], tuple[int, float]], AsyncGenerator["Answer", None]]
 
 
 def local_folder(session: str) -> Path | None:
@@ -36,7 +35,8 @@ def local_folder(session: str) -> Path | None:
     A folder that others could have made or can enter is no place.
     """
     top = Path(tempfile.gettempdir()) / f"rewardplane-{os.geteuid()}"
-    folder = top / session
+    # A socket's path has 107 characters at the most.
+    folder = top / hashlib.blake2b(session.encode(), digest_size=6).hexdigest()
     try:
         for path in (top, folder):
             with contextlib.suppress(FileExistsError):
@@ -76,15 +76,26 @@ class LocalServer:
         )
         self._path = path
 
+    async def drain(self, grace_s: float) -> None:
+        """Lets nobody in any more, waits until what runs has ended or the grace is over."""
+        self._lock()
+        tasks = [task for door in self._doors for task in door.tasks]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_s)
+        self.close()
+
     def close(self) -> None:
         """Hangs up."""
+        self._lock()
+        for door in list(self._doors):
+            door.close()
+
+    def _lock(self) -> None:
         if self._server is not None:
             self._server.close()
         if self._path is not None:
             with contextlib.suppress(FileNotFoundError):
                 self._path.unlink()
-        for door in list(self._doors):
-            door.close()
 
 
 class _Door(Framed):
@@ -96,6 +107,11 @@ class _Door(Framed):
         self._doors = doors
         self._tasks: dict[int, asyncio.Task[None]] = {}
         doors.add(self)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The calls that run."""
+        return list(self._tasks.values())
 
     def received(self, kind: int, call: int, body: Any) -> None:
         """Starts a call, or ends one that nobody waits for."""
@@ -115,17 +131,19 @@ class _Door(Framed):
     async def _answer(
         self, call: int, messages: Sequence[Message], backlog: tuple[int, float]
     ) -> None:
-        fault: str | None = None
+        # Told also where the call is cancelled by whoever: it must not be waited for.
+        fault: str | None = "the replica gave the call up"
         try:
-            answers = cast("AsyncGenerator[Answer, None]", self._run(messages, backlog))
-            async with aclosing(answers):
+            async with aclosing(self._run(messages, backlog)) as answers:
                 async for parts, has_room, figures in answers:
                     told = [(index, _plain(part), waited) for index, part, waited in parts]
                     self.send(ANSWER, call, (told, has_room, figures))
+            fault = None
         except Exception as error:  # noqa: BLE001 - the gateway must learn of it, and sends it again
             _log.exception("a call of a gateway failed")
             fault = repr(error)
-        self.send(END, call, fault)
+        finally:
+            self.send(END, call, fault)
 
 
 def _plain(part: Any) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ class Neighbours:
         """
         line = await self._choose()
         if line is None:
-            async for answer in self._elsewhere(messages, backlog):
-                yield answer
+            async with aclosing(self._elsewhere(messages, backlog)) as answers:
+                async for answer in answers:
+                    yield answer
             return
         exchange = line.begin(messages, backlog)
         try:
@@ -80,8 +82,10 @@ class Neighbours:
         except OSError:  # it is gone since the folder was read
             return
         else:
-            if line.is_open:
+            if line.is_open and name not in self._lines and line.peer_pid == _pid_in(name):
                 self._lines[name] = line
+            else:
+                line.close()
 
     def _drop(self, name: str, line: _Line) -> None:
         if self._lines.get(name) is line:
@@ -186,6 +190,11 @@ class _Line(Framed):
         if exchange.holds_place:
             exchange.holds_place = False
             self.busy -= 1
+
+
+def _pid_in(name: str) -> int:
+    pid = name.rpartition(".")[2]
+    return int(pid) if pid.isdecimal() else -1
 
 
 def _clear_away(path: Path) -> None:

@@ -16,7 +16,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from .job import Part
@@ -40,7 +41,7 @@ MAX_LOSSES = 2
 FIRST_GUESS_S = 0.001
 SWEEP_S = 0.25
 
-Answers = AsyncIterator[tuple[list[tuple[int, Part, int]], bool, dict[str, float]]]
+Answers = AsyncGenerator[tuple[list[tuple[int, Part, int]], bool, dict[str, float]], None]
 Send = Callable[[Sequence[Any], tuple[int, float]], Answers]
 
 
@@ -177,14 +178,15 @@ class PoolLane:
         """One handle call: out with the shards, back with the outcomes."""
         holds_slot = True
         try:
-            async for parts, has_room, figures in self._exchange(jobs):
-                for index, part, waited_us in parts:
-                    self._deliver(jobs[index], part, waited_us)
-                self._bound.note_figures(figures)
-                if has_room and holds_slot:
-                    holds_slot = False
-                    self._in_flight -= 1
-                    self._pump_soon()
+            async with aclosing(self._exchange(jobs)) as answers:
+                async for parts, has_room, figures in answers:
+                    for index, part, waited_us in parts:
+                        self._deliver(jobs[index], part, waited_us)
+                    self._bound.note_figures(figures)
+                    if has_room and holds_slot:
+                        holds_slot = False
+                        self._in_flight -= 1
+                        self._pump_soon()
             self._lose(jobs, "the replica ended its answer too early")
         except ReplicaLost as error:
             self._lose(jobs, str(error))
@@ -202,12 +204,13 @@ class PoolLane:
         backlog = (self._waiting_items, self._waiting_items * self.item_s)
         sent_us = [int((now_s - min(s.submitted_s for s in job)) * 1e6) for job in jobs]
         shards = [shard for job in jobs for shard in job]
-        async for parts, has_room, figures in self._send(
-            [_message(j, now_s) for j in jobs], backlog
-        ):
-            yield [(i, part, waited + sent_us[i]) for i, part, waited in parts], has_room, figures
-            if all(shard.dead for shard in shards):
-                return
+        messages = [_message(j, now_s) for j in jobs]
+        async with aclosing(self._send(messages, backlog)) as answers:
+            async for told, has_room, figures in answers:
+                parts = [(i, part, waited + sent_us[i]) for i, part, waited in told]
+                yield parts, has_room, figures
+                if all(shard.dead for shard in shards):
+                    return
 
     def _deliver(self, job: list[Shard], part: Part, waited_us: int) -> None:
         self._measure(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from .config import RewardConfig
@@ -61,7 +61,7 @@ class Pool:
 
     async def run(
         self, messages: Sequence[Message], backlog: tuple[int, float]
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncGenerator[Answer, None]:
         """Runs jobs; each item's outcome comes exactly once, in parts, as they end.
 
         `backlog` is what waits in the gateway: items, seconds of work. Closing the iterator stops

@@ -12,7 +12,7 @@ from rewardplane.v1 import reward_service_pb2 as pb
 
 from .config import ConfigError, NamedCode, RewardConfig, ServiceConfig, parse_reward
 from .document import BadDocument, read
-from .errors import CallError, InlineCode, InsufficientIsolation, InvalidRequest
+from .errors import CallError, DeadlineExceeded, InlineCode, InsufficientIsolation, InvalidRequest
 from .replica import Pool
 from .scorer import Scorer
 from .table import Table
@@ -81,13 +81,18 @@ class Validator:
         Raises:
             InvalidRequest: the reward cannot be set up.
             InsufficientIsolation: its untrusted code cannot be isolated here as it demands.
+            DeadlineExceeded: there was no place for it in time.
         """
         begin_s = time.monotonic()
         request = _one_item(example, response, INLINE_NAME)
-        async with self._places:
-            if remaining_s is not None:
-                remaining_s -= time.monotonic() - begin_s
-            return await self._run_apart(config, request, remaining_s, traceparent)
+        try:
+            async with asyncio.timeout(remaining_s):
+                async with self._places:
+                    if remaining_s is not None:
+                        remaining_s -= time.monotonic() - begin_s
+                    return await self._run_apart(config, request, remaining_s, traceparent)
+        except TimeoutError:
+            raise DeadlineExceeded("the reward was not tried within the call's time") from None
 
     async def _run_apart(
         self,

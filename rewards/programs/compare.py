@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any, cast
 
 from ..json_text import is_equal
+from ..sandbox.guest.values import MAX_DEPTH
 
 
 def same_output(expected: str, output: str, tolerance: float) -> bool:
@@ -23,34 +25,60 @@ def same_output(expected: str, output: str, tolerance: float) -> bool:
     return all(_near(w.split(), g.split(), tolerance) for w, g in zip(wanted, got, strict=True))
 
 
-def same_value(expected: Any, value: Any, tolerance: float) -> bool:
-    """Whether two values are the same as JSON: 1 is 1.0, true is not 1, a tuple is a list.
+def same_value(expected: Any, told: str, tolerance: float) -> bool:
+    """Whether what a program told of a value is the same as JSON.
 
+    `told` is as `sandbox.guest.values.dump` writes it. 1 is 1.0, true is not 1, a tuple is a list.
     With a `tolerance` numbers need be within it only, relative or absolute. NaN is never the same.
     """
-    value = _as_json(value)
+    try:
+        value = _as_json(json.loads(told), MAX_DEPTH)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
     if not tolerance:
         return is_equal(expected, value)
     return _close(expected, value, tolerance)
 
 
-def _as_json(value: Any) -> Any:
-    if isinstance(value, tuple | list):
-        return [_as_json(item) for item in cast("Sequence[Any]", value)]
-    if isinstance(value, dict):
-        # JSON has text for keys; json.dumps writes these so.
-        items = cast("dict[Any, Any]", value).items()
-        return {k if isinstance(k, str) else _key(k): _as_json(v) for k, v in items}
-    # What JSON has no word for is equal to nothing.
-    return value if value is None or isinstance(value, bool | int | float | str) else object()
+def _as_json(packed: Any, depth: int) -> Any:
+    """The JSON value of a packed one. What JSON has no word for is equal to nothing.
+
+    No set or dict is built of what the program chose to hash alike: keys are text here, whose
+    hashes it does not know.
+    """
+    if depth == 0:
+        raise ValueError("nested too deep")
+    if isinstance(packed, list):
+        return [_as_json(item, depth - 1) for item in cast("list[Any]", packed)]
+    if not isinstance(packed, dict):
+        return packed
+    tag: Any
+    inner: Any
+    ((tag, inner),) = cast("dict[Any, Any]", packed).items()
+    match tag:
+        case "t":
+            return [_as_json(item, depth - 1) for item in inner]
+        case "d":
+            return {_key(key): _as_json(value, depth - 1) for key, value in inner}
+        case "i":
+            return int(inner, 16)
+        case _:
+            return object()
 
 
-def _key(key: Any) -> Any:
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    if key is None:
-        return "null"
-    return str(key) if isinstance(key, int | float) else key
+def _key(key: Any) -> str:
+    """A key as json.dumps writes it."""
+    match key:
+        case str():
+            return key
+        case bool():
+            return "true" if key else "false"
+        case None:
+            return "null"
+        case int() | float():
+            return str(key)
+        case _:
+            raise TypeError("no key of JSON")
 
 
 def _close(expected: Any, value: Any, tolerance: float) -> bool:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from ..sandbox.guest.values import load
 from ..sandbox.limits import Limits
 from ..sandbox.pool import SandboxPool
 from ..sandbox.verdict import Run, Verdict
@@ -46,7 +45,8 @@ class Grader:
         return await grade_asserts(self._pool, self._limits, program, tests)
 
     async def _stdin(self, program: str, tests: StdinTests) -> Grade:
-        most = self._limits.output_bytes
+        # Whatever the limit, what is expected may be written.
+        most = max(self._limits.output_bytes, *(2 * len(o.encode()) for o in tests.outputs))
         order = {"source": program, "inputs": list(tests.inputs), "output_bytes": most}
         run = await self._run("stdin_cases", order)
 
@@ -63,11 +63,8 @@ class Grader:
         run = await self._run("call_cases", order)
 
         def passes(index: int, answer: Mapping[str, Any]) -> bool:
-            try:
-                value = load(answer["value"])
-            except (KeyError, ValueError, TypeError):
-                return False
-            return same_value(tests.outputs[index], value, self._tolerance)
+            told = answer.get("value")
+            return isinstance(told, str) and same_value(tests.outputs[index], told, self._tolerance)
 
         return _graded(run, len(tests.inputs), passes)
 

@@ -59,9 +59,15 @@ class GeminiValidation:
         except BadMessage as fault:
             return json_response(refused_answer(fault), 400)
         trace = traceparent_of(request)
-        outcomes = await asyncio.gather(
-            *(self._outcome(asked, member, settings, trace) for member in asked.members)
-        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._outcome(asked, member, settings, trace))
+                    for member in asked.members
+                ]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        outcomes = [task.result() for task in tasks]
         return json_response(
             validation_answer(
                 outcomes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Mapping
@@ -39,6 +40,8 @@ _STATUS: Mapping[type[CallError], int] = {
     NotReady: 503,
 }
 _RETRY_NOT_READY_S = 2
+READ_S = 60.0
+"""How long a body may take to come: until then its part of the memory is held."""
 
 
 class TooLarge(Exception):
@@ -50,17 +53,22 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
     Raises:
         TooLarge: it has more than `max_bytes`.
+        InvalidRequest: it did not come in time.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise TooLarge(f"{declared} bytes; at most {max_bytes}")
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise TooLarge(f"more than {max_bytes} bytes")
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(READ_S):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > max_bytes:
+                    raise TooLarge(f"more than {max_bytes} bytes")
+                chunks.append(chunk)
+    except TimeoutError:
+        raise InvalidRequest(f"the body did not come within {READ_S:g} s") from None
     return b"".join(chunks)
 
 

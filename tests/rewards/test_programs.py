@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import time
+from collections import Counter, OrderedDict, defaultdict, namedtuple
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -79,13 +83,38 @@ def test_plain_values_cross_as_they_are(value: Any) -> None:
     assert repr(back) == repr(value) or back == value
 
 
-class _Int(int):
-    pass
+class _Liar(int):
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = int.__hash__
+
+    def __int__(self) -> int:
+        return 7
+
+    def __index__(self) -> int:
+        return 7
 
 
 @pytest.mark.parametrize(
-    "value", [object(), _Int(1), [_Int(1)], {"a": print}, range(3), bytearray(b"x"), iter([])]
+    ("value", "plain"),
+    [
+        (_Liar(3), 3),
+        ([_Liar(3)], [3]),
+        (Counter("aab"), {"a": 2, "b": 1}),
+        (OrderedDict(a=1), {"a": 1}),
+        (defaultdict(int, a=1), {"a": 1}),
+        (HTTPStatus.OK, 200),
+        (namedtuple("Pair", "a b")(1, 2), (1, 2)),
+    ],
 )
+def test_what_is_derived_from_plain_is_told_as_what_it_holds(value: Any, plain: Any) -> None:
+    back = load(dump(value))
+    assert type(back) is type(plain)
+    assert back == plain
+
+
+@pytest.mark.parametrize("value", [object(), {"a": print}, range(3), bytearray(b"x"), iter([])])
 def test_what_is_not_plain_does_not_cross(value: Any) -> None:
     with pytest.raises(Unplain):
         dump(value)
@@ -162,12 +191,25 @@ def test_outputs(expected: str, output: str, same: bool) -> None:
     ],
 )  # fmt: skip
 def test_values(expected: Any, value: Any, same: bool) -> None:
-    assert same_value(expected, value, 0.0) is same
-    assert same_value(expected, value, 1e-9) is same
+    assert same_value(expected, dump(value), 0.0) is same
+    assert same_value(expected, dump(value), 1e-9) is same
+
+
+@pytest.mark.parametrize("told", ["", "{", '{"d":[[{},1]]}', '{"d":3}', '{"x":1,"y":2}', "[" * 500])
+def test_what_is_no_value_is_the_same_as_nothing(told: str) -> None:
+    assert not same_value({"x": 1}, told, 0.0)
+
+
+def test_what_hashes_alike_costs_nothing() -> None:
+    alike = [i * (2**61 - 1) for i in range(40_000)]
+    for told in ('{"s":' + json.dumps(alike) + "}", json.dumps({"d": [[i, 1] for i in alike]})):
+        begin_s = time.perf_counter()
+        assert not same_value({"x": 1}, told, 0.0)
+        assert time.perf_counter() - begin_s < 1
 
 
 def test_a_tolerance_is_relative_or_absolute() -> None:
-    assert same_value(1e6, 1e6 + 0.5, 1e-6)
-    assert not same_value(1e6, 1e6 + 2, 1e-6)
-    assert same_value(0.0, 1e-7, 1e-6)
-    assert not same_value(10**400, 1.0, 1e-6)
+    assert same_value(1e6, dump(1e6 + 0.5), 1e-6)
+    assert not same_value(1e6, dump(1e6 + 2), 1e-6)
+    assert same_value(0.0, dump(1e-7), 1e-6)
+    assert not same_value(10**400, dump(1.0), 1e-6)

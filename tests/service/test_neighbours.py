@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rewardplane.service import local_server
+from rewardplane.service import local_server, neighbours
 from rewardplane.service.frame import Framed
 from rewardplane.service.job import Part
 from rewardplane.service.local_server import LocalServer, local_folder
@@ -82,6 +82,8 @@ async def served(folder: Path, run: Run, name: str = NAME) -> LocalServer:
 @pytest.fixture
 def pids(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Lets one process stand for several: a socket is named for its process."""
+    real = os.getpid()
+    monkeypatch.setattr(neighbours, "_pid_in", lambda _name: real)
     return lambda pid: monkeypatch.setattr(local_server.os, "getpid", lambda: pid)
 
 
@@ -216,6 +218,47 @@ async def test_the_socket_of_a_killed_replica_is_cleared_away(tmp_path: Path) ->
     send = Neighbours(tmp_path, NAME, 1, answers("handle")).send
     assert (await told(send([(b"",)], NONE)))[0][2] == {"handle": 1}
     assert not dead.exists()
+
+
+async def test_a_socket_that_is_not_its_processs_own_is_not_trusted(tmp_path: Path) -> None:
+    server = await served(tmp_path, answers("forger"))
+    (tmp_path / f"{NAME}.{os.getpid()}").rename(tmp_path / f"{NAME}.{os.getppid()}")
+    send = Neighbours(tmp_path, NAME, 1, answers("handle")).send
+    assert (await told(send([(b"",)], NONE)))[0][2] == {"handle": 1}
+    await asyncio.sleep(0.05)
+    server.close()
+    await asyncio.sleep(0.05)
+
+
+async def test_a_call_that_is_cancelled_by_whoever_ends(tmp_path: Path) -> None:
+    async def gives_up(
+        messages: Sequence[Any], backlog: tuple[int, float]
+    ) -> AsyncIterator[Answer]:
+        yield [(0, part(1.0), 0)], False, {}
+        raise asyncio.CancelledError
+
+    server = await served(tmp_path, gives_up)
+    send = Neighbours(tmp_path, NAME, 1, nowhere).send
+    async with aclosing(send([(b"",)], NONE)) as call:
+        await anext(call)
+        with pytest.raises(ReplicaLost, match="gave the call up"):
+            await asyncio.wait_for(anext(call), 5)
+    server.close()
+
+
+async def test_a_replica_that_stops_ends_what_it_has(tmp_path: Path) -> None:
+    held = Held()
+    server = await served(tmp_path, held.run)
+    send = Neighbours(tmp_path, NAME, 1, answers("handle")).send
+    async with aclosing(send([(b"",)], NONE)) as call:
+        await anext(call)
+        draining = asyncio.create_task(server.drain(5.0))
+        await asyncio.sleep(0.05)
+        held.gate.set()
+        assert (await anext(call))[0][0][1] == part(2.0)
+        await draining
+    await asyncio.sleep(0.05)
+    assert (await told(send([(b"",)], NONE)))[0][2] == {"handle": 1}
 
 
 async def test_the_replicas_of_another_version_are_not_ours(tmp_path: Path) -> None:

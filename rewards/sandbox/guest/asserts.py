@@ -18,8 +18,10 @@ from typing import Any, cast
 
 from .channel import Channel
 from .stdin_cases import said
-from .values import Unplain, dump, load
+from .values import MAX_DEPTH, Unplain, dump, load
 
+_NOT_THEIRS = (StopIteration, StopAsyncIteration, ImportError)
+"""What a program may not raise in the tests: these steer the tests' own code."""
 _PASSED, _FAILED = "__rewardplane_passed__", "__rewardplane_failed__"
 
 
@@ -34,6 +36,8 @@ class _Asserts(ast.NodeTransformer):
         self.count = 0
 
     def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        if isinstance(node.test, ast.Constant):  # HumanEval's: they say nothing of the program
+            return node
         number = self.count
         self.count += 1
         template = (
@@ -74,6 +78,8 @@ class _Tests:
             exec(code, names)  # noqa: S102 - the data set's
             if self._order["entry_point"]:
                 names["check"](names[self._order["entry_point"]])
+        except ImportError:
+            raise  # the tests want a package that is not here: no fault of the program
         except BaseException as error:  # noqa: BLE001 - what the program returned may break it
             ended = False
             self.failed.setdefault(-1, said(error))
@@ -98,10 +104,15 @@ class _Tests:
             self._channel.send(json.dumps({"call": question}).encode())
             answer = json.loads(self._channel.receive() or b"{}")
             if "value" in answer:
-                return load(answer["value"])
+                # Half as deep as may cross: the tests may hand it back, within something else.
+                return load(answer["value"], MAX_DEPTH // 2)
             kind, text = answer["raised"]
             known = getattr(builtins, kind, None)
-            if isinstance(known, type) and issubclass(known, Exception):
+            if (
+                isinstance(known, type)
+                and issubclass(known, Exception)
+                and not issubclass(known, _NOT_THEIRS)
+            ):
                 raise known(text)
             raise SolutionFault(f"{kind}: {text}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -36,10 +37,17 @@ def main(request: bytes, channel: Channel) -> None:
         send(encode(answer).encode() + b"\n")
 
 
+def program_names() -> dict[str, Any]:
+    """The names of a program that is a module: dataclasses look theirs up by its name."""
+    module = types.ModuleType("program")
+    sys.modules["program"] = module
+    return module.__dict__
+
+
 def load_function(source: str, name: str) -> Callable[..., Any]:
     """The function of a program, or the method of its class `Solution`, as LeetCode has it."""
     sys.stdin = io.StringIO()
-    names: dict[str, Any] = {"__name__": "program", "__builtins__": __builtins__}
+    names = program_names()
     exec(compile(source, "<program>", "exec", dont_inherit=True), names)  # noqa: S102 - this is what it is for
     if name not in names and "Solution" in names:
         return getattr(names["Solution"](), name)

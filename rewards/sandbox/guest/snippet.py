@@ -12,6 +12,7 @@ import contextlib
 import json
 import sys
 import traceback
+import types
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -29,7 +30,8 @@ def main(request: bytes, channel: Channel) -> None:
         return
     number, (source, name) = json.loads(question)
     function: Callable[..., Any] | None = None
-    names: dict[str, Any] = {"__name__": "snippet"}
+    # A dataclass looks its module up.
+    names = vars(sys.modules.setdefault("snippet", types.ModuleType("snippet")))
     try:
         exec(compile(source, FILE, "exec"), names)  # noqa: S102 - this is what it is for
         function = cast("Callable[..., Any]", names[name])

@@ -11,6 +11,7 @@ import json
 import sys
 from typing import Any
 
+from .call_cases import program_names
 from .channel import Channel
 from .stdin_cases import said
 from .values import Unplain, dump, load
@@ -24,7 +25,7 @@ def main(request: bytes, channel: Channel) -> None:
         return
     number, source = load(question)
     sys.stdin = io.StringIO()
-    names: dict[str, Any] = {"__name__": "program", "__builtins__": __builtins__}
+    names = program_names()
     answer: dict[str, Any] = {"value": "null"}
     try:
         exec(compile(source, "<program>", "exec", dont_inherit=True), names)  # noqa: S102 - this is what it is for
@@ -34,6 +35,8 @@ def main(request: bytes, channel: Channel) -> None:
     while (question := channel.receive()) is not None:
         number, (name, arguments, keywords) = load(question)
         try:
+            if name not in names and "Solution" in names:
+                names[name] = getattr(names["Solution"](), name)
             answer = {"value": dump(names[name](*arguments, **keywords))}
         except Unplain as error:
             answer = {"raised": ["TypeError", f"it returned what is no plain value: {error}"]}
@@ -43,4 +46,6 @@ def main(request: bytes, channel: Channel) -> None:
 
 
 def _raised(error: BaseException) -> dict[str, Any]:
-    return {"raised": [type(error).__name__, said(error)]}
+    # By the name of Python's own that it is derived from: the tests may catch that.
+    kind = next(c.__name__ for c in type(error).__mro__ if c.__module__ == "builtins")
+    return {"raised": [kind, said(error)]}

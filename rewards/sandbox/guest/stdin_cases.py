@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+import threading
 import traceback
 from typing import Any
 
@@ -27,24 +28,44 @@ def main(request: bytes, channel: Channel) -> None:
     code = compile(order["source"], "<program>", "exec", dont_inherit=True)
     for index, text in enumerate(order["inputs"]):
         answer = {"test": index, **_run(code, text.encode(), order["output_bytes"])}
-        channel.send(json.dumps(answer).encode() + b"\n")
+        told = json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
+        channel.send(told + b"\n")
+
+
+class _Numbered(io.BytesIO):
+    """A stream in memory with the descriptor that programs ask for; closing it loses nothing."""
+
+    def __init__(self, number: int, given: bytes = b"") -> None:
+        super().__init__(given)
+        self._number = number
+
+    def fileno(self) -> int:
+        return self._number
+
+    def close(self) -> None:
+        pass
 
 
 def _run(code: Any, given: bytes, most: int) -> dict[str, Any]:
     before = os.fstat(1).st_size
-    written = io.BytesIO()
-    sys.stdin = io.TextIOWrapper(io.BytesIO(given), encoding="utf-8", errors="replace")
+    written = _Numbered(1)
+    sys.stdin = io.TextIOWrapper(_Numbered(0, given), encoding="utf-8", errors="replace")
     sys.stdout = io.TextIOWrapper(written, encoding="utf-8", errors="replace", write_through=True)
     _fill_stdin(given)
     raised = ""
     try:
-        exec(code, {"__name__": "__main__", "__builtins__": __builtins__})  # noqa: S102 - this is what it is for
+        exec(code, {"__name__": "__main__", "__file__": "program.py", "__builtins__": __builtins__})  # noqa: S102 - this is what it is for
     except SystemExit:
         pass
     except BaseException as error:  # noqa: BLE001 - foreign code
         raised = said(error)
     with contextlib.suppress(BaseException):
-        sys.stdout.flush()
+        for thread in threading.enumerate():  # as Python itself waits for them
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()
+    for stream in filter(None, (sys.stdout, sys.__stdout__)):
+        with contextlib.suppress(BaseException):
+            stream.flush()
     output = written.getvalue() + os.pread(1, most + 1, before)
     if len(output) > most:
         return {"raised": f"it wrote more than {most} bytes"}

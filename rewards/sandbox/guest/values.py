@@ -1,8 +1,8 @@
 """Plain Python values as JSON, so that they cross between a test and the program it tests.
 
-None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset and dict, each by its exact
-type: an object of a class derived from one may be anything. Both ends run it, in sandboxes of their
-own; what is read are plain values again, whatever wrote them.
+None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset and dict; an object of a
+class derived from one, which may behave as it likes, is told as what it holds. Both ends run it, in
+sandboxes of their own; what is read are plain values again, whatever wrote them.
 """
 
 from __future__ import annotations
@@ -24,45 +24,68 @@ def dump(value: Any) -> str:
     return json.dumps(_packed(value, 0), allow_nan=False)
 
 
-def load(text: str | bytes) -> Any:
-    """The value of `dump`. Raises ValueError for anything else."""
+def load(text: str | bytes, depth: int = MAX_DEPTH + 1) -> Any:
+    """The value of `dump`. Raises ValueError for anything else, or nested deeper than `depth`."""
     try:
-        return _unpacked(json.loads(text))
-    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        return _unpacked(json.loads(text), depth)
+    except (TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"no plain value: {error}") from None
 
 
 def _packed(value: Any, depth: int) -> Any:
-    kind = cast("type[Any]", type(value))
-    if value is None or kind is bool or kind is str:
+    kind = _plain_kind(cast("type[Any]", type(value)))
+    if value is None or kind is bool:
         return value
+    if kind is str:
+        return str.__str__(value)
     if kind is int:
+        value = int.__int__(value)
         # Beyond 4,300 digits Python's decimal conversion refuses.
         return value if -(2**63) <= value < 2**63 else {"i": hex(value)}
     if kind is float:
+        value = float.__float__(value)
         return value if value - value == 0.0 else {"f": repr(value)}
     if kind is complex:
+        value = complex.__complex__(value)
         return {"c": [_packed(value.real, depth), _packed(value.imag, depth)]}
     if kind is bytes:
+        value = bytes.__getitem__(value, slice(None))
         return {"b": base64.b64encode(value).decode()}
     if depth >= MAX_DEPTH:
         raise Unplain("nested too deep")
     if kind is list:
-        return [_packed(item, depth + 1) for item in value]
+        return [_packed(item, depth + 1) for item in cast("Any", list).__iter__(value)]
     if kind is dict:
-        pairs = [[_packed(k, depth + 1), _packed(v, depth + 1)] for k, v in value.items()]
-        return {"d": pairs}
+        items = cast("Any", dict).items(value)
+        return {"d": [[_packed(k, depth + 1), _packed(v, depth + 1)] for k, v in items]}
     if kind in _TAGS:
-        return {_TAGS[kind]: [_packed(item, depth + 1) for item in value]}
+        return {_TAGS[kind]: [_packed(item, depth + 1) for item in kind.__iter__(value)]}
     raise Unplain(f"{kind.__name__} is no plain value")
+
+
+def _plain_kind(kind: type[Any]) -> type[Any]:
+    """The plain type itself, or the one that it is derived from: a Counter is a dict.
+
+    What is told of such an object is what it holds, by the plain type's own methods.
+    """
+    if kind in _KINDS:
+        return kind
+    return next((base for base in kind.__mro__ if base in _KINDS), kind)
 
 
 _TAGS: dict[type, str] = {tuple: "t", set: "s", frozenset: "z"}
 
+_KINDS: frozenset[type] = frozenset(
+    (bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict)
+)
 
-def _unpacked(packed: Any) -> Any:
+
+def _unpacked(packed: Any, depth: int) -> Any:
+    if depth == 0:
+        raise KeyError("nested too deep")
+    depth -= 1
     if isinstance(packed, list):
-        return [_unpacked(item) for item in cast("list[Any]", packed)]
+        return [_unpacked(item, depth) for item in cast("list[Any]", packed)]
     if not isinstance(packed, dict):
         return packed
     tag: Any
@@ -74,17 +97,17 @@ def _unpacked(packed: Any) -> Any:
         case "f":
             return _NAMED_FLOATS[inner]
         case "c":
-            real, imag = map(_unpacked, inner)
+            real, imag = (_unpacked(item, depth) for item in inner)
             return complex(real, imag)
         case "b":
             return base64.b64decode(inner, validate=True)
         case "t":
-            return tuple(map(_unpacked, inner))
+            return tuple([_unpacked(item, depth) for item in inner])
         case "s":
-            return set(map(_unpacked, inner))
+            return {_unpacked(item, depth) for item in inner}
         case "z":
-            return frozenset(map(_unpacked, inner))
+            return frozenset([_unpacked(item, depth) for item in inner])
         case "d":
-            return {_unpacked(k): _unpacked(v) for k, v in inner}
+            return {_unpacked(k, depth): _unpacked(v, depth) for k, v in inner}
         case _:
             raise KeyError(tag)

@@ -46,6 +46,12 @@ def test_no_attack_gets_through(level: Level, user: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="some attacks need root where nothing confines them")
 def test_each_attack_gets_through_where_nothing_confines_it() -> None:
-    ends = suite(Level.PROCESS, "root", "--bare")
-    assert len(ends) > 50
-    assert [name for name, (_verdict, got) in ends.items() if not got] == []
+    missed: set[str] = set()
+    for turn in range(3):  # on a busy machine a daemon may be ended before it is looked for
+        ends = suite(Level.PROCESS, "root", "--bare")
+        assert len(ends) > 50
+        without = {name for name, (_verdict, got) in ends.items() if not got}
+        missed = missed & without if turn else without
+        if not missed:
+            return
+    assert missed == set()

@@ -165,8 +165,9 @@ async def test_exceptions_cross_by_name(reward: CodeTests) -> None:
         "class Odd(Exception): pass\ndef f(x):\n    if x == 'x': raise Odd('no')\n    return 1 / x"
     )
     score = await scored(reward, tests, program, entry_point="f")
-    # The `assert False` never runs in a program that is right, and every assert must have run.
-    assert score.components["tests_passed"] == pytest.approx(2 / 3)
+    assert score.reward == 1.0, score
+    score = await scored(reward, tests, "def f(x): return 1", entry_point="f")
+    assert score.reward == 0.0, score
 
 
 async def test_what_a_test_needs_of_the_prompt_is_the_prompts_own(reward: CodeTests) -> None:
@@ -178,6 +179,54 @@ async def test_what_a_test_needs_of_the_prompt_is_the_prompts_own(reward: CodeTe
     assert (await scored(reward, tests, cheat, **given)).reward == 0.0
     body = await reward.score(example(tests, **given), Response("    return x + 1\n"))
     assert body.reward == 1.0
+
+
+async def test_asserts_that_say_nothing_of_the_program_earn_nothing(reward: CodeTests) -> None:
+    tests = "assert True, 'This prints if this assert fails'\nassert f(1) == 2"
+    assert (await scored(reward, tests, "def f(x): return None")).reward == 0.0
+    branch = "if f(1) == 2:\n    assert f(2) == 3\nelse:\n    assert f(3) == 9"
+    assert (await scored(reward, branch, "def f(x): return x + 1")).reward == 1.0
+    assert (await scored(reward, branch, "def f(x): return 0")).reward == 0.0
+
+
+async def test_what_the_tests_call_besides_is_not_the_programs(reward: CodeTests) -> None:
+    tests = ["assert abs(f(4) - 2.0) < 0.01", "assert set(f2()) == {1, 2}"]
+    honest = "def f(x): return x ** 0.5\ndef f2(): return [2, 1]\n"
+    assert (await scored(reward, tests, honest)).reward == 1.0
+    cheat = "def f(x): return 9.0\ndef f2(): return [3]\ndef abs(x): return 0\n"
+    assert (await scored(reward, tests, cheat + "def set(x): return {1, 2}")).reward == 0.0
+    tests = "def check(f):\n    assert all(map(lambda x: f(x) == x, [1, 2]))"
+    program = "def f(x): raise StopIteration"
+    assert (await scored(reward, tests, program, entry_point="f")).reward == 0.0
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass A:\n    x: int\ndef f(x): return A(x).x ** 2",
+        "f = lambda x: x * x",
+        "from functools import lru_cache\n@lru_cache(None)\ndef f(x): return x * x",
+    ],
+)
+async def test_ways_to_write_a_function(reward: CodeTests, program: str) -> None:
+    for tests in (["assert f(3) == 9"], {"inputs": [[3]], "outputs": [9], "fn_name": "f"}):
+        assert (await scored(reward, tests, program)).reward == 1.0
+
+
+async def test_what_a_thread_writes_counts(reward: CodeTests) -> None:
+    program = (
+        "import threading, time\nn = int(input())\n"
+        "def late():\n    time.sleep(0.05)\n    print(n * n)\n"
+        "threading.Thread(target=late).start()"
+    )
+    assert (await scored(reward, SQUARES, program)).reward == 1.0
+
+
+async def test_a_program_too_long_or_that_does_not_compile_is_none(reward: CodeTests) -> None:
+    for program in ("return 1", "break", "x = 1\n" + "#" * 65_536):
+        score = await scored(reward, SQUARES, program)
+        assert (score.reward, score.components["parsed"]) == (0.0, 0.0)
 
 
 # ---- what goes wrong -------------------------------------------------------------------------

@@ -135,6 +135,33 @@ async def test_what_is_no_reward_is_its_own_error(
     assert await run(server, "number 7") == 7.0
 
 
+async def test_an_answer_ahead_of_its_question_is_nobodys(server: SnippetServer) -> None:
+    ahead = (
+        "x (exec('import gc, json\\n"
+        "for c in gc.get_objects():\\n"
+        '    if type(c).__name__ == "Channel":\\n'
+        "        for n in range(2, 64):\\n"
+        '            c.send(json.dumps({"to": n, "value": 1.0}).encode())\'), 0.5)[1]'
+    )
+    for text in (ahead, "number 0.25", "number 0.25"):
+        try:
+            value = await run(server, text)
+        except (Crashed, InvalidResult):  # the process is given up
+            continue
+        assert text is ahead or value == 0.25
+
+
+async def test_a_dataclass_of_the_source_finds_its_module(pool: SandboxPool) -> None:
+    source = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass A:\n    x: float\n"
+        "def grade(sample, item):\n    return A(0.5).x\n"
+    )
+    server = SnippetServer(pool, source, check_source(source), memory_mb=256, at_once=1)
+    assert await run(server, "") == 0.5
+    await server.close()
+
+
 async def test_functions_do_not_share_a_process(pool: SandboxPool, server: SnippetServer) -> None:
     other = SnippetServer(pool, COMMANDS, "grade", memory_mb=256, at_once=1)
     assert await run(server, "calls") == 1
