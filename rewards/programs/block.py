@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 Which = Literal["last", "first", "none"]
 
@@ -67,7 +67,7 @@ def _blocks(text: str) -> tuple[list[tuple[str, str]], str]:
 
 def compiles(program: str) -> bool:
     """Whether it is Python at all."""
-    return _tree(program) is not None
+    return _compiled(program) is not None  # a tree alone may have a `return` outside, and such
 
 
 def functions_of(program: str) -> tuple[str, ...]:
@@ -91,11 +91,13 @@ def names_read(code: str) -> frozenset[str]:
 
 
 def _tree(program: str) -> ast.Module | None:
+    return _compiled(program, ast.PyCF_ONLY_AST)
+
+
+def _compiled(program: str, flags: int = 0) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd escape in a model's program
-            tree = ast.parse(program)
-            compile(tree, "<program>", "exec", dont_inherit=True)  # a `return` outside, and such
-            return tree
+            return compile(program, "<program>", "exec", flags, dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
