@@ -37,6 +37,7 @@ $(STAMP): pyproject.toml $(LOCK)
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python tests/package_tree.py build/tree
 	$(BIN)/pyright
 	$(BIN)/buf lint proto
 	$(BIN)/python proto/generate.py --check

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from . import kinds as _kinds
-from .base import KINDS, Reward
+from .reward import KINDS, Reward
 
 
 def kinds() -> Mapping[str, type[Reward]]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
 
-from .base import Item, Result, Reward, Unit
 from .deadline import ends_in
 from .result import NO_COMPONENTS, number, plain, score_of, shown
+from .reward import Item, Result, Reward, Unit
 from .types import (
     MAX_MESSAGE_CHARS,
     Example,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import Reward
+from .reward import Reward
 from .types import Score
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
-from rewardplane.service.cli import app
-from rewardplane.service.cluster import Options
-from rewardplane.service.config import ServiceConfig, load
+from rewardplane.cli.commands import app
+from rewardplane.cluster.options import Options
+from rewardplane.config.load import ServiceConfig, load
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 import yaml
+from rewardplane.config.load import parse
+from rewardplane.config.settings import Limits, RewardSettings
 from rewardplane.rewards import Reason
 from rewardplane.rewards.registry import kinds
 from rewardplane.rewards.sandbox.level import Level
 from rewardplane.rewards.sandbox.limits import Limits as SandboxLimits
 from rewardplane.rewards.sandbox.verdict import Verdict
-from rewardplane.service.config import parse
-from rewardplane.service.settings import Limits, RewardSettings
 
 ROOT = Path(__file__).parents[1]
 

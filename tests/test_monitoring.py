@@ -9,7 +9,7 @@ from pathlib import Path
 import promql_parser
 import pytest
 import yaml
-from rewardplane.service.metrics import Metrics
+from rewardplane.gateway.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 MONITORING = ROOT / "deploy" / "monitoring"

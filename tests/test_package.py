@@ -13,12 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from .package_tree import packages
+
 ROOT = Path(__file__).parents[1]
-PACKAGES = {
-    "rewards": "rewardplane/rewards",
-    "service": "rewardplane/service",
-    "proto/rewardplane/v1": "rewardplane/v1",
-}
+PACKAGES = {folder: f"rewardplane/{name}" for name, folder in packages().items()}
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +63,11 @@ def test_the_sdist_can_be_built_again(dist: Path) -> None:
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "LICENSE", "README.md", *PACKAGES} <= names
+    assert {"pyproject.toml", "LICENSE", "README.md", "service", "rewards", "proto"} <= names
 
 
 def test_the_demo_data_is_found_and_whole() -> None:
-    sample = resources.files("rewardplane.service") / "demo_data" / "gsm8k_sample.jsonl"
+    sample = resources.files("rewardplane.cli") / "demo_data" / "gsm8k_sample.jsonl"
     problems = [json.loads(line) for line in sample.read_text(encoding="utf-8").splitlines()]
     solutions = [response for problem in problems for response in problem["responses"]]
     assert len({problem["id"] for problem in problems}) == len(problems) == 62

@@ -7,14 +7,14 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
-from ..base import kind
-from ..gold import ReferenceKey
-from ..programs.block import Which, compiles, find_program
-from ..programs.cases import AssertTests, CallTests, StdinTests, read_tests
-from ..programs.grade import GUESTS, Grader
-from ..programs.mark import Grade, Mark
+from ..code.block import Which, compiles, find_program
+from ..code.cases import AssertTests, CallTests, StdinTests, read_tests
+from ..code.grade import GUESTS, Grader
+from ..code.mark import Grade, Mark
+from ..code.sandboxed import Sandboxed
+from ..reading.gold import ReferenceKey
+from ..reward import kind
 from ..sandbox.limits import Limits
-from ..sandboxed import Sandboxed
 from ..types import Example, Response, Score, reference, references
 from ..verdict import Finite
 

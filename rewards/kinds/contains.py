@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..base import kind
-from ..gold import ReferenceKey, text_gold
+from ..reading.gold import ReferenceKey, text_gold
+from ..reward import kind
 from ..types import Example, Response
 from ..verdict import Verdict
 

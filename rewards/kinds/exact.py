@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..base import kind
-from ..gold import ReferenceKey, text_gold
+from ..reading.gold import ReferenceKey, text_gold
+from ..reward import kind
 from ..types import Example, Response
 from ..verdict import Verdict
 

@@ -9,16 +9,16 @@ from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from ..base import Result, kind
-from ..gemini.checks import Reading, read_config
-from ..gemini.code import limits_of
-from ..gemini.options import CloudRun, Code, Undocumented
-from ..gemini.reader import BadMessage, loads
-from ..gemini.reward import FAILED, Composite, Single, component_names_of, singles_of
-from ..gemini.schema import CompositeReward
-from ..judge.endpoint import Endpoint
-from ..judge.types import JudgeBackend
-from ..snippets import Snippets
+from ..code.snippets import Snippets
+from ..formats.gemini.checks import Reading, read_config
+from ..formats.gemini.code import limits_of
+from ..formats.gemini.options import CloudRun, Code, Undocumented
+from ..formats.gemini.reader import BadMessage, loads
+from ..formats.gemini.reward import FAILED, Composite, Single, component_names_of, singles_of
+from ..formats.gemini.schema import CompositeReward
+from ..http.endpoint import Endpoint
+from ..models.question import JudgeBackend
+from ..reward import Result, kind
 from ..types import Example, Response, Score
 
 MAX_CONFIG_BYTES = 16 * 2**20
@@ -216,7 +216,7 @@ class Gemini(Snippets):
     def _judge(self) -> JudgeBackend | None:
         if self.judge is None:
             return None
-        from ..judge.openai_chat import OpenAIChat
+        from ..models.openai_chat import OpenAIChat
 
         return OpenAIChat(self.judge)
 

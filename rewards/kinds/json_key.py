@@ -7,10 +7,10 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field
 
-from ..base import kind
-from ..gold import ReferenceKey
-from ..json_text import NoJson, is_equal, read_json
-from ..number import whole
+from ..reading.gold import ReferenceKey
+from ..reading.json_text import NoJson, is_equal, read_json
+from ..reading.number import whole
+from ..reward import kind
 from ..types import Example, InvalidReference, Response, Score, reference
 from ..verdict import AnswerVerdict
 

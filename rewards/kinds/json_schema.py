@@ -12,9 +12,9 @@ from pydantic import AfterValidator, Field, model_validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from ..base import kind
-from ..gold import ReferenceKey
-from ..json_text import NoJson, read_json
+from ..reading.gold import ReferenceKey
+from ..reading.json_text import NoJson, read_json
+from ..reward import kind
 from ..types import Example, InvalidReference, Response, Score, reference
 from ..verdict import AnswerVerdict
 

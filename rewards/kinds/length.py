@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ..base import Reward, kind
+from ..reward import Reward, kind
 from ..types import Example, InvalidInput, Response, Score
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import answer as answers
-from ..base import kind
-from ..gold import ReferenceKey, text_gold
+from ..reading import answer as answers
+from ..reading.gold import ReferenceKey, text_gold
+from ..reward import kind
 from ..types import Example, InvalidReference, Response, Score
 from ..verdict import AnswerVerdict
 
@@ -55,6 +55,6 @@ class Math(AnswerVerdict):
 
 def _expression() -> Any:
     # Not at the top: listing the kinds must not take the second that loading sympy takes.
-    from .. import expression
+    from ..reading import expression
 
     return expression

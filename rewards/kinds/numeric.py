@@ -9,10 +9,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .. import answer as answers
-from ..base import kind
-from ..gold import ReferenceKey, text_gold
-from ..number import Numeral, first, last, whole
+from ..reading import answer as answers
+from ..reading.gold import ReferenceKey, text_gold
+from ..reading.number import Numeral, first, last, whole
+from ..reward import kind
 from ..types import Example, InvalidReference, Response, Score
 from ..verdict import AnswerVerdict
 

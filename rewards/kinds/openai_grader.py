@@ -8,14 +8,12 @@ from typing import Any, cast
 
 from pydantic import model_validator
 
-from ..arguments import for_grade
-from ..base import kind
-from ..judge.endpoint import Endpoint
-from ..judge.openai_chat import OpenAIChat
-from ..openai.grading import Grading, Means, grade, grade_pure, is_pure
-from ..openai.outcome import TOKENS
-from ..openai.run_result import RunResult, run_result
-from ..openai.schema import (
+from ..code.snippet_runner import SnippetLimits, SnippetRunner
+from ..code.snippets import Snippets
+from ..formats.openai.grading import Grading, Means, grade, grade_pure, is_pure
+from ..formats.openai.outcome import TOKENS
+from ..formats.openai.run_result import RunResult, run_result
+from ..formats.openai.schema import (
     MAX_SOURCE_BYTES,
     Grader,
     LabelModel,
@@ -25,10 +23,12 @@ from ..openai.schema import (
     TextSimilarity,
     members,
 )
-from ..openai.similarity import similarity
-from ..openai.variables import references_in
-from ..snippet_runner import SnippetLimits, SnippetRunner
-from ..snippets import Snippets
+from ..formats.openai.similarity import similarity
+from ..formats.openai.variables import references_in
+from ..functions.arguments import for_grade
+from ..http.endpoint import Endpoint
+from ..models.openai_chat import OpenAIChat
+from ..reward import kind
 from ..types import Example, JudgeUnreadable, Response, Score
 
 LIMITS = SnippetLimits(120.0, 2048, 1024, 2, MAX_SOURCE_BYTES)

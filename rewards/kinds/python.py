@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from .. import arguments
-from ..base import Item, Result, Reward, Unit, kind
-from ..gold import ReferenceKey
-from ..importing import LoadError, load, locate
-from ..shapes import SHAPES, Call, Shape, ShapeName, call_for, call_for_class, recognise
+from ..functions import arguments
+from ..functions.importing import LoadError, load, locate
+from ..functions.shapes import SHAPES, Call, Shape, ShapeName, call_for, call_for_class, recognise
+from ..reading.gold import ReferenceKey
+from ..reward import Item, Result, Reward, Unit, kind
 from ..types import Example, InvalidReference, Response
 
 

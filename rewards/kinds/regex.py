@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import re2
 from pydantic import AfterValidator, Field, model_validator
 
-from ..base import kind
-from ..gold import ReferenceKey, text_gold
+from ..reading.gold import ReferenceKey, text_gold
+from ..reward import kind
 from ..types import Example, InvalidReference, Response
 from ..verdict import Verdict
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
-from .. import arguments
-from ..base import kind
-from ..sandboxed import Sandboxed
-from ..snippet_server import GUEST, SnippetServer
-from ..snippet_source import BadSource, Shape, check_source
+from ..code.sandboxed import Sandboxed
+from ..code.snippet_server import GUEST, SnippetServer
+from ..code.snippet_source import BadSource, Shape, check_source
+from ..functions import arguments
+from ..reward import kind
 from ..types import Example, Response, Score
 
 HOSTED_TIMEOUT_S: dict[Shape, float] = {"evaluate": 100.0, "grade": 120.0}

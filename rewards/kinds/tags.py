@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..base import kind
-from ..tag import TagNames
+from ..reading.tag import TagNames
+from ..reward import kind
 from ..types import Example, Response, Score
 from ..verdict import Verdict
 

@@ -16,8 +16,8 @@ from .limits import Limits
 from .probe import guest_kernel
 from .profile import Profile
 from .proof import LEVELS, prove, with_guest_kernel
-from .roster import Roster
 from .session import Session
+from .slots import Roster
 from .verdict import Run, SessionEnded, Verdict
 
 __all__ = ["Profile", "SandboxPool"]

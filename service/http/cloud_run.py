@@ -13,26 +13,23 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from rewardplane.rewards.formats.gemini.wire import (
+    cloud_run_answer,
+    cloud_run_value,
+    parse_cloud_run,
+)
+from rewardplane.rewards.types import Outcome, Score, ScoreError
+from rewardplane.wire.errors import CallError, InvalidRequest
+from rewardplane.wire.status import encode
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
-from ...rewards.gemini.wire import cloud_run_answer, cloud_run_value, parse_cloud_run
-from ...rewards.types import Outcome, Score, ScoreError
-from ..errors import CallError, InvalidRequest
-from ..status import encode
-from .request import (
-    item_status,
-    json_response,
-    outcome_of,
-    read_body,
-    score_one,
-    traceparent_of,
-)
+from .request import item_status, json_response, outcome_of, read_body, score_one, traceparent_of
 
 if TYPE_CHECKING:
-    from ..metrics import Metrics
-    from ..scorer import Scorer
-    from ..table import Table
+    from rewardplane.gateway.metrics import Metrics
+    from rewardplane.gateway.scorer import Scorer
+    from rewardplane.gateway.served import Table
 
 ANSWER_S = 280.0
 """The job waits 300 s."""

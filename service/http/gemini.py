@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
-
-from ...rewards.gemini.combine import MemberOutcome
-from ...rewards.gemini.options import CloudRun, Undocumented
-from ...rewards.gemini.reader import BadMessage
-from ...rewards.gemini.wire import (
+from rewardplane.config.load import ConfigError, gemini_reward
+from rewardplane.config.settings import HttpSettings
+from rewardplane.rewards.formats.gemini.combine import MemberOutcome
+from rewardplane.rewards.formats.gemini.options import CloudRun, Undocumented
+from rewardplane.rewards.formats.gemini.reader import BadMessage
+from rewardplane.rewards.formats.gemini.wire import (
     Member,
     Validation,
     member_outcome,
@@ -23,15 +22,16 @@ from ...rewards.gemini.wire import (
     refused_answer,
     validation_answer,
 )
-from ..config import ConfigError, gemini_reward
-from ..errors import InvalidRequest
-from ..settings import HttpSettings
-from ..wire import example_to, response_to
+from rewardplane.wire.errors import InvalidRequest
+from rewardplane.wire.messages import example_to, response_to
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+
 from .request import json_response, outcome_of, read_body, traceparent_of
 
 if TYPE_CHECKING:
-    from ..table import Table
-    from ..validate import Validator
+    from rewardplane.gateway.served import Table
+    from rewardplane.gateway.validate import Validator
 
 TIMEOUT_S = 600.0
 """A Cloud Run service alone may take 300 s."""

@@ -9,19 +9,19 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from rewardplane.config.load import ConfigError, RewardConfig, openai_reward
+from rewardplane.rewards.formats.openai.outcome import item_of, run_result_of
+from rewardplane.rewards.kinds.openai_grader import OpenAIGrader
+from rewardplane.wire.errors import InvalidRequest
+from rewardplane.wire.messages import example_to, response_to
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
-from ...rewards.kinds.openai_grader import OpenAIGrader
-from ...rewards.openai.outcome import item_of, run_result_of
-from ..config import ConfigError, RewardConfig, openai_reward
-from ..errors import InvalidRequest
-from ..wire import example_to, response_to
 from .request import json_object, json_response, outcome_of, read_body, traceparent_of
 
 if TYPE_CHECKING:
-    from ..table import Table
-    from ..validate import Validator
+    from rewardplane.gateway.served import Table
+    from rewardplane.gateway.validate import Validator
 
 TIMEOUT_S = 300.0
 

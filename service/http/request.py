@@ -8,13 +8,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast
 
+from rewardplane.gateway.call import Call
+from rewardplane.gateway.scorer import Scorer
+from rewardplane.replica.segment import SCORED
+from rewardplane.rewards.types import Example, Outcome, Reason, Response, Score, ScoreError
 from rewardplane.v1 import reward_service_pb2 as pb
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
-
-from ...rewards.types import Example, Outcome, Reason, Response, Score, ScoreError
-from ..call import Call
-from ..errors import (
+from rewardplane.wire.errors import (
     CallError,
     IncompleteGroup,
     InlineCode,
@@ -25,9 +24,9 @@ from ..errors import (
     UnknownReward,
     VersionGone,
 )
-from ..scorer import Scorer
-from ..segment import SCORED
-from ..wire import example_to, response_to
+from rewardplane.wire.messages import example_to, response_to
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
 
 _STATUS: Mapping[type[CallError], int] = {
     InvalidRequest: 400,

@@ -11,8 +11,9 @@ from typing import Any
 
 import psutil
 import pytest
-from rewardplane.service.cluster import Cluster, Options
-from rewardplane.service.config import parse
+from rewardplane.cluster.cluster import Cluster
+from rewardplane.cluster.options import Options
+from rewardplane.config.load import parse
 
 FOLDER = Path(__file__).parent
 SETTLED_S = 5.0

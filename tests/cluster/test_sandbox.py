@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import psutil
 import pytest
+from rewardplane.client.client import RewardClient
 from rewardplane.rewards import Example, Group, Response, Score
-from rewardplane.service.client import RewardClient
 
 if TYPE_CHECKING:
     from .conftest import Service

@@ -15,7 +15,7 @@ import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
 
-REWARDPLANE = [sys.executable, "-m", "rewardplane.service"]
+REWARDPLANE = [sys.executable, "-m", "rewardplane.cli"]
 
 
 @pytest.fixture(scope="module")

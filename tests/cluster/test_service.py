@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from rewardplane.cli.dataset import read
+from rewardplane.client.client import RewardClient
+from rewardplane.cluster.cluster import DeployFailed
+from rewardplane.config.load import parse
 from rewardplane.rewards import Example, Group, Reason, Response, Score, ScoreError
-from rewardplane.service.client import RewardClient
-from rewardplane.service.cluster import DeployFailed
-from rewardplane.service.config import parse
-from rewardplane.service.dataset import read
-from rewardplane.service.errors import VersionGone
+from rewardplane.wire.errors import VersionGone
 
 from .conftest import CPUS, FOLDER, rewards
 
@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-SAMPLE = Path(__file__).parents[2] / "service" / "demo_data" / "gsm8k_sample.jsonl"
+SAMPLE = Path(__file__).parents[2] / "service" / "cli" / "demo_data" / "gsm8k_sample.jsonl"
 
 
 def group(name: str, words: list[str], log: Path | None = None) -> Group:

@@ -26,8 +26,8 @@ from statistics import median
 from typing import Any
 
 import grpc
-from rewardplane.rewards.base import Item, Reward
 from rewardplane.rewards.registry import build
+from rewardplane.rewards.reward import Item, Reward
 from rewardplane.rewards.run import Clip, run_item
 from rewardplane.rewards.types import Example, Response, Score
 from rewardplane.v1 import reward_service_pb2 as pb

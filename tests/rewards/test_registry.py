@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from rewardplane.rewards.base import Unit
 from rewardplane.rewards.registry import build, kinds
+from rewardplane.rewards.reward import Unit
 
 PARAMS: dict[str, dict[str, Any]] = {
     "exact": {},

@@ -24,8 +24,8 @@ from rewardplane.rewards import (
     Score,
     ScoreError,
 )
-from rewardplane.rewards.base import Reward, Unit
 from rewardplane.rewards.result import MAX_EXPLANATION_CHARS
+from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.rewards.run import Clip, run_each, run_item, run_items, run_items_async
 from rewardplane.rewards.types import MAX_MESSAGE_CHARS
 

@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("pod", choices=("restricted", "localhost", "unconfined"))
     parser.add_argument("--attack", action="store_true")
     args = parser.parse_args()
-    command = ["-m", "rewardplane.service", "sandbox", *(["--attack"] if args.attack else [])]
+    command = ["-m", "rewardplane.cli", "sandbox", *(["--attack"] if args.attack else [])]
     sys.exit(run(args.pod, command).returncode)
 
 

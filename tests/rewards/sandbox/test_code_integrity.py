@@ -10,7 +10,7 @@ from rewardplane.rewards.kinds.code_tests import CodeTests
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.types import Example, Response, Score
 
-from ..naive_grader import passes
+from ...support.naive_grader import passes
 
 SECRET = 271828
 """What is expected, and nothing that a program could guess."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rewardplane.rewards.code.mark import Mark
 from rewardplane.rewards.kinds.code_tests import CodeTests
-from rewardplane.rewards.programs.mark import Mark
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.sandbox.level import IsolationUnavailable
 from rewardplane.rewards.types import Example, InvalidReference, Response, SandboxFault, Score

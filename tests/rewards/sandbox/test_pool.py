@@ -194,12 +194,12 @@ async def test_where_no_zygote_can_be_started_a_run_is_an_error_and_not_a_score(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with started() as pool:
-        monkeypatch.setattr("rewardplane.rewards.sandbox.roster._BACKOFF_S", 0.001)
+        monkeypatch.setattr("rewardplane.rewards.sandbox.slots._BACKOFF_S", 0.001)
 
         def refuse(*_: object) -> None:
             raise OSError("no room")
 
-        monkeypatch.setattr("rewardplane.rewards.sandbox.roster.Slot", refuse)
+        monkeypatch.setattr("rewardplane.rewards.sandbox.slots.Slot", refuse)
         os.kill(pool.zygote_pids()[0], signal.SIGKILL)
         async with asyncio.timeout(20):
             ended = await run(pool)

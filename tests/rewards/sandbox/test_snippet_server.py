@@ -9,9 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from rewardplane.rewards.sandbox.level import Level
-from rewardplane.rewards.sandbox.pool import Profile, SandboxPool
-from rewardplane.rewards.snippet_server import (
+from rewardplane.rewards.code.snippet_server import (
     GUEST,
     Crashed,
     OutOfMemory,
@@ -19,7 +17,9 @@ from rewardplane.rewards.snippet_server import (
     SnippetServer,
     TimedOut,
 )
-from rewardplane.rewards.snippet_source import check_source
+from rewardplane.rewards.code.snippet_source import check_source
+from rewardplane.rewards.sandbox.level import Level
+from rewardplane.rewards.sandbox.pool import Profile, SandboxPool
 from rewardplane.rewards.types import InvalidResult, RewardFault
 
 COMMANDS = """

@@ -1,0 +1,67 @@
+"""The weighted average of a composite's members, and what is told of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ...types import RETRYABLE, Outcome, Reason, RewardFault, Score, ScoreError
+
+OnMemberError = Literal["error", "renormalise"]
+
+
+@dataclass(slots=True, frozen=True)
+class MemberOutcome:
+    """What came of one member on one item; the reward of a score is clipped already.
+
+    `aux_info` is what a Cloud Run reward told for the user; "" where it told nothing.
+    """
+
+    name: str
+    weight: float
+    outcome: Outcome
+    aux_info: str = ""
+
+
+class MemberFault(RewardFault):
+    """Members of a composite failed; `reason` is that of one of them."""
+
+
+def combine(members: Sequence[MemberOutcome], on_error: OnMemberError) -> float:
+    """The weighted average of the members' rewards.
+
+    `renormalise` leaves failed members out as long as the others' weights sum up to more than 0:
+    below that a penalty would turn into a reward.
+
+    Raises:
+        MemberFault: a member failed that may not; the message names each with its reason.
+    """
+    failed = [m for m in members if isinstance(m.outcome, ScoreError)]
+    good = [(m.weight, m.outcome.reward) for m in members if isinstance(m.outcome, Score)]
+    weight = math.fsum(w for w, _ in good)
+    if failed and (on_error == "error" or weight <= 0):
+        raise _fault(failed)
+    # Clipped again: a last digit may round outward, and negative weights may be allowed.
+    average = math.fsum(w * reward for w, reward in good) / weight
+    return max(min(average, 1.0), -1.0)
+
+
+def _fault(failed: Sequence[MemberOutcome]) -> MemberFault:
+    errors = [(m.name, m.outcome) for m in failed if isinstance(m.outcome, ScoreError)]
+    # Another try helps only where it may help every member, so one that is final gives the reason.
+    _, first = min(errors, key=lambda entry: entry[1].reason in RETRYABLE)
+    each = max(80, 1_800 // len(errors))
+    told = "; ".join(f"member {n!r}: {e.reason.name}: {e.message[:each]}" for n, e in errors)
+    return _kind(first.reason)(told)
+
+
+_KINDS: dict[Reason, type[MemberFault]] = {}
+
+
+def _kind(reason: Reason) -> type[MemberFault]:
+    """The fault with that reason: a fault's reason is its class's."""
+    if reason not in _KINDS:
+        _KINDS[reason] = type("MemberFault", (MemberFault,), {"reason": reason})
+    return _KINDS[reason]

@@ -1,1 +1,0 @@
-"""Rewards configured as Gemini's reinforcement tuning configures them: the same JSON, run here."""

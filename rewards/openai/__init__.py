@@ -1,1 +1,0 @@
-"""OpenAI's graders: their JSON, what it means, and what their `/run` answers."""

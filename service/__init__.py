@@ -1,1 +1,0 @@
-"""The service and its client. Importing this package costs nothing."""

@@ -1,0 +1,204 @@
+"""Data sets of examples with their responses: JSON lines in the form of Gemini RL tuning.
+
+Each line is an example (`contents`, `references`, `systemInstruction`, `tools`) with `responses`:
+a list of texts, or of objects with `text` and, where known, `finishReason`, `tokenCount`,
+`references`. Keys may be camelCase or snake_case. Values of `references` that are no strings become
+JSON references.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from rewardplane.rewards.types import (
+    Blob,
+    Content,
+    Example,
+    FileData,
+    FunctionCall,
+    FunctionResponse,
+    Group,
+    Part,
+    PartData,
+    Response,
+)
+
+
+class BadLine(ValueError):
+    """A line is no example with responses; the message names the line and the fault."""
+
+
+@dataclass(slots=True)
+class Line:
+    """One line: its group, and the line itself for what else it holds."""
+
+    number: int
+    group: Group
+    raw: Mapping[str, Any]
+
+
+def read(path: Path) -> Iterator[Line]:
+    """The lines of a file, in order; empty ones are passed over.
+
+    Raises:
+        BadLine: a line cannot be read.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as lines:
+        for number, data in enumerate(lines, 1):
+            if not data.strip():
+                continue
+            try:
+                raw = json.loads(data.decode("utf-8-sig"))
+                line = Line(number, group_from_json(raw), raw)
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                raise BadLine(f"{path}, line {number}: {error}") from None
+            yield line
+
+
+def group_from_json(raw: object) -> Group:
+    """An example with its `responses`.
+
+    Raises:
+        ValueError: it is none; the message says what is missing.
+    """
+    line = _object(raw, "the line")
+    responses = line.get("responses")
+    if not isinstance(responses, list) or not responses:
+        raise ValueError("responses: want a list with at least one response")
+    texts = cast("list[Any]", responses)
+    return Group(
+        example_from_json(line),
+        [_response(r, f"responses[{i}]") for i, r in enumerate(texts)],
+    )
+
+
+def example_from_json(raw: object) -> Example:
+    """An example from a line of a data set.
+
+    Raises:
+        ValueError: a field is not of its type.
+    """
+    fields = _object(raw, "the example")
+    texts, documents = _references(fields.get("references"))
+    system = _either(fields, "systemInstruction", "system_instruction")
+    tools = fields.get("tools")
+    return Example(
+        contents=[content_from_json(c) for c in _list(fields.get("contents"), "contents")],
+        references=texts,
+        json_references=documents,
+        system_instruction=content_from_json(system) if system else None,
+        tools_json=json.dumps(tools) if tools else "",
+        id=_label(fields.get("id")),
+    )
+
+
+def _response(raw: object, path: str) -> Response:
+    if isinstance(raw, str):
+        return Response(raw)
+    fields = _object(raw, path)
+    texts, documents = _references(fields.get("references"))
+    count = _either(fields, "tokenCount", "token_count")
+    turns = [content_from_json(c) for c in _list(fields.get("turns"), f"{path}.turns")]
+    text = fields.get("text")
+    if text is None and turns:
+        text = turns[-1].text
+    if not isinstance(text, str):
+        raise ValueError(f"{path}.text: want a string")  # noqa: TRY004 - of the file, not the call
+    return Response(
+        text=text,
+        finish_reason=_finish_reason(_either(fields, "finishReason", "finish_reason")),
+        token_count=None if count is None else int(count),
+        turns=turns,
+        references=texts,
+        json_references=documents,
+        id=_label(fields.get("id")),
+    )
+
+
+# Gemini's and OpenAI's names for the two that rewards tell apart.
+_FINISH_REASONS = {"": "", "stop": "stop", "length": "length", "max_tokens": "length"}
+
+
+def _finish_reason(raw: object) -> str:
+    name = _label(raw).lower().removeprefix("finish_reason_")
+    return _FINISH_REASONS.get("" if name == "unspecified" else name, "other")
+
+
+def content_from_json(raw: object) -> Content:
+    """A turn, in camelCase or snake_case.
+
+    Raises:
+        ValueError: a field is not of its type.
+    """
+    fields = _object(raw, "a turn")
+    parts = [_part(_object(p, "a part")) for p in _list(fields.get("parts"), "parts")]
+    return Content(_label(fields.get("role")), parts)
+
+
+def _part(raw: Mapping[str, Any]) -> Part:
+    return Part(_data(raw), bool(raw.get("thought", False)))
+
+
+def _data(raw: Mapping[str, Any]) -> PartData:
+    if "text" in raw:
+        return str(raw["text"])
+    if blob := _object(_either(raw, "inlineData", "inline_data") or {}, "inlineData"):
+        data = base64.b64decode(_text(blob, "data", "inlineData"), validate=True)
+        return Blob(_label(_either(blob, "mimeType", "mime_type")), data)
+    if file := _object(_either(raw, "fileData", "file_data") or {}, "fileData"):
+        mime_type = _label(_either(file, "mimeType", "mime_type"))
+        return FileData(mime_type, _label(_either(file, "fileUri", "file_uri")))
+    if call := _object(_either(raw, "functionCall", "function_call") or {}, "functionCall"):
+        args = _object(call.get("args") or {}, "functionCall.args")
+        return FunctionCall(_text(call, "name", "functionCall"), args, _label(call.get("id")))
+    if told := _object(_either(raw, "functionResponse", "function_response") or {}, "the part"):
+        answer = _object(told.get("response") or {}, "functionResponse.response")
+        name = _text(told, "name", "functionResponse")
+        return FunctionResponse(name, answer, _label(told.get("id")))
+    raise ValueError(f"a part is of no known kind: {sorted(raw)}")
+
+
+def _references(raw: object) -> tuple[dict[str, str], dict[str, str]]:
+    texts: dict[str, str] = {}
+    documents: dict[str, str] = {}
+    for key, value in _object(raw or {}, "references").items():
+        if isinstance(value, str):
+            texts[key] = value
+        else:
+            documents[key] = json.dumps(value)
+    return texts, documents
+
+
+def _label(raw: object) -> str:
+    return "" if raw is None else str(raw)
+
+
+def _text(raw: Mapping[str, Any], key: str, path: str) -> str:
+    value = raw.get(key)
+    if not isinstance(value, str):
+        raise ValueError(f"{path}.{key}: want a string")  # noqa: TRY004 - of the file, not the call
+    return value
+
+
+def _either(raw: Mapping[str, Any], camel: str, snake: str) -> Any:
+    return raw.get(camel, raw.get(snake))
+
+
+def _object(raw: object, path: str) -> Mapping[str, Any]:
+    if not isinstance(raw, dict):
+        raise ValueError(f"{path}: want an object, not {type(raw).__name__}")  # noqa: TRY004
+    return cast("dict[str, Any]", raw)
+
+
+def _list(raw: object, path: str) -> Sequence[Any]:
+    if raw is None:
+        return ()
+    if not isinstance(raw, list):
+        raise ValueError(f"{path}: want a list, not {type(raw).__name__}")  # noqa: TRY004
+    return cast("list[Any]", raw)

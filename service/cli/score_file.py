@@ -1,0 +1,185 @@
+"""`rewardplane score`: a file of responses in, a file of outcomes and a summary out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from rewardplane.client.client import RewardClient
+from rewardplane.rewards.types import Outcome, Score
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from .dataset import Line, read
+
+CALL_ITEMS = 256
+CALLS_AT_ONCE = 8
+
+
+@dataclass(slots=True)
+class Summary:
+    """What came of a file."""
+
+    rewards: list[float] = field(default_factory=list[float])
+    reasons: Counter[str] = field(default_factory=Counter[str])
+    call_s: list[float] = field(default_factory=list[float])
+    elapsed_s: float = 0.0
+
+    @property
+    def errors(self) -> int:
+        """Items without a reward."""
+        return self.reasons.total()
+
+    def table(self) -> Table:
+        """For a terminal."""
+        table = Table("", "", show_header=False)
+        count = len(self.rewards)
+        table.add_row("items", str(count + self.errors))
+        table.add_row("scored", str(count))
+        for reason, times in self.reasons.most_common():
+            table.add_row(f"  {reason}", str(times))
+        if count:
+            mean = sum(self.rewards) / count
+            table.add_row("mean reward", f"{mean:.4f}")
+        if self.elapsed_s:
+            table.add_row("items/s", f"{(count + self.errors) / self.elapsed_s:,.0f}")
+        for share in (50, 90, 99):
+            if self.call_s:
+                table.add_row(f"call latency p{share}", f"{percentile(self.call_s, share):.3f} s")
+        return table
+
+
+def score_file(
+    file: Path, reward: str, target: str, output: Path | None, timeout_s: float, console: Console
+) -> Summary:
+    """Scores every response of a file with progress on `console`.
+
+    Raises:
+        BadLine: a line is no example with responses.
+        OSError: a file cannot be read or written.
+        CallError: a call was refused as a whole.
+    """
+    with ExitStack() as stack:
+        total = sum(len(line.group.responses) for line in read(file))
+        sink = stack.enter_context(output.open("w")) if output is not None else None
+        bar = stack.enter_context(_progress(console))
+        return asyncio.run(_score(read(file), total, reward, target, sink, timeout_s, bar))
+
+
+async def _score(
+    lines: Iterator[Line],
+    total: int,
+    reward: str,
+    target: str,
+    sink: IO[str] | None,
+    timeout_s: float,
+    bar: Progress,
+) -> Summary:
+    summary = Summary()
+    task = bar.add_task(reward, total=total, rate=0.0, errors=0)
+    begin_s = time.perf_counter()
+    places = asyncio.Semaphore(CALLS_AT_ONCE)
+    batches = _batches(lines)
+    done: dict[int, list[str]] = {}
+    written = 0
+
+    async def call(client: RewardClient, number: int, batch: Sequence[Line]) -> None:
+        nonlocal written
+        call_s = time.perf_counter()
+        outcomes = await client.score(reward, [line.group for line in batch], timeout_s=timeout_s)
+        places.release()
+        now_s = time.perf_counter()
+        summary.call_s.append(now_s - call_s)
+        for group in outcomes:
+            _count(group, summary)
+        done[number] = [
+            _record(line, g) for line, g in zip(batch, outcomes, strict=True) if sink is not None
+        ]
+        while written in done:
+            if sink is not None:
+                sink.writelines(done.pop(written))
+            else:
+                del done[written]
+            written += 1
+        bar.update(
+            task,
+            advance=sum(len(line.group.responses) for line in batch),
+            rate=(len(summary.rewards) + summary.errors) / (now_s - begin_s),
+            errors=summary.errors,
+        )
+
+    async with RewardClient(target) as client:
+        try:
+            async with asyncio.TaskGroup() as calls:
+                for number, batch in enumerate(batches):
+                    await places.acquire()
+                    calls.create_task(call(client, number, batch))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+    summary.elapsed_s = time.perf_counter() - begin_s
+    return summary
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` percent of `values` lie (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))]
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as plain JSON: `reward` or `error`, never both."""
+    if isinstance(outcome, Score):
+        out: dict[str, Any] = {"reward": outcome.reward}
+        if outcome.components:
+            out["components"] = dict(outcome.components)
+        if outcome.explanation:
+            out["explanation"] = outcome.explanation
+        return out
+    return {"error": outcome.reason.name, "message": outcome.message}
+
+
+def _record(line: Line, outcomes: Sequence[Outcome]) -> str:
+    record = {"id": line.group.example.id, "outcomes": [outcome_json(o) for o in outcomes]}
+    return json.dumps(record) + "\n"
+
+
+def _count(outcomes: Sequence[Outcome], summary: Summary) -> None:
+    for outcome in outcomes:
+        if isinstance(outcome, Score):
+            summary.rewards.append(outcome.reward)
+        else:
+            summary.reasons[outcome.reason.name] += 1
+
+
+def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
+    """Lines of about `CALL_ITEMS` items together."""
+    batch: list[Line] = []
+    items = 0
+    for line in lines:
+        batch.append(line)
+        items += len(line.group.responses)
+        if items >= CALL_ITEMS:
+            yield batch
+            batch, items = [], 0
+    if batch:
+        yield batch
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:,.0f} items/s"),
+        TextColumn("{task.fields[errors]} errors", style="red"),
+        TimeElapsedColumn(),
+        console=console,
+    )

@@ -1,0 +1,10 @@
+"""The client that a trainer installs: sync and async, one import path, base install only.
+
+Imports `rewardplane.wire` and the domain types; nothing here may import a library beyond gRPC and
+protobuf. The public names are those below; all other modules are internal.
+"""
+
+from .client import RewardClient
+from .sync_client import SyncRewardClient
+
+__all__ = ["RewardClient", "SyncRewardClient"]

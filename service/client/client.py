@@ -1,0 +1,204 @@
+"""The client of a reward service, for asyncio.
+
+Use it so::
+
+    client = RewardClient("localhost:50051")
+    scores = await client.score("math", [Group(Example(references={"answer": "4"}), responses)])
+
+`SyncRewardClient` has the same methods for code without an event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Unpack
+
+from google.protobuf.message import Message
+from rewardplane.rewards.types import Example, Group, Outcome, Response
+from rewardplane.v1 import reward_service_pb2 as pb
+from rewardplane.wire.messages import clean, example_to, response_to
+
+from . import decode as reply
+from .call_options import TermArgs, Terms
+from .endpoint import Credentials, endpoint
+from .results import RewardInfo, Scores, StreamedOutcome, Validation
+from .session import Session
+from .stream import stream
+
+ASK_TIMEOUT_S = 30.0
+
+
+class RewardClient:
+    """A client of one service. It holds configuration only and may be pickled.
+
+    Usable from any thread, event loop and process, also after a fork: each event loop gets
+    connections of its own, with its first call. `async with` or `close` ends those of the running
+    loop.
+
+    Failed calls are tried again until their `timeout_s` have passed: where the service is out of
+    reach, and where it is overloaded and says when to come back. A `CallError` means that the call
+    as a whole failed; what is wrong with one item is that item's `ScoreError`. A process that was
+    forked while its parent had calls in flight can make none (RuntimeError): gRPC fails there.
+
+    `target`: as `Endpoint`'s; without it the environment's REWARDPLANE_TARGET. `channels`: as many
+    as gateways share one port. `options`: channel options for gRPC.
+
+    Raises:
+        ValueError: there is no target, or it is malformed.
+    """
+
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        credentials: Credentials | None = None,
+        channels: int = 1,
+        options: Sequence[tuple[str, int | str]] = (),
+    ) -> None:
+        self._endpoint = endpoint(target, credentials, channels, tuple(options))
+        self._sessions: dict[asyncio.AbstractEventLoop, Session] = {}
+
+    async def score(
+        self,
+        reward: str,
+        groups: Sequence[Group],
+        *,
+        request_id: str = "",
+        **terms: Unpack[TermArgs],
+    ) -> Scores:
+        """The outcomes of a batch: per group, per response, in the order sent.
+
+        `reward` may be empty where every group names its own. Groups go in messages below 8 MiB,
+        some at once; a group is never split. Where some of these messages fail for good for reasons
+        of the service and others do not, the items of the former are UNAVAILABLE or DEADLINE.
+
+        Raises:
+            CallError: the request is refused, or no part of it could be scored.
+        """
+        return await self._session().score(Terms(reward, **terms), groups, request_id)
+
+    async def score_one(
+        self,
+        reward: str,
+        example: Example,
+        response: Response,
+        **terms: Unpack[TermArgs],
+    ) -> Outcome:
+        """The outcome of one response. Concurrent calls of one event loop travel together.
+
+        Raises:
+            CallError: the request is refused, or could not be sent within `timeout_s`.
+        """
+        return await self._session().score_one(Terms(reward, **terms), example, response)
+
+    async def stream(
+        self,
+        reward: str,
+        groups: Sequence[Group],
+        *,
+        request_id: str = "",
+        **terms: Unpack[TermArgs],
+    ) -> AsyncGenerator[StreamedOutcome, None]:
+        """The outcomes of a batch as they are made, each item's once, in any order.
+
+        Raises:
+            CallError: the request is refused, or no part of it could be scored.
+        """
+        outcomes = stream(self._session(), Terms(reward, **terms), groups, request_id)
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                yield outcome
+
+    async def validate(
+        self,
+        example: Example,
+        response: Response,
+        *,
+        reward: str = "",
+        inline_config: str = "",
+        timeout_s: float = ASK_TIMEOUT_S,
+    ) -> Validation:
+        """Tries one reward on one response: a configured one by name, or one given as YAML or JSON.
+
+        Raises:
+            CallError: the request is refused (`InlineCode`: the configuration names code to
+                import), or the service does not answer.
+        """
+        request = pb.ValidateRewardRequest(
+            example=example_to(example), response=response_to(response)
+        )
+        if inline_config:
+            request.inline_config = clean(inline_config)
+        else:
+            request.reward = clean(reward)
+        return reply.validation(await self._ask("ValidateReward", request, timeout_s))
+
+    async def list_rewards(self, *, timeout_s: float = ASK_TIMEOUT_S) -> list[RewardInfo]:
+        """The rewards served now, by name.
+
+        Raises:
+            CallError: the service does not answer.
+        """
+        data = await self._ask("ListRewards", pb.ListRewardsRequest(), timeout_s)
+        return [reply.info(r) for r in reply.parsed(pb.ListRewardsResponse(), data).rewards]
+
+    async def get_reward(self, name: str, *, timeout_s: float = ASK_TIMEOUT_S) -> RewardInfo:
+        """One reward.
+
+        Raises:
+            UnknownReward: there is none of that name.
+            CallError: the service does not answer.
+        """
+        data = await self._ask("GetReward", pb.GetRewardRequest(name=clean(name)), timeout_s)
+        return reply.info(reply.parsed(pb.GetRewardResponse(), data).reward)
+
+    async def close(self) -> None:
+        """Closes the connections of the running event loop. A later call opens new ones."""
+        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        if session is not None:
+            await session.close()
+
+    async def __aenter__(self) -> RewardClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._endpoint.target!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        e = self._endpoint
+        return _made, (type(self), e.target, e.credentials, e.channels, e.options)
+
+    async def _ask(self, method: str, request: Message, timeout_s: float) -> bytes:
+        return await self._session().call(method, request.SerializeToString(), timeout_s)
+
+    def _session(self) -> Session:
+        loop = asyncio.get_running_loop()
+        session = self._sessions.get(loop)
+        if session is None:
+            # The channels of a loop that is gone serve no one and hold threads.
+            for other in list(self._sessions):
+                if other.is_closed():
+                    self._sessions.pop(other, None)
+            session = self._sessions[loop] = Session(self._endpoint)
+        return session
+
+
+def _made(
+    kind: type[RewardClient],
+    target: str,
+    credentials: Credentials | None,
+    channels: int,
+    options: Sequence[tuple[str, int | str]],
+) -> RewardClient:
+    return kind(target, credentials=credentials, channels=channels, options=options)

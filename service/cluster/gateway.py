@@ -1,0 +1,161 @@
+"""The gateway as a Serve deployment: our own gRPC server in a replica of an application of its own.
+
+Serve sees none of the requests that come by our port, so draining is ours: `__del__` does it.
+"""
+# pyright: basic
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from typing import Any
+
+import grpc
+import ray
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+from rewardplane.config.load import RewardConfig, ServiceConfig
+from rewardplane.config.settings import Limits
+from rewardplane.gateway.admission import Admission
+from rewardplane.gateway.local_replicas import Neighbours
+from rewardplane.gateway.metrics import Metrics
+from rewardplane.gateway.pool_lane import Answers, ReplicaLost, Send
+from rewardplane.gateway.scorer import Scorer
+from rewardplane.gateway.served import Table
+from rewardplane.gateway.server import Server, Servicer
+from rewardplane.gateway.validate import Validator
+from rewardplane.http.server import HttpFace
+from rewardplane.replica.local_server import local_folder
+
+from .membership import NAME as ROSTER
+from .options import NAMESPACE, app_name
+
+_log = logging.getLogger(__name__)
+
+DRAIN_S = 20.0
+FIRST_CONFIG_S = 60.0
+
+
+class Gateway:
+    """Serves the roster's configuration on one port. One per node, or several that share it."""
+
+    async def __init__(
+        self,
+        host: str,
+        port: int,
+        metrics_port: int,
+        http_port: int,
+        limits: dict[str, Any],
+        share_port: bool,
+    ) -> None:
+        log_to_stderr()
+        self._id = ray.get_runtime_context().get_actor_id()
+        rank = serve.get_replica_context().rank
+        self._roster: Any = ray.get_actor(ROSTER, namespace=NAMESPACE)
+        self._metrics = Metrics()
+        bounds = Limits(**limits)
+        self._admission = Admission(bounds)
+        self._table = Table(self._metrics, _connect)
+        scorer = Scorer(self._table, self._admission, self._metrics)
+        validator = Validator(scorer, self._metrics, bounds)
+        servicer = Servicer(scorer, validator, self._table, bounds, self._metrics)
+        self._server = Server(servicer, self._admission, bounds)
+        self._gauges()
+        async with asyncio.timeout(FIRST_CONFIG_S):
+            while not self._table.generation:
+                await self._follow_once()
+        self._address = f"{host}:{await self._server.start(host, port, share_port=share_port)}"
+        await self._server.tell_health(self._table.names())
+        self._stop_metrics = (
+            self._metrics.serve(metrics_port + rank.local_rank, host) if metrics_port else None
+        )
+        self._http = HttpFace(scorer, validator, self._table, self._metrics, bounds)
+        if http_port:
+            await self._http.start(host, http_port + rank.local_rank)
+        self._following = asyncio.ensure_future(self._follow())
+
+    _address = ""
+
+    async def check_health(self) -> None:
+        """Serve's probe. On the loop: from a thread it would walk through every call's task."""
+        if self._following.done():
+            raise RuntimeError(f"the gateway follows the roster no more: {self._following}")
+
+    async def pid(self) -> int:
+        """The process that serves."""
+        return os.getpid()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                if await self._follow_once():
+                    await self._server.tell_health(self._table.names())
+            except RayError as error:
+                _log.warning("the roster cannot be asked: %s", error)
+                await asyncio.sleep(1.0)
+
+    async def _follow_once(self) -> bool:
+        news = await self._roster.ask.remote(
+            self._id, self._table.generation, sorted(self._table.in_use()), self._address
+        )
+        if news is None:
+            return False
+        generation, data = news
+        self._table.switch(ServiceConfig.from_dict(data), generation)
+        return True
+
+    def _gauges(self) -> None:
+        admission = self._admission
+        self._metrics.gauges |= {
+            "rewardplane_in_flight_items": ("Items admitted.", lambda: admission.items),
+            "rewardplane_in_flight_bytes": ("Bytes admitted.", lambda: admission.bytes),
+            "rewardplane_in_flight_calls": ("Calls admitted.", lambda: admission.calls),
+        }
+
+    async def __del__(self) -> None:
+        await asyncio.gather(self._server.stop(DRAIN_S), self._http.stop(DRAIN_S))
+        self._following.cancel()
+        await self._roster.leave.remote(self._id)
+        if self._stop_metrics is not None:
+            await asyncio.to_thread(self._stop_metrics)
+
+
+def log_to_stderr() -> None:
+    """Our logs go to the actor's own stderr: Serve puts its logger in the place of `sys.stderr`."""
+    handler = logging.StreamHandler(sys.__stderr__)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    ours = logging.getLogger("rewardplane")
+    ours.addHandler(handler)
+    ours.propagate = False
+
+
+def _connect(config: RewardConfig) -> Send:
+    """What carries jobs to the replicas of a reward: on this node by socket, else by handle.
+
+    The handle is made on the gateway's own loop: its router runs there.
+    """
+    handle: Any = serve.get_deployment_handle("Pool", app_name(config)).options(
+        method_name="run", stream=True
+    )
+
+    async def send(messages: Any, backlog: tuple[int, float]) -> Answers:
+        stream = handle.remote(messages, backlog)
+        try:
+            async for answer in stream:
+                yield answer
+        except (RayError, RayServeException, grpc.RpcError) as error:
+            why = str(error).strip().splitlines()
+            raise ReplicaLost(f"{type(error).__name__}: {why[-1] if why else ''}") from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise ReplicaLost("Serve cancelled the call") from None
+        finally:
+            stream.cancel()
+
+    folder = local_folder(ray.get_runtime_context().get_session_name())
+    return Neighbours(folder, config.fingerprint, config.settings.replicas, send).send

@@ -1,0 +1,30 @@
+"""Where and how to serve, and the names of what is served on a Ray cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rewardplane.config.load import RewardConfig
+
+NAMESPACE = "rewardplane"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where and how to serve. `address`: "local" starts a Ray of its own, else one that runs.
+
+    `port` 0: a free one, chosen once. `metrics_port` 0: no metrics. `http_port` 0: no HTTP face.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 50051
+    metrics_port: int = 9464
+    http_port: int = 0
+    address: str = "local"
+    gateways: int = 1
+    gateways_per_node: int = 1
+
+
+def app_name(reward: RewardConfig) -> str:
+    """The Serve application of one version of a reward."""
+    return f"rewardplane-{reward.name}-{reward.fingerprint}"

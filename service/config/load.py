@@ -1,0 +1,333 @@
+"""The configuration: one YAML file of named rewards and the limits of the service.
+
+    limits: {max_in_flight_items: 100000}
+    rewards:
+      math:
+        kind: math
+        replicas: 4
+        timeout_s: 20
+      tone:
+        kind: python
+        function: my_rewards:tone
+        version: "2026-11-20"
+
+What is not a setting of `RewardSettings` is a parameter of the kind. All faults are told at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydantic import ValidationError
+from rewardplane.rewards.registry import build, kinds
+from rewardplane.rewards.reward import Reward
+
+from .document import read
+from .settings import HttpSettings, Limits, RewardSettings
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+INLINE_CHARS = 64 * 1024
+"""The longest response of the inline lane; the group of a longer one goes to the reward's pool."""
+
+
+class ConfigError(Exception):
+    """The configuration cannot be served; `faults` are all that is wrong with it."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class NamedCode(ConfigError):
+    """The configuration names code to import where it may not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a reward says of itself; see `rewards.base.Reward`. Known without importing its code."""
+
+    unit: str
+    whole_group: bool
+    is_async: bool
+    deterministic: bool
+    component_names: tuple[str, ...]
+    reference_keys: tuple[str, ...]
+    isolation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RewardConfig:
+    """One reward, checked: settings, parameters, facts, and the digest of all that decides a score.
+
+    Plain data: it travels to gateways and replicas, which trust what was checked once.
+    """
+
+    name: str
+    settings: RewardSettings
+    params: Mapping[str, Any]
+    lane: Literal["inline", "pool", "sandbox"]
+    facts: Facts
+    digest: str
+
+    def build(self) -> Reward:
+        """The reward function."""
+        return build(self.settings.kind, self.params)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of all that a deployment is made of: beside the digest, its sizing."""
+        data = json.dumps(self.as_dict(), sort_keys=True, default=str)
+        return hashlib.sha256(data.encode()).hexdigest()[:16]
+
+    @property
+    def clip(self) -> tuple[float, float]:
+        """The range that rewards are clipped to."""
+        return self.settings.clip or (-math.inf, math.inf)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "name": self.name,
+            "settings": self.settings.model_dump(mode="json"),
+            "params": dict(self.params),
+            "lane": self.lane,
+            "facts": asdict(self.facts),
+            "digest": self.digest,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RewardConfig:
+        """The reward of `as_dict`. Imports nothing of it."""
+        facts = dict(data["facts"])
+        for names in ("component_names", "reference_keys"):
+            facts[names] = tuple(facts[names])
+        settings = RewardSettings(**data["settings"])
+        lane, digest = data["lane"], data["digest"]
+        return cls(data["name"], settings, data["params"], lane, Facts(**facts), digest)
+
+
+class ServiceConfig:
+    """What one service serves: rewards by name, its limits, and what its HTTP port answers."""
+
+    __slots__ = ("http", "limits", "rewards")
+
+    def __init__(
+        self,
+        limits: Limits,
+        rewards: Mapping[str, RewardConfig],
+        http: HttpSettings | None = None,
+    ) -> None:
+        self.limits = limits
+        self.rewards = dict(rewards)
+        self.http = http or HttpSettings()
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data for another process."""
+        return {
+            "limits": self.limits.model_dump(mode="json"),
+            "http": self.http.model_dump(mode="json"),
+            "rewards": [reward.as_dict() for reward in self.rewards.values()],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ServiceConfig:
+        """The configuration of `as_dict`."""
+        rewards = [RewardConfig.from_dict(entry) for entry in data["rewards"]]
+        named = {reward.name: reward for reward in rewards}
+        return cls(Limits(**data["limits"]), named, HttpSettings(**data["http"]))
+
+
+def load(path: Path) -> ServiceConfig:
+    """Reads a configuration file and imports the custom functions it names; they may lie beside it.
+
+    Raises:
+        ConfigError: it cannot be served; all faults at once.
+    """
+    try:
+        document = read(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror}"]) from None
+    except ValueError as error:
+        raise ConfigError([f"{path}: cannot be read: {error}"]) from None
+    return parse(document, path.resolve().parent)
+
+
+def parse(document: object, folder: Path) -> ServiceConfig:
+    """A configuration from what a YAML file in `folder` holds.
+
+    Raises:
+        ConfigError: it cannot be served; all faults at once.
+    """
+    if not isinstance(document, dict):
+        raise ConfigError(["want a mapping with `rewards:`"])
+    top = cast("dict[object, object]", document)
+    faults = [f"{key}: unknown; want limits, http, rewards" for key in top if key not in _TOP]
+    limits, http = Limits(), HttpSettings()
+    try:
+        limits = Limits.model_validate(top.get("limits") or {})
+    except ValidationError as error:
+        faults += _faults("limits", error)
+    try:
+        http = HttpSettings.model_validate(top.get("http") or {})
+    except ValidationError as error:
+        faults += _faults("http", error)
+    named = top.get("rewards")
+    rewards: dict[str, RewardConfig] = {}
+    if not isinstance(named, dict) or not named:
+        faults.append("rewards: want at least one reward under its name")
+        named = {}
+    for name, entry in cast("dict[object, object]", named).items():
+        try:
+            rewards[str(name)] = parse_reward(str(name), entry, folder)
+        except ConfigError as error:
+            faults += [f"rewards.{fault}" for fault in error.faults]
+    faults += _hosted_faults(http)
+    if http.reward and http.reward not in named:
+        faults.append(f"http.reward: no reward is named {http.reward!r}")
+    if faults:
+        raise ConfigError(faults)
+    return ServiceConfig(limits, rewards, http)
+
+
+def gemini_reward(config: Mapping[str, Any], http: HttpSettings) -> RewardConfig:
+    """The reward of one hosted configuration that a request brings, under the operator's settings.
+
+    Raises:
+        ConfigError: it cannot be served.
+    """
+    given = dict(http.gemini)
+    cloud_run = {"allowed_origins": (), **given.pop("cloud_run", {})}
+    return _hosted("gemini", {**given, "cloud_run": cloud_run, "config": dict(config)})
+
+
+def openai_reward(grader: Any, http: HttpSettings) -> RewardConfig:
+    """The reward of a grader that a request brings, under the operator's settings.
+
+    Raises:
+        ConfigError: it cannot be served.
+    """
+    return _hosted("openai_grader", {**http.openai, "grader": grader})
+
+
+def _hosted(kind: str, entry: Mapping[str, Any]) -> RewardConfig:
+    # What it may reach is the operator's word, not the request's.
+    return parse_reward("inline", {**entry, "kind": kind}, None)
+
+
+def _hosted_faults(http: HttpSettings) -> list[str]:
+    """What is wrong with the settings for rewards that requests bring, found out by a plain one."""
+    match = {"matchOperation": "EXACT_MATCH", "expression": "x"}
+    config = {"stringMatchRewardScorer": {"stringMatchExpression": match}}
+    check = {"type": "string_check", "name": "x", "input": "x", "reference": "x"}
+    faults: list[str] = []
+    for section, made in (
+        ("gemini", lambda: gemini_reward(config, http)),
+        ("openai", lambda: openai_reward({**check, "operation": "eq"}, http)),
+    ):
+        try:
+            made()
+        except ConfigError as error:
+            faults += [f"http.{section}: {fault}" for fault in error.faults]
+    return faults
+
+
+_TOP = {"limits", "http", "rewards"}
+
+
+def parse_reward(
+    name: str, entry: object, folder: Path | None, *, named_code: bool = True
+) -> RewardConfig:
+    """One reward from its entry under `rewards:`. Imports what it names, to know its shape.
+
+    `folder` is where custom functions may lie beside the installed packages. `named_code` allows
+    kinds whose configuration names code to import.
+
+    Raises:
+        ConfigError: it cannot be served; all faults at once.
+        NamedCode: it names code and may not.
+    """
+    if not NAME.fullmatch(name):
+        raise ConfigError([f"{name}: want a name of letters, digits, '.', '_', '-'; at most 128"])
+    if not isinstance(entry, dict):
+        raise ConfigError([f"{name}: want a mapping with `kind:`"])
+    given = {str(k): v for k, v in cast("dict[object, Any]", entry).items()}
+    known = RewardSettings.model_fields.keys()
+    settings_part = {k: v for k, v in given.items() if k in known}
+    params = {k: v for k, v in given.items() if k not in known}
+    kind = kinds().get(str(settings_part.get("kind")))
+    if kind is not None and kind.runs_named_code and not named_code:
+        raise NamedCode([f"{name}.kind: {kind.kind} names code to import; not allowed here"])
+    try:
+        if kind is not None and folder is not None:
+            params = kind.at_home(params, str(folder))
+        settings = RewardSettings.model_validate(settings_part)
+        reward = build(settings.kind, params)
+        if reward.reaches_out and not named_code:
+            raise NamedCode([f"{name}: names addresses, keys or files; not allowed here"])
+        reward.check()
+        settings = RewardSettings.model_validate({**reward.defaults, **settings_part})
+        return _resolved(name, settings, params, reward)
+    except ValidationError as error:
+        raise ConfigError(_faults(name, error)) from None
+    except KeyError as error:
+        raise ConfigError([f"{name}.kind: {error.args[0]}"]) from None
+    except ValueError as error:
+        raise ConfigError([f"{name}: {error}"]) from None
+
+
+def _resolved(
+    name: str, settings: RewardSettings, params: Mapping[str, Any], reward: Reward
+) -> RewardConfig:
+    if settings.lane == "inline" and not reward.fits_inline:
+        raise ValueError(f"lane: kind {settings.kind!r} does not fit the inline lane; use pool")
+    facts = Facts(
+        reward.unit.value,
+        reward.whole_group,
+        reward.is_async,
+        reward.deterministic,
+        reward.component_names,
+        reward.reference_keys,
+        reward.isolation,
+    )
+    digest = _digest(settings, params, reward)
+    return RewardConfig(name, settings, params, _lane(settings, reward), facts, digest)
+
+
+def _lane(settings: RewardSettings, reward: Reward) -> Literal["inline", "pool", "sandbox"]:
+    if reward.isolation:
+        return "sandbox"
+    return "inline" if reward.fits_inline and settings.lane != "pool" else "pool"
+
+
+def _faults(path: str, error: ValidationError) -> list[str]:
+    return [
+        ".".join([path, *(str(part) for part in fault["loc"])]) + f": {fault['msg']}"
+        for fault in error.errors()
+    ]
+
+
+def _digest(settings: RewardSettings, params: Mapping[str, Any], reward: Reward) -> str:
+    """16 hex digits of all that decides a score: settings, parameters, source, libraries."""
+    deciding = {
+        "kind": settings.kind,
+        "clip": settings.clip,
+        "version": settings.version,
+        "params": {k: v for k, v in params.items() if k != "python_path"},
+        "libraries": {
+            name: importlib.metadata.version(name) for name in ("rewardplane", *reward.libraries)
+        },
+        "decided_by": dict(reward.decided_by),
+        "sources": [
+            hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in reward.source_files
+        ],
+    }
+    canonical = json.dumps(deciding, sort_keys=True, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,0 +1,57 @@
+"""Who may come in: items and bytes in flight are bounded; what is over is refused at once."""
+
+from __future__ import annotations
+
+from rewardplane.config.settings import Limits
+from rewardplane.wire.errors import NotReady, Overloaded
+
+MIN_RETRY_S = 0.1
+MAX_RETRY_S = 10.0
+
+
+class Admission:
+    """The places of one gateway. `closed` is set while it drains."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.items = 0
+        self.bytes = 0
+        self.calls = 0
+        self.closed = False
+
+    def check_bytes(self, count: int, backlog_s: float) -> None:
+        """Refuses a message before it is parsed.
+
+        Raises:
+            Overloaded: there is no room for so many bytes now.
+            NotReady: the gateway drains.
+        """
+        if self.closed:
+            raise NotReady("the gateway is stopping; another one takes the call")
+        if self.bytes + count > self.limits.max_in_flight_bytes and self.calls:
+            limit = self.limits.max_in_flight_bytes
+            raise _overloaded(f"{self.bytes} of {limit} bytes are in flight", backlog_s)
+
+    def enter(self, items: int, count: int, backlog_s: float) -> None:
+        """Takes the places of a call.
+
+        Raises:
+            Overloaded: there is no room for so many items now.
+        """
+        if self.items + items > self.limits.max_in_flight_items and self.calls:
+            limit = self.limits.max_in_flight_items
+            raise _overloaded(f"{self.items} of {limit} items are in flight", backlog_s)
+        self.items += items
+        self.bytes += count
+        self.calls += 1
+
+    def leave(self, items: int, count: int) -> None:
+        """Gives the places back."""
+        self.items -= items
+        self.bytes -= count
+        self.calls -= 1
+
+
+def _overloaded(why: str, backlog_s: float) -> Overloaded:
+    retry_s = min(MAX_RETRY_S, max(MIN_RETRY_S, backlog_s))
+    return Overloaded(f"no room: {why}; try again in {retry_s:.1f} s", retry_after_s=retry_s)

@@ -1,0 +1,206 @@
+"""A call on its way: its items' outcomes as columns, filled by the lanes, in any order.
+
+Items of a call are numbered through all its groups: group 0's responses, then group 1's, and so on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rewardplane.replica.job import Part, Range, ranges_in
+from rewardplane.replica.segment import FAILED, PENDING, SCORED
+from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError
+
+if TYPE_CHECKING:
+    from .served import Bound
+
+
+_SCORED = bytes([SCORED])
+
+
+@dataclass(slots=True)
+class Ask:
+    """What a call wants and how long it waits; times are `time.monotonic()` seconds."""
+
+    request_id: str
+    label: str
+    started_s: float
+    answer_by_s: float
+    job: str = ""
+    components: bool = False
+    explanations: bool = False
+    step_rewards: bool = False
+    min_isolation: int = 0
+    item_timeout_s: float = float("inf")
+    queue_timeout_s: float = float("inf")
+
+
+class Call:
+    """The outcomes of one call's items. `done` is set when none is pending.
+
+    `bound[g]` is group g's reward, `offsets[g]` the number of its first item.
+    """
+
+    __slots__ = (
+        "ask",
+        "bound",
+        "closed",
+        "components",
+        "done",
+        "elapsed_us",
+        "extras",
+        "isolation",
+        "n",
+        "offsets",
+        "on_items",
+        "pending",
+        "queue_us",
+        "rewards",
+        "sent",
+        "states",
+        "stride",
+    )
+
+    def __init__(self, ask: Ask, bound: Sequence[Bound], sizes: Sequence[int]) -> None:
+        self.ask = ask
+        self.bound = bound
+        self.offsets = [0, *itertools.accumulate(sizes)]
+        n = self.n = self.offsets[-1]
+        self.states = bytearray(n)
+        self.rewards = array("d", bytes(8 * n))
+        self.elapsed_us = array("Q", bytes(8 * n))
+        # One stride for all items, so that a place follows from the item's number.
+        self.stride = max(b.component_count for b in bound) if ask.components else 0
+        self.components = array("d", bytes(8 * n * self.stride))
+        self.extras: dict[int, list[Any]] = {}
+        self.queue_us = array("Q", bytes(8 * len(bound)))
+        self.isolation = bytearray(len(bound))
+        """Per group the lowest level that untrusted code ran under: 1 + `Level`; 0: none ran."""
+        self.pending = n
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed = False
+        self.sent: list[Range] = []
+        """What went to a replica: it may have started."""
+        self.on_items: Callable[[Sequence[int]], None] | None = None
+
+    def set_rewards(self, first: int, rewards: Sequence[float]) -> None:
+        """Places scores with nothing to them but a reward, from item `first` on."""
+        end = first + len(rewards)
+        self.rewards[first:end] = array("d", rewards)
+        self.states[first:end] = _SCORED * len(rewards)
+
+    def set(self, item: int, outcome: Outcome, names: Sequence[str]) -> None:
+        """Places one outcome."""
+        if type(outcome) is Score:
+            self.rewards[item] = outcome.reward
+            if self.stride and names:
+                at = item * self.stride
+                for offset, name in enumerate(names):
+                    self.components[at + offset] = outcome.components[name]
+            if outcome.explanation or outcome.step_rewards:
+                self.extras[item] = [outcome.explanation, list(outcome.step_rewards)]
+            self.states[item] = SCORED
+        elif isinstance(outcome, ScoreError):
+            self.extras[item] = [outcome.reason.value, outcome.message]
+            self.states[item] = FAILED
+
+    def spread(self, first: int, end: int, elapsed_us: int) -> None:
+        """Items first … end - 1 executed together for this long."""
+        share_us = elapsed_us // (end - first)
+        self.elapsed_us[first:end] = array("Q", [share_us]) * (end - first)
+
+    def settle(self, items: Sequence[int]) -> None:
+        """These items have their outcome now."""
+        self.pending -= len(items)
+        if self.on_items is not None and items:
+            self.on_items(items)
+        if self.pending == 0 and not self.done.done():
+            self.done.set_result(None)
+
+    def place(self, part: Part, places: Sequence[Range], k: int, waited_us: int) -> None:
+        """Places a part of a shard whose items stand at `places`; what was told before stays.
+
+        `waited_us` is how long its items waited before they started.
+        """
+        if self.closed:
+            return
+        self._note_groups(places, waited_us, part.isolation)
+        if len(places) == 1 and PENDING not in part.states:
+            first, end = places[0]
+            if not any(self.states[first:end]):
+                self._place_run(part, first, end, k)
+                return
+        self._place_each(part, places, k)
+
+    def _place_run(self, part: Part, first: int, end: int, k: int) -> None:
+        self.states[first:end] = part.states
+        self.rewards[first:end] = array("d", part.rewards)
+        self.elapsed_us[first:end] = array("Q", part.elapsed_us)
+        if self.stride and self.stride == k and part.components:
+            self.components[first * k : end * k] = array("d", part.components)
+        elif self.stride and part.components:
+            self._place_components(part, list(range(first, end)), list(range(end - first)), k)
+        for index, extra in part.extras.items():
+            self.extras[first + index] = extra
+        self.settle(range(first, end))
+
+    def _place_each(self, part: Part, places: Sequence[Range], k: int) -> None:
+        at = [item for first, end in places for item in range(first, end)]
+        fresh = [
+            i for i, state in enumerate(part.states) if state and self.states[at[i]] == PENDING
+        ]
+        rewards, elapsed_us = array("d", part.rewards), array("Q", part.elapsed_us)
+        for index in fresh:
+            item = at[index]
+            self.rewards[item] = rewards[index]
+            self.elapsed_us[item] = elapsed_us[index]
+            if index in part.extras:
+                self.extras[item] = part.extras[index]
+            self.states[item] = part.states[index]
+        if self.stride and part.components:
+            self._place_components(part, [at[i] for i in fresh], fresh, k)
+        self.settle([at[i] for i in fresh])
+
+    def _place_components(
+        self, part: Part, items: Iterable[int], indices: Iterable[int], k: int
+    ) -> None:
+        components = array("d", part.components)
+        for item, index in zip(items, indices, strict=True):
+            at = item * self.stride
+            self.components[at : at + k] = components[index * k : index * k + k]
+
+    def fail(self, places: Iterable[Range], why: ScoreError) -> None:
+        """Gives every pending item at `places` the same error."""
+        for first, end in ranges_in(self.states, PENDING, places):
+            for item in range(first, end):
+                self.extras[item] = [why.reason.value, why.message]
+                self.states[item] = FAILED
+            self.settle(range(first, end))
+
+    def close(self) -> None:
+        """Nothing is placed any more."""
+        self.closed = True
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def _note_groups(self, places: Iterable[Range], waited_us: int, isolation: int) -> None:
+        for first, _end in places:
+            group = bisect_right(self.offsets, first) - 1
+            self.queue_us[group] = max(self.queue_us[group], waited_us)
+            if isolation:
+                self.isolation[group] = min(self.isolation[group] or isolation, isolation)
+
+    def reasons(self) -> dict[Reason, int]:
+        """How many items failed for which reason."""
+        counts: dict[Reason, int] = {}
+        for item, extra in self.extras.items():
+            if self.states[item] == FAILED:
+                reason = Reason(extra[0])
+                counts[reason] = counts.get(reason, 0) + 1
+        return counts

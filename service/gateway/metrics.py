@@ -1,0 +1,312 @@
+"""What the service counts, in plain arrays; a scrape turns them into Prometheus text.
+
+Nothing here is touched per item on the hot path: a call's outcomes are counted as columns when it
+ends (a `Histogram.observe` an item costs as much as the whole bare gRPC path). The only file that
+knows prometheus_client.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from rewardplane.replica.segment import FAILED, SCORED
+from rewardplane.rewards.types import Reason
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .served import Bound
+
+MAX_JOBS = 100
+OTHER = "other"
+MIXED = "(mixed)"
+_TIME_BITS = range(4, 30)
+"""Times are binned by the bit length of their microseconds: 16 µs to 9 min."""
+_REWARD_BOUNDS = (-1.0, -0.75, -0.5, -0.25, -0.1, -1e-9, 0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+_SIZE_BITS = range(1, 18)
+
+
+COUNTED: Mapping[str, tuple[str, str]] = {
+    "worker_restarts": ("Worker processes ended and replaced.", "cause"),
+    "sandbox_runs": ("Runs of untrusted code, by verdict.", "verdict"),
+    "sandbox_run_seconds": ("Time that runs of untrusted code took.", ""),
+    "sandbox_wait_seconds": ("Time that runs of untrusted code waited for a slot.", ""),
+    "sandbox_sessions": ("Sandboxed processes started that serve many items.", ""),
+    "sandbox_faults": ("Faults of the sandbox; their runs were tried again.", ""),
+    "sandbox_slot_restarts": ("Slots of the sandbox started anew.", "cause"),
+    "judge_calls": ("Calls of judges.", ""),
+    "judge_retries": ("Calls of judges that were sent again.", ""),
+    "judge_prompt_tokens": ("Tokens that judges read.", ""),
+    "judge_completion_tokens": ("Tokens that judges wrote.", ""),
+}
+"""What replicas and rewards may count, with its help and its label; anything else is not shown."""
+
+
+class TimeHistogram:
+    """Times in bins of powers of two microseconds."""
+
+    __slots__ = ("bins", "sum_us")
+
+    def __init__(self) -> None:
+        self.bins: Counter[int] = Counter()
+        self.sum_us = 0
+
+    def add(self, us: int, times: int = 1) -> None:
+        """One time, so often."""
+        self.bins[us.bit_length()] += times
+        self.sum_us += us * times
+
+    def add_all(self, column_us: Sequence[int]) -> None:
+        """A column of times."""
+        if len(column_us) == 1:
+            self.add(column_us[0])
+            return
+        self.bins.update(map(int.bit_length, column_us))
+        self.sum_us += sum(column_us)
+
+    def buckets(self) -> tuple[list[tuple[str, float]], float]:
+        """As Prometheus wants it: cumulative counts by upper bound in seconds, and the sum."""
+        out: list[tuple[str, float]] = []
+        for bits in _TIME_BITS:
+            count = sum(n for b, n in self.bins.items() if b <= bits)
+            out.append((repr(((1 << bits) - 1) / 1e6), count))
+        out.append(("+Inf", self.bins.total()))
+        return out, self.sum_us / 1e6
+
+
+class RewardFigures:
+    """What one reward did on this gateway, all its versions together."""
+
+    def __init__(self) -> None:
+        self.items: Counter[str] = Counter()
+        self.groups = 0
+        self.zero_variance_groups = 0
+        self.rewards: Counter[int] = Counter()
+        self.gain = 0.0
+        """The sum of the positive rewards. Prometheus knows no sum that falls: a histogram with a
+        bound below 0 has none."""
+        self.loss = 0.0
+        """The sum of the negative rewards, without its sign."""
+        self.execution = TimeHistogram()
+        self.queue = TimeHistogram()
+        self.retries = 0
+        self.counted: defaultdict[str, float] = defaultdict(float)
+        """What replicas and rewards count: "metric" or "metric.label", those of `COUNTED`."""
+        self.isolation = 0
+        """The lowest that untrusted code ran under in the last call that ran any."""
+
+
+class Metrics:
+    """The figures of one gateway."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_Scrape(self))
+        self.rewards: dict[str, RewardFigures] = {}
+        self.requests: Counter[tuple[str, str, str]] = Counter()
+        self.request_times: dict[str, TimeHistogram] = {}
+        self.batches: Counter[int] = Counter()
+        self.batches_sum = 0
+        self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._jobs: set[str] = set()
+
+    def serve(self, port: int, host: str) -> Callable[[], None]:
+        """Answers scrapes on a port of its own; returns what ends it. Raises OSError."""
+        server, thread = start_http_server(port, host, self.registry)
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return stop
+
+    def figures(self, reward: str) -> RewardFigures:
+        """The figures of one configured reward."""
+        if reward not in self.rewards:
+            self.rewards[reward] = RewardFigures()
+        return self.rewards[reward]
+
+    def call_ended(self, reward: str, job: str, code: str, elapsed_s: float) -> None:
+        """Counts a call, answered or refused."""
+        if job and job not in self._jobs:
+            if len(self._jobs) < MAX_JOBS:
+                self._jobs.add(job)
+            else:
+                job = OTHER
+        self.requests[reward, job, code] += 1
+        times = self.request_times.get(reward)
+        if times is None:
+            times = self.request_times[reward] = TimeHistogram()
+        times.add(int(elapsed_s * 1e6))
+
+    def items_ended(self, call: Call) -> None:
+        """Counts the outcomes of a call that is over."""
+        self.batches[call.n.bit_length()] += 1
+        self.batches_sum += call.n
+        failed = FAILED in call.states
+        group = 0
+        while group < len(call.bound):
+            bound, end = call.bound[group], group + 1
+            while end < len(call.bound) and call.bound[end] is bound:
+                end += 1
+            self._count(call, bound, range(group, end), failed=failed)
+            group = end
+
+    def _count(self, call: Call, bound: Bound, groups: range, *, failed: bool) -> None:
+        figures = self.figures(bound.name)
+        first, end = call.offsets[groups.start], call.offsets[groups.stop]
+        states, rewards = call.states[first:end], call.rewards[first:end]
+        figures.execution.add_all(call.elapsed_us[first:end])
+        if failed:
+            for item in range(first, end):
+                if call.states[item] == FAILED:
+                    figures.items[Reason(call.extras[item][0]).name] += 1
+            rewards = [r for r, s in zip(rewards, states, strict=True) if s == SCORED]
+        figures.items["SCORED"] += len(rewards)
+        if len(rewards) == 1:
+            figures.rewards[bisect_left(_REWARD_BOUNDS, rewards[0])] += 1
+        else:  # rewards of a batch are mostly few different numbers
+            for value, times in Counter(rewards).items():
+                figures.rewards[bisect_left(_REWARD_BOUNDS, value)] += times
+        total = sum(rewards)
+        loss = -sum(r for r in rewards if r < 0) if rewards and min(rewards) < 0 else 0.0
+        figures.gain += total + loss
+        figures.loss += loss
+        figures.groups += len(groups)
+        if ran := call.isolation[groups.start : groups.stop].replace(b"\0", b""):
+            figures.isolation = min(ran)
+        for group in groups:
+            begin, stop = call.offsets[group] - first, call.offsets[group + 1] - first
+            figures.queue.add(call.queue_us[group], stop - begin)
+            if stop - begin > 1 and states.count(SCORED, begin, stop) == stop - begin:
+                alike = len(set(rewards[begin:stop])) == 1
+                figures.zero_variance_groups += alike
+
+
+class _Scrape(Collector):
+    """Turns the arrays into Prometheus families."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        m = self._metrics
+        requests = CounterMetricFamily(
+            "rewardplane_requests", "Calls by outcome.", labels=("reward", "job", "code")
+        )
+        for labels, count in list(m.requests.items()):
+            requests.add_metric(labels, count)
+        yield requests
+        yield _times("rewardplane_request_seconds", "Calls, end to end.", m.request_times)
+        batch = HistogramMetricFamily("rewardplane_batch_items", "Items of a call.")
+        batch.add_metric((), *_sizes(m.batches, m.batches_sum))
+        yield batch
+        for name, (text, read) in m.gauges.items():
+            yield GaugeMetricFamily(name, text, value=read())
+        yield from self._by_reward(dict(m.rewards))
+
+    def _by_reward(self, rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:
+        items = CounterMetricFamily(
+            "rewardplane_items", "Items by outcome.", labels=("reward", "reason")
+        )
+        values = HistogramMetricFamily("rewardplane_reward", "Rewards.", labels=("reward",))
+        for name, figures in rewards.items():
+            for reason, count in list(figures.items.items()):
+                items.add_metric((name, reason), count)
+            values.add_metric((name,), _rewards(figures), None)
+        yield items
+        yield values
+        yield from _counted(rewards)
+        for key, text, read in (
+            ("retries", "Shards sent again after a replica was lost.", _retries),
+            ("groups", "Groups.", _groups),
+            ("reward_gain", "Sum of the positive rewards.", _gain),
+            ("reward_loss", "Sum of the negative rewards, without its sign.", _loss),
+            ("zero_variance_groups", "Groups whose rewards are all alike.", _zero_variance),
+        ):
+            family = CounterMetricFamily(f"rewardplane_{key}", text, labels=("reward",))
+            for name, figures in rewards.items():
+                family.add_metric((name,), read(figures))
+            yield family
+        isolation = GaugeMetricFamily(
+            "rewardplane_sandbox_level",
+            "Isolation of untrusted code: 1 process, 2 confined, 3 namespaced, 4 guest kernel.",
+            labels=("reward",),
+        )
+        for name, figures in rewards.items():
+            if figures.isolation:
+                isolation.add_metric((name,), figures.isolation)
+        yield isolation
+        queue = {name: figures.queue for name, figures in rewards.items()}
+        yield _times("rewardplane_queue_seconds", "Items, wait for execution.", queue)
+        execution = {name: figures.execution for name, figures in rewards.items()}
+        yield _times("rewardplane_execution_seconds", "Items, execution.", execution)
+
+
+def _counted(rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:
+    for key, (text, label) in COUNTED.items():
+        labels = ("reward", label) if label else ("reward",)
+        family = CounterMetricFamily(f"rewardplane_{key}", text, labels=labels)
+        for name, figures in rewards.items():
+            for full, value in list(figures.counted.items()):
+                metric, _dot, of = full.partition(".")
+                if metric == key:
+                    family.add_metric((name, of)[: len(labels)], value)
+        yield family
+
+
+def _retries(figures: RewardFigures) -> int:
+    return figures.retries
+
+
+def _groups(figures: RewardFigures) -> int:
+    return figures.groups
+
+
+def _zero_variance(figures: RewardFigures) -> int:
+    return figures.zero_variance_groups
+
+
+def _gain(figures: RewardFigures) -> float:
+    return figures.gain
+
+
+def _loss(figures: RewardFigures) -> float:
+    return figures.loss
+
+
+def _times(name: str, text: str, times: Mapping[str, TimeHistogram]) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, text, labels=("reward",))
+    for reward, histogram in list(times.items()):
+        family.add_metric((reward,), *histogram.buckets())
+    return family
+
+
+def _rewards(figures: RewardFigures) -> list[tuple[str, float]]:
+    out: list[tuple[str, float]] = []
+    count = 0
+    for index, bound in enumerate(_REWARD_BOUNDS):
+        count += figures.rewards[index]
+        out.append((repr(bound), count))
+    out.append(("+Inf", figures.rewards.total()))
+    return out
+
+
+def _sizes(bins: Counter[int], total: int) -> tuple[list[tuple[str, float]], float]:
+    out: list[tuple[str, float]] = []
+    for bits in _SIZE_BITS:
+        count = sum(n for b, n in bins.items() if b <= bits)
+        out.append((repr(float((1 << bits) - 1)), count))
+    out.append(("+Inf", bins.total()))
+    return out, total

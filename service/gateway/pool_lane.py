@@ -1,0 +1,284 @@
+"""The pool lane: what waits for a reward's replicas, and when it is worth a handle call.
+
+With nothing in flight, what waits goes at once; where single items come together, after a moment
+in which more of them come: a handle call costs as much as ten requests. A further call starts only
+when what waits is worth its cost, up to the number of replicas: cheap rewards keep one replica
+busy, dear ones fill all. A further round of calls is sent ahead where much waits, so that a replica
+finds work when it ends.
+
+A call whose replica is lost is sent again elsewhere; a shard that took two replicas down is sent
+item by item, one replica at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from rewardplane.replica.job import Part
+from rewardplane.wire.item_errors import NEVER_STARTED, lost
+
+from .shard import TARGET_BYTES, TARGET_COST_S, Shard
+
+if TYPE_CHECKING:
+    from .served import Bound
+
+_log = logging.getLogger(__name__)
+
+WORTH_S = 0.005
+WORTH_BYTES = 256 * 1024
+AHEAD = 2
+"""Calls per replica, the one that runs included, for a reward whose items cost CPU."""
+AHEAD_ASYNC = 8
+HOLD_S = 0.0002
+"""How long to wait for more, for each shard that went together the last time."""
+MAX_HOLD_S = 0.004
+MAX_LOSSES = 2
+FIRST_GUESS_S = 0.001
+SWEEP_S = 0.25
+
+Answers = AsyncGenerator[tuple[list[tuple[int, Part, int]], bool, dict[str, float]], None]
+Send = Callable[[Sequence[Any], tuple[int, float]], Answers]
+
+
+class ReplicaLost(Exception):
+    """The replica of a call is gone, or none could be reached."""
+
+
+class PoolLane:
+    """The queue in front of one reward's replicas, on one gateway. Owned by its event loop."""
+
+    def __init__(self, bound: Bound, send: Send) -> None:
+        self._bound = bound
+        self._send = send
+        self._waiting: deque[Shard] = deque()
+        self._alone: deque[Shard] = deque()
+        self._waiting_items = 0
+        self._waiting_bytes = 0
+        self._in_flight = 0
+        self._pumping = False
+        self._together = 0
+        """How many shards the last call carried."""
+        self._tasks: dict[asyncio.Task[None], list[list[Shard]]] = {}
+        self._lonely: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self.item_s = FIRST_GUESS_S / self._side_by_side
+        """The measured cost of an item: its share of a replica's time."""
+
+    @property
+    def _side_by_side(self) -> int:
+        """How many items a replica executes at once."""
+        return self._bound.settings.concurrency if self._bound.is_async else 1
+
+    @property
+    def backlog_items(self) -> int:
+        """Items that wait here."""
+        return self._waiting_items
+
+    def submit(self, shard: Shard) -> None:
+        """Takes a shard; its outcomes go to its call."""
+        self._waiting.append(shard)
+        self._waiting_items += shard.n
+        self._waiting_bytes += shard.bytes
+        self._pump_soon()
+
+    async def close(self) -> None:
+        """Ends what runs. Call it when no call is bound any more."""
+        for task in [*self._tasks, *([self._lonely] if self._lonely else [])]:
+            task.cancel()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    def _pump_soon(self) -> None:
+        if self._pumping or not self._waiting:
+            return
+        self._pumping = True
+        loop = asyncio.get_running_loop()
+        if self._together > 1 and not self._worth():
+            loop.call_later(min(MAX_HOLD_S, HOLD_S * self._together), self._pump)
+        else:
+            loop.call_soon(self._pump)
+
+    def _worth(self) -> bool:
+        """Whether what waits is worth a call of its own."""
+        waiting_s = self._waiting_items * self.item_s
+        return waiting_s >= WORTH_S or self._waiting_bytes >= WORTH_BYTES
+
+    def _pump(self) -> None:
+        self._pumping = False
+        while self._waiting and self._worth_a_call():
+            jobs = self._take()
+            if jobs:
+                self._in_flight += 1
+                self._together = sum(map(len, jobs))
+                self._own(self._carry(jobs), jobs)
+        if (self._waiting or self._tasks) and self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+    def _worth_a_call(self) -> bool:
+        if self._in_flight == 0:
+            return True
+        replicas = self._bound.settings.replicas
+        if self._bound.is_async:
+            # Its calls wait more than they work: one in flight is no reason to hold another back.
+            return self._in_flight < replicas * AHEAD_ASYNC
+        if self._in_flight < replicas:
+            return self._worth()
+        waiting_s = self._waiting_items * self.item_s
+        return self._in_flight < replicas * AHEAD and waiting_s >= TARGET_COST_S
+
+    def _sweep(self) -> None:
+        """Tells items that waited longer than they may, and stops what nobody waits for."""
+        self._sweeper = None
+        for task, jobs in self._tasks.items():
+            if all(shard.dead for job in jobs for shard in job):
+                task.cancel()
+        now_s = time.monotonic()
+        kept = [shard for shard in self._waiting if self._fresh(shard, now_s)]
+        if len(kept) < len(self._waiting):
+            self._waiting = deque(kept)
+            self._waiting_items = sum(shard.n for shard in kept)
+            self._waiting_bytes = sum(shard.bytes for shard in kept)
+        self._pump()
+
+    def _fresh(self, shard: Shard, now_s: float) -> bool:
+        if shard.dead:
+            return False
+        queue_s = min(shard.call.ask.queue_timeout_s, self._bound.settings.queue_timeout_s)
+        if shard.losses == 0 and now_s - shard.submitted_s >= queue_s:
+            shard.call.fail(shard.places, NEVER_STARTED)
+            return False
+        return True
+
+    def _take(self) -> list[list[Shard]]:
+        """The next call's jobs: shards that go together, about 50 ms or 1 MiB in all."""
+        now_s = time.monotonic()
+        jobs: dict[float, list[Shard]] = {}
+        room_bytes = TARGET_BYTES
+        room_items = max(1, int(TARGET_COST_S / self.item_s))
+        while self._waiting:
+            shard = self._waiting[0]
+            if jobs and (shard.bytes > room_bytes or shard.n > room_items):
+                break
+            self._waiting.popleft()
+            self._waiting_items -= shard.n
+            self._waiting_bytes -= shard.bytes
+            if not self._fresh(shard, now_s):
+                continue
+            room_bytes -= shard.bytes
+            room_items -= shard.n
+            jobs.setdefault(shard.call.ask.item_timeout_s, []).append(shard)
+        return list(jobs.values())
+
+    async def _carry(self, jobs: list[list[Shard]]) -> None:
+        """One handle call: out with the shards, back with the outcomes."""
+        holds_slot = True
+        try:
+            async with aclosing(self._exchange(jobs)) as answers:
+                async for parts, has_room, figures in answers:
+                    for index, part, waited_us in parts:
+                        self._deliver(jobs[index], part, waited_us)
+                    self._bound.note_figures(figures)
+                    if has_room and holds_slot:
+                        holds_slot = False
+                        self._in_flight -= 1
+                        self._pump_soon()
+            self._lose(jobs, "the replica ended its answer too early")
+        except ReplicaLost as error:
+            self._lose(jobs, str(error))
+        except Exception as error:  # noqa: BLE001 - the outcomes must not wait for the deadline
+            _log.exception("reward %s: a call to a replica failed", self._bound.name)
+            self._lose(jobs, repr(error))
+        finally:
+            if holds_slot:
+                self._in_flight -= 1
+            self._pump_soon()
+
+    async def _exchange(self, jobs: list[list[Shard]]) -> Answers:
+        """The answers to a call; ends early when nobody waits for its shards any more."""
+        now_s = time.monotonic()
+        backlog = (self._waiting_items, self._waiting_items * self.item_s)
+        sent_us = [int((now_s - min(s.submitted_s for s in job)) * 1e6) for job in jobs]
+        shards = [shard for job in jobs for shard in job]
+        messages = [_message(j, now_s) for j in jobs]
+        async with aclosing(self._send(messages, backlog)) as answers:
+            async for told, has_room, figures in answers:
+                parts = [(i, part, waited + sent_us[i]) for i, part, waited in told]
+                yield parts, has_room, figures
+                if all(shard.dead for shard in shards):
+                    return
+
+    def _deliver(self, job: list[Shard], part: Part, waited_us: int) -> None:
+        self._measure(part)
+        if len(job) == 1:
+            job[0].deliver(part, waited_us)
+            return
+        at = 0
+        for shard in job:
+            end = at + shard.n
+            shard.deliver(part.slice(at, end, self._bound.component_count), waited_us)
+            at = end
+
+    def _measure(self, part: Part) -> None:
+        elapsed_us, items = part.cost()
+        if items:
+            item_s = elapsed_us / items / 1e6
+            item_s /= self._side_by_side
+            self.item_s = max(1e-7, 0.7 * self.item_s + 0.3 * item_s)
+
+    def _lose(self, jobs: list[list[Shard]], why: str) -> None:
+        """A replica is gone: what it left unfinished goes elsewhere, in front of what waits."""
+        left = [s for job in jobs for s in job if not s.dead and s.pending]
+        if left:
+            _log.warning("reward %s: %d shards to send again: %s", self._bound.name, len(left), why)
+        for shard in reversed(left):
+            shard.losses += 1
+            self._bound.note_retry()
+            if shard.losses < MAX_LOSSES:
+                self._waiting.appendleft(shard)
+                self._waiting_items += shard.n
+                self._waiting_bytes += shard.bytes
+            elif shard.losses == MAX_LOSSES:
+                self._alone.extend(shard.split())
+            else:
+                shard.call.fail(shard.places, lost(shard.losses))
+        if self._alone and (self._lonely is None or self._lonely.done()):
+            self._lonely = asyncio.get_running_loop().create_task(self._carry_alone())
+
+    async def _carry_alone(self) -> None:
+        while self._alone:
+            shard = self._alone.popleft()
+            if not shard.dead:
+                self._in_flight += 1
+                await asyncio.wait((self._own(self._carry([[shard]]), [[shard]]),))
+
+    def _own(self, work: Any, jobs: list[list[Shard]]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks[task] = jobs
+        task.add_done_callback(self._tasks.pop)
+        return task
+
+
+def _message(job: list[Shard], now_s: float) -> tuple[Any, ...]:
+    """The shards of a job as one, as a replica gets it; the most patient shard sets the times."""
+    groups: list[bytes] = []
+    sizes: list[int] = []
+    ranges: list[tuple[int, int]] = []
+    deadline_s = start_s = 0.0
+    at = 0
+    for shard in job:
+        groups += shard.groups
+        sizes += shard.sizes
+        left = shard.pending if shard.losses else [(0, shard.n)]
+        ranges += [(first + at, end + at) for first, end in left]
+        at += shard.n
+        shard.call.sent += shard.places
+        deadline_s = max(deadline_s, shard.call.ask.answer_by_s - now_s)
+        start_s = max(start_s, shard.start_by_s - now_s)
+    label = job[0].call.ask.label + (f" and {len(job) - 1} more" if len(job) > 1 else "")
+    return groups, sizes, ranges, job[0].timeout_s, deadline_s, min(start_s, deadline_s), label

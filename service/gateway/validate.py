@@ -1,0 +1,185 @@
+"""One reward, configured or given inline, tried on one response."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import math
+import time
+from typing import TYPE_CHECKING
+
+from rewardplane.config.document import BadDocument, read
+from rewardplane.config.load import (
+    ConfigError,
+    NamedCode,
+    RewardConfig,
+    ServiceConfig,
+    parse_reward,
+)
+from rewardplane.replica.replica import Pool
+from rewardplane.replica.worker import WorkerFailed
+from rewardplane.v1 import reward_service_pb2 as pb
+from rewardplane.wire.errors import (
+    CallError,
+    DeadlineExceeded,
+    InlineCode,
+    InsufficientIsolation,
+    InvalidRequest,
+)
+
+from .scorer import Scorer
+from .served import Table
+
+if TYPE_CHECKING:
+    from rewardplane.config.settings import Limits
+
+    from .call import Call
+    from .metrics import Metrics
+
+INLINE_NAME = "inline"
+MAX_CONFIG_CHARS = 256 * 1024
+MAX_AT_ONCE = 2
+"""Inline configurations run in worker processes of the gateway's node, so few at once."""
+
+
+class Validator:
+    """Runs `ValidateReward`: the way of a call of one item, with all that a score can hold."""
+
+    def __init__(self, scorer: Scorer, metrics: Metrics, limits: Limits) -> None:
+        self._scorer = scorer
+        self._metrics = metrics
+        self._limits = limits
+        self._places = asyncio.Semaphore(MAX_AT_ONCE)
+
+    async def validate(
+        self, request: pb.ValidateRewardRequest, remaining_s: float | None, traceparent: str
+    ) -> tuple[Call, list[str]]:
+        """The call of one item, and remarks for the reward's author.
+
+        Raises:
+            InvalidRequest: no reward is named, or the inline configuration cannot be served.
+            InlineCode: the inline configuration names code to import.
+            InsufficientIsolation: its untrusted code cannot be isolated here as it demands.
+            UnknownReward: no reward of that name is configured.
+        """
+        source = request.WhichOneof("source")
+        if source is None:
+            fault = "want `reward` or `inline_config`"
+            raise InvalidRequest(f"source: {fault}", violations=[("source", fault)])
+        if source == "reward":
+            score = _one_item(request.example, request.response, request.reward)
+            size = request.ByteSize()
+            call = await self._scorer.score(score, size, remaining_s, traceparent)
+        else:
+            begin_s = time.monotonic()
+            # A long text takes a second to read, in which others want the loop.
+            config = await asyncio.to_thread(_inline, request.inline_config)
+            if remaining_s is not None:
+                remaining_s -= time.monotonic() - begin_s
+            call = await self.score_apart(
+                config, request.example, request.response, remaining_s, traceparent
+            )
+        return call, _remarks(call, request)
+
+    async def score_apart(
+        self,
+        config: RewardConfig,
+        example: pb.Example,
+        response: pb.Response,
+        remaining_s: float | None,
+        traceparent: str,
+    ) -> Call:
+        """Scores one item with a reward that no table knows, in a worker process made for it.
+
+        Raises:
+            InvalidRequest: the reward cannot be set up.
+            InsufficientIsolation: its untrusted code cannot be isolated here as it demands.
+            DeadlineExceeded: there was no place for it in time.
+        """
+        begin_s = time.monotonic()
+        request = _one_item(example, response, INLINE_NAME)
+        try:
+            async with asyncio.timeout(remaining_s):
+                async with self._places:
+                    if remaining_s is not None:
+                        remaining_s -= time.monotonic() - begin_s
+                    return await self._run_apart(config, request, remaining_s, traceparent)
+        except TimeoutError:
+            raise DeadlineExceeded("the reward was not tried within the call's time") from None
+
+    async def _run_apart(
+        self,
+        config: RewardConfig,
+        request: pb.ScoreRequest,
+        remaining_s: float | None,
+        traceparent: str,
+    ) -> Call:
+        size = request.ByteSize()
+        apart = Pool(config.as_dict())
+        table = Table(self._metrics, lambda _config: apart.run)
+        table.switch(ServiceConfig(self._limits, {INLINE_NAME: config}), 0)
+        try:
+            await apart.start()
+            return await self._scorer.with_table(table).score(
+                request, size, remaining_s, traceparent
+            )
+        except WorkerFailed as error:
+            raise _not_set_up(config, str(error)) from None
+        finally:
+            await apart.stop()
+
+
+def _one_item(example: pb.Example, response: pb.Response, reward: str) -> pb.ScoreRequest:
+    group = pb.Group(example=example, responses=[response], expected_size=1)
+    score = pb.ScoreRequest(groups=[group], reward=reward)
+    options = score.options
+    options.include_components = True
+    options.include_explanations = True
+    options.include_step_rewards = True
+    return score
+
+
+def _not_set_up(config: RewardConfig, why: str) -> CallError:
+    if config.facts.isolation:
+        return InsufficientIsolation(why, {"demanded": config.facts.isolation})
+    return InvalidRequest(f"inline_config: {why}", violations=[("inline_config", why)])
+
+
+def _inline(text: str) -> RewardConfig:
+    field = "inline_config"
+    if len(text) > MAX_CONFIG_CHARS:
+        fault = f"{len(text)} characters; at most {MAX_CONFIG_CHARS}"
+        raise InvalidRequest(f"{field}: {fault}", violations=[(field, fault)])
+    try:
+        config = parse_reward(INLINE_NAME, read(text, aliases=False), None, named_code=False)
+    except BadDocument as error:
+        fault = f"cannot be read: {error}"
+        raise InvalidRequest(f"{field}: {fault}", violations=[(field, fault)]) from None
+    except NamedCode as error:
+        raise InlineCode(
+            f"{error}; inline configurations use built-in kinds only: configure the reward in the "
+            "service's file and name it",
+            {"field": field},
+        ) from None
+    except ConfigError as error:
+        violations = [(field, fault) for fault in error.faults]
+        raise InvalidRequest(f"{field}: {error.faults[0]}", violations=violations) from None
+    # Whoever sends it gets a process of the pool's kind: the gateway's own loop is not for trials.
+    return dataclasses.replace(config, lane="pool") if config.lane == "inline" else config
+
+
+def _remarks(call: Call, request: pb.ValidateRewardRequest) -> list[str]:
+    bound = call.bound[0]
+    known = {*request.example.references, *request.example.json_references}
+    known |= {*request.response.references, *request.response.json_references}
+    remarks = [
+        f"the reward reads reference {key!r}, which is missing"
+        for key in bound.config.facts.reference_keys
+        if key not in known
+    ]
+    low, high = bound.config.clip
+    if not call.extras and math.isfinite(low + high) and call.rewards[0] in (low, high):
+        remarks.append(f"the reward is at an end of its clip range [{low:g}, {high:g}]")
+    if not request.response.text and not request.response.turns:
+        remarks.append("the response is empty")
+    return remarks

@@ -1,0 +1,167 @@
+"""The HTTP server of a gateway, on its own port and in the gateway's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import socket
+from collections.abc import Awaitable, Callable, Generator
+from typing import TYPE_CHECKING
+
+import uvicorn
+from rewardplane.rewards.formats.gemini.reader import BadMessage
+from rewardplane.wire.errors import CallError, Internal, InvalidRequest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+from starlette.routing import Route
+
+from .cloud_run import CloudRun
+from .gemini import GeminiValidation
+from .openai import OpenAIGraders
+from .request import TooLarge, error_status, json_response
+
+if TYPE_CHECKING:
+    from rewardplane.config.settings import Limits
+    from rewardplane.gateway.metrics import Metrics
+    from rewardplane.gateway.scorer import Scorer
+    from rewardplane.gateway.served import Table
+    from rewardplane.gateway.validate import Validator
+
+_log = logging.getLogger(__name__)
+
+BACKLOG = 16_384
+"""Connections that may wait to be accepted: a step of the largest tuning job comes at once. Linux
+takes `net.core.somaxconn` where that is less; those that find no place try again after a second."""
+
+GEMINI_VALIDATE = (
+    "/v1beta1/projects/{project}/locations/{location}/tuningJobs:validateReinforcementTuningReward"
+)
+OPENAI_GRADERS = "/v1/fine_tuning/alpha/graders"
+
+Handler = Callable[[Request], Awaitable[HttpResponse]]
+
+
+class HttpFace:
+    """The routes of the hosted contracts behind a port."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        validator: Validator,
+        table: Table,
+        metrics: Metrics,
+        limits: Limits,
+    ) -> None:
+        most = limits.max_item_bytes
+        target = CloudRun(scorer, table, metrics, most)
+        gemini = GeminiValidation(validator, table, most)
+        openai = OpenAIGraders(validator, table, most)
+        routes = [
+            Route("/", _answered(target.answer), methods=["POST"]),
+            Route("/rewards/{reward}", _answered(target.answer), methods=["POST"]),
+            Route(GEMINI_VALIDATE, _answered(gemini.answer), methods=["POST"]),
+            Route(f"{OPENAI_GRADERS}/validate", _answered(openai.validate), methods=["POST"]),
+            Route(f"{OPENAI_GRADERS}/run", _answered(openai.run), methods=["POST"]),
+            Route("/healthz", _health, methods=["GET"]),
+        ]
+        self._app = Starlette(routes=routes)
+        self._server: uvicorn.Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listens; returns the port (`port` 0: any free one).
+
+        Raises:
+            OSError: the port is taken.
+        """
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            listener.close()
+            raise OSError(f"cannot listen on {host}:{port}: {error}") from None
+        _allow_descriptors()
+        config = uvicorn.Config(
+            self._app,
+            backlog=BACKLOG,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            timeout_keep_alive=75,
+        )
+        self._server = _Quiet(config)
+        self._task = asyncio.create_task(self._server.serve([listener]))
+        while not self._server.started:
+            await asyncio.sleep(0.005)
+            if self._task.done():
+                self._task.result()
+        return int(listener.getsockname()[1])
+
+    async def stop(self, grace_s: float) -> None:
+        """Stops accepting, lets what was admitted end within `grace_s`, closes."""
+        if self._server is None or self._task is None:
+            return
+        self._server.should_exit = True
+        done, _pending = await asyncio.wait((self._task,), timeout=grace_s)
+        if not done:
+            self._server.force_exit = True
+            await asyncio.wait((self._task,))
+
+
+class _Quiet(uvicorn.Server):
+    """Leaves the signals to the process that it is part of."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Captures none."""
+        yield
+
+
+async def _health(_request: Request) -> HttpResponse:
+    return json_response({"status": "SERVING"})
+
+
+def _answered(handler: Handler) -> Handler:
+    """The outermost layer: errors of a call become its status, whatever they are."""
+
+    async def answer(request: Request) -> HttpResponse:
+        try:
+            return await handler(request)
+        except TooLarge as error:
+            return _refused(413, "TOO_LARGE", str(error), {})
+        except BadMessage as error:
+            return _refused(400, InvalidRequest.reason, str(error), {})
+        except CallError as error:
+            status, headers = error_status(error)
+            return _refused(status, error.reason, error.message, headers)
+        except Exception:  # noqa: BLE001 - the outermost layer: our own faults end here
+            _log.exception("a request failed by our own fault")
+            return _refused(500, Internal.reason, "internal error; the log has the rest", {})
+
+    return answer
+
+
+def _refused(status: int, reason: str, message: str, headers: dict[str, str]) -> HttpResponse:
+    # Under the names that Google's and OpenAI's clients look for.
+    error = {
+        "code": status,
+        "status": reason,
+        "type": "invalid_request_error" if status < 500 else "server_error",
+        "message": message,
+        "reason": reason,
+        "retryable": status in (429, 503),
+    }
+    return json_response({"error": error}, status, headers)
+
+
+def _allow_descriptors() -> None:
+    """Each connection is a descriptor, and many come at once: all that the system lets us have."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

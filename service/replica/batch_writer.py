@@ -1,0 +1,136 @@
+"""What a worker reads from a segment, and how it writes the outcomes there."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from rewardplane.rewards.reward import Item, Reward, Unit
+from rewardplane.rewards.types import Outcome, Reason, ScoreError
+from rewardplane.v1 import reward_service_pb2 as pb
+
+from .items import items_of
+from .segment import FAILED, RUNNING, SCORED, Segment
+from .work import Work
+
+
+class Scribe:
+    """Reads the items of segments for a reward, and writes what comes of them."""
+
+    def __init__(self, reward: Reward) -> None:
+        self._reward = reward
+        self._names = reward.component_names
+        self.strayed = False
+        """Whether this process is not the worker but one that the reward forked, and that came
+        back here."""
+        os.register_at_fork(after_in_child=self._stray)
+
+    def end_stray(self) -> None:
+        """Ends this process if it is a stray: it would run the rest of the shard a second time."""
+        if self.strayed:
+            os._exit(0)
+
+    def _stray(self) -> None:
+        self.strayed = True
+
+    def read(self, segment: Segment, work: Work) -> list[Item | None]:
+        """All items in order. One that cannot be read is recorded as INVALID_INPUT, and None.
+
+        So is its whole group, where none of it may be left out.
+        """
+        items: list[Item | None] = []
+        faults: dict[int, ScoreError] = {}
+        for data in work.groups:
+            first = len(items)
+            for index, read in enumerate(self._items_of(data), first):
+                if isinstance(read, ScoreError):
+                    faults[index] = read
+                    items.append(None)
+                else:
+                    items.append(read)
+            if self._reward.whole_group and None in items[first:]:
+                whole = range(first, len(items))
+                why = next(faults[index] for index in whole if index in faults).message
+                other = ScoreError(Reason.INVALID_INPUT, f"another response of the group: {why}")
+                for index in whole:
+                    faults.setdefault(index, other)
+                    items[index] = None
+        for first, end, _start_by_ns in work.ranges if faults else ():
+            for index in faults.keys() & range(first, end):
+                self.record(segment, index, faults[index])
+        return items
+
+    def _items_of(self, data: bytes) -> list[Item | ScoreError]:
+        return items_of(pb.Group.FromString(data), prompt=self._reward.reads_prompt)
+
+    def units(self, items: Sequence[Item | None], work: Work) -> Iterator[tuple[int, int, int]]:
+        """Splits ranges into what one call of the reward gets: (first, end, start by)."""
+        unit = self._reward.unit
+        for first, end, start_by_ns in work.ranges:
+            begin = -1
+            for index in range(first, end):
+                item = items[index]
+                if begin >= 0 and (
+                    item is None
+                    or unit is Unit.ITEM
+                    or (unit is Unit.GROUP and item[0] is not cast("Item", items[begin])[0])
+                ):
+                    yield begin, index, start_by_ns
+                    begin = -1
+                if item is not None and begin < 0:
+                    begin = index
+            if begin >= 0:
+                yield begin, end, start_by_ns
+
+    def record_all(
+        self, segment: Segment, first: int, outcomes: Sequence[Outcome], begin_ns: int
+    ) -> None:
+        """Writes the outcomes of one call that began at `begin_ns`."""
+        share_us = (time.monotonic_ns() - begin_ns) // 1000 // len(outcomes)
+        for index, outcome in enumerate(outcomes, first):
+            segment.elapsed_us[index] = share_us
+            self.record(segment, index, outcome)
+
+    def record(self, segment: Segment, index: int, outcome: Outcome) -> bool:
+        """Writes an outcome; whether memory is out: then this process is no place for others."""
+        if isinstance(outcome, ScoreError):
+            segment.append_error(index, outcome.reason.value, outcome.message)
+            exhausted = outcome.reason is Reason.OUT_OF_MEMORY
+            if exhausted:
+                segment.spent[0] = 1
+            segment.states[index] = FAILED
+            return exhausted
+        segment.rewards[index] = outcome.reward
+        if self._names:
+            at = index * segment.k
+            for offset, name in enumerate(self._names):
+                segment.components[at + offset] = outcome.components[name]
+        if outcome.explanation or outcome.step_rewards:
+            segment.append_words(index, outcome.explanation, list(outcome.step_rewards))
+        segment.states[index] = SCORED
+        return False
+
+
+def failed_whole(outcomes: Sequence[Outcome]) -> bool:
+    """Whether a call with several items told nothing of any of them.
+
+    It raised, or returned no list of their number: one of them may be to blame.
+    """
+    fault = outcomes[0]
+    return (
+        len(outcomes) > 1
+        and isinstance(fault, ScoreError)
+        and fault.reason is not Reason.OUT_OF_MEMORY
+        and all(outcome is fault for outcome in outcomes)
+    )
+
+
+def start(segment: Segment, first: int, end: int) -> int:
+    """Marks the items of a call as RUNNING; returns since when (`time.monotonic_ns()`)."""
+    begin_ns = time.monotonic_ns()
+    for index in range(first, end):
+        segment.started_ns[index] = begin_ns
+        segment.states[index] = RUNNING
+    return begin_ns

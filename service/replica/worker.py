@@ -1,0 +1,208 @@
+"""A process that runs one reward: forked from a template, fed by descriptor, killed by pidfd.
+
+The owner is the event loop that spawned it. What runs in the process is `worker_main`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .fork_server import Forked, Template, TemplateLost
+from .segment import NUMBER, RUNNING, Segment
+
+START_TIMEOUT_S = 300.0
+REPORT_S = 1.0
+"""How long the template may take to tell of an exit that the pidfd has told already."""
+
+
+class WorkerFailed(Exception):
+    """The process could not set its reward up; the message says why."""
+
+
+@dataclass(slots=True, frozen=True)
+class WorkerSpec:
+    """What a worker process runs, as plain data that JSON carries.
+
+    `clip` is (low, high); `concurrency` bounds the calls in flight of an async reward.
+    """
+
+    kind: str
+    params: Mapping[str, Any]
+    clip: tuple[float, float]
+    component_count: int
+    memory_limit_bytes: int
+    concurrency: int = 1
+
+
+class Worker:
+    """One worker process. Make it with `spawn`; end it with `kill` or `close`."""
+
+    def __init__(self, forked: Forked) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = forked.socket
+        self._pidfd = forked.pidfd
+        self._report = forked.ended
+        self._next_number = 0
+        self._running: dict[int, tuple[asyncio.Future[bool], Segment]] = {}
+        self.pid = forked.pid
+        self.alive = True
+        """Whether it runs and was not killed."""
+        self._hears = True
+        self.exited: asyncio.Future[None] = self._loop.create_future()
+        self.exit_code: int | None = None
+        """Negative: the signal that ended it. None: it runs, or nothing is known of its end."""
+        self.peak_bytes = 0
+        self.replaced = False
+        """Set by its staff: it gets no further work and ends when it has done what it has."""
+        self.overran = False
+        """Set by who kills it because a call of its reward does not come back."""
+        self.running_at_death = 0
+        """Items, of all its segments, that were RUNNING when it ended."""
+        self.stepping_at_death = False
+        """Whether a segment told whose code had the event loop when it ended."""
+        self.shards_fed = 0
+        self._loop.add_reader(self._socket, self._readable)
+        self._loop.add_reader(self._pidfd, self._gone)
+
+    @classmethod
+    async def spawn(cls, spec: WorkerSpec, template: Template) -> Worker:
+        """Starts a process and waits until its reward is set up.
+
+        Raises:
+            WorkerFailed: the set-up raised, died or took longer than 300 s.
+        """
+        try:
+            worker = cls(await template.fork())
+        except TemplateLost as error:
+            raise WorkerFailed(str(error)) from None
+        segment = Segment.create(1, 0, json.dumps(asdict(spec)).encode())
+        try:
+            ended = await worker.feed(segment)
+            await asyncio.wait((ended,), timeout=START_TIMEOUT_S)
+            worker._check_set_up(spec, segment, ended)
+        except BaseException:
+            worker.kill()
+            raise
+        finally:
+            segment.close()
+        worker.shards_fed = 0
+        return worker
+
+    def _check_set_up(
+        self, spec: WorkerSpec, segment: Segment, ended: asyncio.Future[bool]
+    ) -> None:
+        if ended.done() and ended.result():
+            return
+        said = f"it took more than {START_TIMEOUT_S:g} s"
+        if ended.done():
+            said = segment.extras().get(0, [0, _ended_how(self.exit_code)])[1]
+        raise WorkerFailed(f"reward of kind {spec.kind!r} cannot be set up: {said}")
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be fed."""
+        return self.alive and self._hears
+
+    @property
+    def idle(self) -> bool:
+        """Whether no shard is with it."""
+        return not self._running
+
+    async def feed(self, segment: Segment) -> asyncio.Future[bool]:
+        """Hands a segment over.
+
+        The future is True when the worker is done with the segment, False when it died before.
+        """
+        number = self._next_number
+        self._next_number += 1
+        self.shards_fed += 1
+        ended: asyncio.Future[bool] = self._loop.create_future()
+        self._running[number] = ended, segment
+        try:
+            while self.usable:
+                try:
+                    socket.send_fds(self._socket, [NUMBER.pack(number)], [segment.fd])
+                except BlockingIOError:
+                    await asyncio.sleep(0.001)
+                except OSError:  # its end of the socket is gone; so is the process, soon
+                    self.kill()
+                else:
+                    return ended
+            await asyncio.shield(self.exited)
+        except asyncio.CancelledError:
+            self._running.pop(number, None)
+            raise
+        self._end(number, finished=False)
+        return ended
+
+    def kill(self) -> None:
+        """Ends the process now, by its descriptor: a pid may be somebody else's by then."""
+        self.alive = False
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):  # it ended; the loop will tell
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    async def close(self) -> None:
+        """Ends the process and waits until it is gone."""
+        self.kill()
+        await asyncio.shield(self.exited)
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(NUMBER.size)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if len(data) == NUMBER.size:
+            self._end(NUMBER.unpack(data)[0], finished=True)
+            return
+        # A reward closed what is not its own. What runs is not to blame: it may end, and with it
+        # the process, which cannot tell.
+        self._loop.remove_reader(self._socket)
+        self._hears = False
+        if self.idle:
+            self.kill()
+
+    def _end(self, number: int, *, finished: bool) -> None:
+        running = self._running.pop(number, None)
+        if running is not None and not running[0].done():
+            running[0].set_result(finished)
+
+    def _gone(self) -> None:
+        """The process is no more; the template is about to say how it ended."""
+        self.alive = False
+        self._loop.remove_reader(self._pidfd)
+        self._loop.remove_reader(self._socket)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        self._socket.close()
+        # A template that was stopped says nothing.
+        timer = self._loop.call_later(REPORT_S, self._report.cancel)
+        self._report.add_done_callback(lambda _: timer.cancel())
+        self._report.add_done_callback(self._reported)
+
+    def _reported(self, report: asyncio.Future[tuple[int | None, int]]) -> None:
+        if not report.cancelled():
+            self.exit_code, self.peak_bytes = report.result()
+        segments = [segment for _ended, segment in self._running.values()]
+        self.running_at_death = sum(s.read_states().count(RUNNING) for s in segments)
+        self.stepping_at_death = any(s.stepping[0] for s in segments)
+        self.exited.set_result(None)
+        for number in list(self._running):
+            self._end(number, finished=False)
+
+
+def _ended_how(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "its process was lost"
+    how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    return f"its process ended with {how}"

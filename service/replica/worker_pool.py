@@ -1,0 +1,137 @@
+"""The worker processes of a crew: one at work, at most one in reserve, others on their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from .fork_server import Template
+from .worker import Worker, WorkerFailed, WorkerSpec
+
+RESERVE_S = 60.0
+"""How long a worker stands in reserve that nobody needs."""
+
+
+class Staff:
+    """Starts workers and ends every one that it started."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
+        self._template = Template()
+        self._all: set[Worker] = set()
+        self._at_work: Worker | None = None
+        self._reserve: asyncio.Future[Worker] | None = None
+        self._closed = False
+        self.broken = ""
+        """Why the last start failed; empty where it did not."""
+        self.replaced: Counter[str] = Counter()
+        """Workers that were ended or ended themselves, by cause."""
+
+    async def worker(self) -> Worker:
+        """The worker at work; a new one where the last is gone.
+
+        Raises:
+            WorkerFailed: its reward cannot be set up.
+        """
+        while self._at_work is None or not self._at_work.usable:
+            reserve = self._reserve_or_new()
+            try:
+                worker = await asyncio.shield(reserve)
+            except asyncio.CancelledError:
+                if reserve.cancelled():
+                    raise WorkerFailed("the replica is stopping") from None
+                raise
+            if self._reserve is reserve:
+                self._reserve = None
+                self._at_work = worker
+        return self._at_work
+
+    async def single(self) -> Worker:
+        """A new worker that nothing else runs on. Its caller ends it.
+
+        Raises:
+            WorkerFailed: its reward cannot be set up.
+        """
+        return await self._spawn()
+
+    def call_reserve(self) -> asyncio.Future[Worker]:
+        """Has a worker ready, in a while, to go on where the one at work is held up."""
+        reserve = self._reserve_or_new()
+        asyncio.get_running_loop().call_later(RESERVE_S, self._dismiss, reserve)
+        return reserve
+
+    def put_aside(self, worker: Worker) -> None:
+        """This worker gets no further work."""
+        if self._at_work is worker:
+            self._at_work = None
+
+    def take_back(self, worker: Worker) -> None:
+        """A worker that was put aside is free again: the reserve, if there is none."""
+        if worker.usable and self._reserve is None:
+            self._reserve = asyncio.get_running_loop().create_future()
+            self._reserve.set_result(worker)
+            self.call_reserve()
+        else:
+            worker.kill()
+
+    def replace(self, worker: Worker, cause: str) -> None:
+        """Counts a worker out, once; it is ended when nothing runs on it."""
+        self.put_aside(worker)
+        if not worker.replaced:
+            worker.replaced = True
+            self.replaced[cause] += 1
+        self.free(worker)
+
+    def free(self, worker: Worker) -> None:
+        """Something ended on this worker."""
+        if worker.replaced and worker.idle:
+            worker.kill()
+
+    async def close(self) -> None:
+        """Ends all of them."""
+        self._closed = True
+        if self._reserve is not None and not self._reserve.done():
+            self._reserve.cancel()
+            await asyncio.wait((self._reserve,))
+        for worker in list(self._all):
+            await worker.close()
+        self._template.close()
+
+    def _reserve_or_new(self) -> asyncio.Future[Worker]:
+        reserve = self._reserve
+        if reserve is not None and reserve.done():
+            failed = reserve.cancelled() or reserve.exception() is not None
+            if failed or not reserve.result().usable:
+                reserve = None
+        if reserve is None:
+            reserve = self._reserve = asyncio.ensure_future(self._spawn())
+            reserve.add_done_callback(_look_at)
+        return reserve
+
+    def _dismiss(self, reserve: asyncio.Future[Worker]) -> None:
+        if self._reserve is not reserve:
+            return
+        if not reserve.done():
+            asyncio.get_running_loop().call_later(RESERVE_S, self._dismiss, reserve)
+            return
+        self._reserve = None
+        if not reserve.cancelled() and reserve.exception() is None:
+            reserve.result().kill()
+
+    async def _spawn(self) -> Worker:
+        if self._closed:
+            raise WorkerFailed("the replica is stopping")
+        try:
+            worker = await Worker.spawn(self._spec, self._template)
+        except WorkerFailed as error:
+            self.broken = str(error)
+            raise
+        self.broken = ""
+        self._all.add(worker)
+        worker.exited.add_done_callback(lambda _: self._all.discard(worker))
+        return worker
+
+
+def _look_at(reserve: asyncio.Future[Worker]) -> None:
+    # It may fail when nobody waits for it any more; whoever comes next starts another.
+    _ = reserve.cancelled() or reserve.exception()

@@ -1,0 +1,247 @@
+"""Configurations: every fault at once with its path; digests follow what decides scores."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rewardplane.config.document import BadDocument, read
+from rewardplane.config.load import (
+    ConfigError,
+    NamedCode,
+    RewardConfig,
+    ServiceConfig,
+    load,
+    parse,
+    parse_reward,
+)
+
+from ..support.rig import FOLDER, configured, poison
+
+
+def faults_of(document: object) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(document, FOLDER)
+    return caught.value.faults
+
+
+def test_a_file_becomes_rewards(tmp_path: Path) -> None:
+    shutil.copy(FOLDER / "poison.py", tmp_path / "tone_beside_it.py")
+    file = tmp_path / "rewards.yaml"
+    file.write_text(
+        """
+limits: {max_in_flight_items: 1000}
+rewards:
+  math: {kind: math, replicas: 4, timeout_s: 20}
+  tone:
+    kind: python
+    function: tone_beside_it:parts
+    components: [half, double]
+    version: 2026-11-20
+    clip: [-1, 1]
+  cheap: {kind: exact}
+"""
+    )
+    config = load(file)
+    assert config.limits.max_in_flight_items == 1000
+    assert list(config.rewards) == ["math", "tone", "cheap"]
+    tone = config.rewards["tone"]
+    assert (tone.settings.version, tone.clip, tone.lane) == ("2026-11-20", (-1, 1), "pool")
+    assert tone.facts.component_names == ("half", "double")
+    assert config.rewards["cheap"].lane == "inline"
+    assert config.rewards["math"].settings.replicas == 4
+    again = ServiceConfig.from_dict(json.loads(json.dumps(config.as_dict())))
+    assert again.as_dict() == config.as_dict()
+    assert again.rewards["tone"] == tone
+    assert again.rewards["tone"].build().component_names == ("half", "double")
+
+
+def test_all_faults_are_told_at_once_with_their_paths() -> None:
+    faults = faults_of(
+        {
+            "limits": {"max_in_flight_items": 0, "nonsense": 1},
+            "rewardz": {},
+            "rewards": {
+                "a": {"kind": "exact", "timeout_s": -1, "replicas": 0},
+                "b": {"kind": "exakt"},
+                "c": {"kind": "exact", "nonsense": 1},
+                "d": {"kind": "math", "lane": "inline"},
+                "e e": {"kind": "exact"},
+                "f": None,
+                "g": poison(clip=[1, 1]),
+                "h": poison("nothing"),
+                "i": {"kind": "python", "function": "no_such_module:x"},
+                "ok": {"kind": "exact"},
+            },
+        }
+    )
+    for start, words in (
+        ("limits.max_in_flight_items", "greater than or equal to 1"),
+        ("limits.nonsense", "not permitted"),
+        ("rewardz", "unknown"),
+        ("rewards.a.timeout_s", "greater than 0"),
+        ("rewards.a.replicas", "greater than or equal to 1"),
+        ("rewards.b.kind", "did you mean 'exact'"),
+        ("rewards.c.nonsense", "not permitted"),
+        ("rewards.d", "does not fit the inline lane"),
+        ("rewards.e e", "want a name"),
+        ("rewards.f", "want a mapping"),
+        ("rewards.g", "low < high"),
+        ("rewards.h", "nothing"),
+        ("rewards.i", "no_such_module"),
+    ):
+        assert any(f.startswith(start) and words in f for f in faults), (start, faults)
+    assert not [fault for fault in faults if "ok" in fault.split(":")[0]]
+
+
+@pytest.mark.parametrize(
+    "document", [None, 5, [], "x", {}, {"rewards": None}, {"rewards": {}}, {"rewards": [1]}]
+)
+def test_what_is_no_configuration_is_refused(document: object) -> None:
+    assert faults_of(document)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"timeout_s": 0},
+        {"timeout_s": float("inf")},
+        {"timeout_s": float("nan")},
+        {"queue_timeout_s": 100_000},
+        {"replicas": 1.5},
+        {"memory_limit_mb": 1},
+        {"concurrency": 0},
+        {"clip": [2, 1]},
+        {"clip": [1]},
+        {"clip": [float("nan"), 1]},
+        {"version": ""},
+        {"version": "x" * 129},
+        {"lane": "gpu"},
+    ],
+)
+def test_settings_are_in_their_ranges(settings: dict[str, Any]) -> None:
+    (fault,) = faults_of({"rewards": {"a": {"kind": "exact", **settings}}})
+    assert fault.startswith(f"rewards.a.{next(iter(settings))}") or "clip" in fault
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("rewards: {", "flow"),
+        ("\ufeff\x00", "cannot be read"),
+        ("rewards:\n  a: {kind: exact}\n  b: {kind: exact}\n  a: {kind: math}\n", "stands twice"),
+        ("rewards: &a [*a]", "Circular"),
+        ("[" * 1000, "deep"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "rewards.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        load(file)
+
+
+def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load(tmp_path / "nothing.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"rewards: \xff")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path / "latin.yaml")
+
+
+def test_documents_hold_what_json_holds() -> None:
+    assert read("a: 2026-11-20\nb: [1, 2.5, null, true]") == {
+        "a": "2026-11-20",
+        "b": [1, 2.5, None, True],
+    }
+    assert read("base: &b {x: 1}\nother: {<<: *b, y: 2}") == {
+        "base": {"x": 1},
+        "other": {"x": 1, "y": 2},
+    }
+    for text in ("x: !!set {a}", "x: !!binary aGk=", "[1]: 2", "x: !!timestamp y", "- &a [*a]"):
+        with pytest.raises(BadDocument):
+            read(text)
+    with pytest.raises(BadDocument, match="alias"):
+        read("a: &x 1\nb: *x", aliases=False)
+
+
+# ---- digests ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": "2"},
+        {"clip": [0, 1]},
+        {"components": ["half"]},
+        {"function": "poison:group"},
+        {"kwargs": {"wait": "1"}, "function": "poison:Batch"},
+    ],
+)
+def test_a_digest_follows_what_decides_a_score(change: dict[str, Any]) -> None:
+    assert configured(poison(**change)).digest != configured(poison()).digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"replicas": 3},
+        {"timeout_s": 5},
+        {"memory_limit_mb": 512},
+        {"ray_actor_options": {"num_cpus": 2}},
+    ],
+)
+def test_sizing_changes_the_fingerprint_and_not_the_digest(change: dict[str, Any]) -> None:
+    before, after = configured(poison()), configured(poison(**change))
+    assert before.digest == after.digest
+    assert before.fingerprint != after.fingerprint
+
+
+DIGEST = """
+import sys
+from pathlib import Path
+from rewardplane.config.load import parse_reward
+entry = {"kind": "python", "function": "poison:one", "version": sys.argv[2]}
+print(parse_reward("it", entry, Path(sys.argv[1])).digest)
+"""
+
+
+def test_a_digest_follows_the_source_and_not_its_place(tmp_path: Path) -> None:
+    def digest(folder: Path) -> str:
+        # A process each: in one, a module is imported once.
+        command = [sys.executable, "-c", DIGEST, str(folder), "1"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(FOLDER / "poison.py", tmp_path)
+    (other / "poison.py").write_text((FOLDER / "poison.py").read_text() + "\nX = 1\n")
+    assert digest(tmp_path) == digest(FOLDER) == configured(poison()).digest
+    assert digest(other) != digest(FOLDER)
+
+
+def test_named_code_is_told_from_other_faults() -> None:
+    with pytest.raises(NamedCode):
+        parse_reward("it", {"kind": "python", "nonsense": 1}, None, named_code=False)
+    assert parse_reward("it", {"kind": "exact"}, None, named_code=False).lane == "inline"
+
+
+def test_addresses_and_keys_are_never_taken_from_a_request() -> None:
+    grader = {"type": "string_check", "name": "c", "input": "x", "reference": "y"}
+    entry: dict[str, Any] = {"kind": "openai_grader", "grader": {**grader, "operation": "eq"}}
+    assert parse_reward("it", entry, None, named_code=False).lane == "pool"
+    judge = {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "HOME"}
+    with pytest.raises(NamedCode, match="addresses, keys or files"):
+        parse_reward("it", {**entry, "judge": judge}, None, named_code=False)
+    assert parse_reward("it", {**entry, "judge": judge}, None).lane == "pool"
+
+
+def test_infinite_clips_travel() -> None:
+    config = configured({"kind": "exact", "clip": [float("-inf"), 1.0]})
+    again = RewardConfig.from_dict(json.loads(json.dumps(config.as_dict())))
+    assert again.clip == (float("-inf"), 1.0)

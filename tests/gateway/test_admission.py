@@ -1,0 +1,138 @@
+"""Places: what is over is refused at once, with when to come back; every place comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import grpc
+import pytest
+from rewardplane.config.settings import Limits
+from rewardplane.gateway.admission import MAX_RETRY_S, MIN_RETRY_S, Admission
+from rewardplane.wire.errors import NotReady, Overloaded
+
+from ..support.replicas import Replicas, waits_for
+from ..support.rig import flat, poison, request_of, rewards, rig
+from .test_server import details
+
+LIMITS = {"max_in_flight_items": 10, "max_in_flight_bytes": 2**20}
+
+
+def test_items_are_bounded_and_given_back() -> None:
+    admission = Admission(Limits(max_in_flight_items=10))
+    admission.enter(6, 100, 0.0)
+    admission.enter(4, 100, 0.0)
+    with pytest.raises(Overloaded) as caught:
+        admission.enter(1, 100, 0.0)
+    assert caught.value.retry_after_s >= MIN_RETRY_S
+    assert "10 of 10 items" in str(caught.value)
+    admission.leave(6, 100)
+    admission.enter(6, 100, 0.0)
+
+
+def test_bytes_are_bounded_before_anything_is_parsed() -> None:
+    admission = Admission(Limits(max_in_flight_bytes=2**20))
+    admission.check_bytes(2**20, 0.0)
+    admission.enter(1, 2**20, 0.0)
+    with pytest.raises(Overloaded, match="bytes are in flight"):
+        admission.check_bytes(1, 0.0)
+    admission.leave(1, 2**20)
+    admission.check_bytes(2**20, 0.0)
+
+
+def test_a_call_larger_than_all_places_is_let_in_alone() -> None:
+    admission = Admission(Limits(max_in_flight_items=10))
+    admission.enter(50, 1, 0.0)
+    with pytest.raises(Overloaded):
+        admission.enter(1, 1, 0.0)
+    admission.leave(50, 1)
+    admission.enter(1, 1, 0.0)
+    with pytest.raises(Overloaded):
+        admission.enter(50, 1, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("backlog_s", "retry_s"), [(0.0, MIN_RETRY_S), (3.0, 3.0), (1000.0, MAX_RETRY_S)]
+)
+def test_when_to_come_back_follows_the_backlog(backlog_s: float, retry_s: float) -> None:
+    admission = Admission(Limits(max_in_flight_items=1))
+    admission.enter(1, 1, 0.0)
+    with pytest.raises(Overloaded) as caught:
+        admission.enter(1, 1, backlog_s)
+    assert caught.value.retry_after_s == retry_s
+
+
+def test_a_draining_gateway_sends_elsewhere() -> None:
+    admission = Admission(Limits())
+    admission.closed = True
+    with pytest.raises(NotReady):
+        admission.check_bytes(1, 0.0)
+
+
+async def test_overload_is_refused_at_once_and_what_was_admitted_ends() -> None:
+    gate = asyncio.Event()
+    replicas = Replicas(waits_for(gate.wait))
+    async with rig({"it": poison()}, LIMITS, replicas.connect) as made:
+        first = [asyncio.ensure_future(made.score("it", ["1"] * 5)) for _ in range(2)]
+        await asyncio.sleep(0.2)
+        assert made.admission.items == 10
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await made.score("it", ["2"])
+        error = caught.value
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        found = details(error)
+        assert found["ErrorInfo"].reason == "OVERLOADED"
+        assert 0.1 <= found["RetryInfo"].retry_delay.ToMilliseconds() / 1000 <= 10
+        with pytest.raises(grpc.aio.AioRpcError):
+            await made.stream(request_of("it", ["2"])).read()
+        gate.set()
+        assert [rewards(await task) for task in first] == [[1.0] * 5] * 2
+        assert rewards(await made.score("it", ["2"])) == [2.0]
+        assert made.metrics.requests["", "", "RESOURCE_EXHAUSTED"] == 2
+
+
+async def test_too_many_bytes_are_refused_at_once() -> None:
+    gate = asyncio.Event()
+    replicas = Replicas(waits_for(gate.wait))
+    async with rig({"it": poison()}, LIMITS, replicas.connect) as made:
+        large = request_of("it", ["1" + " " * 900_000])
+        first = asyncio.ensure_future(made.answer(large))
+        await asyncio.sleep(0.2)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await made.answer(large)
+        assert "RetryInfo" in details(caught.value)
+        gate.set()
+        assert rewards(flat(await first)) == [1.0]
+
+
+async def test_refused_calls_take_no_place() -> None:
+    async with rig({"exact": {"kind": "exact"}}, LIMITS) as made:
+        for _ in range(30):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await made.score("nobody", ["1"])
+        assert made.admission.items == made.admission.calls == 0
+
+
+async def test_every_place_comes_back_whatever_becomes_of_the_call() -> None:
+    chance = random.Random(5)
+    replicas = Replicas(waits_for(lambda: asyncio.sleep(chance.random() * 0.1)))
+    async with rig({"it": poison()}, {"max_in_flight_items": 200}, replicas.connect) as made:
+
+        async def one() -> None:
+            request = request_of("it", ["1"] * chance.randint(1, 20))
+            how = chance.random()
+            call = made.stream(request) if how < 0.3 else made.answer(request, 0.3)
+            if how > 0.6:
+                asyncio.get_running_loop().call_later(chance.random() * 0.1, call.cancel)
+            try:
+                if how < 0.3:
+                    async for _ in call:
+                        pass
+                else:
+                    await call
+            except (grpc.aio.AioRpcError, asyncio.CancelledError):
+                pass
+
+        await asyncio.gather(*(one() for _ in range(200)))
+        await asyncio.sleep(0.2)
+        assert (made.admission.items, made.admission.bytes, made.admission.calls) == (0, 0, 0)

@@ -1,0 +1,124 @@
+"""The inline lane: what runs in the gateway, what is too large for it, that others get in."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from rewardplane.config.load import INLINE_CHARS
+from rewardplane.v1 import reward_service_pb2 as pb
+
+from ..support.replicas import Replicas, answers
+from ..support.rig import Rig, flat, groups_of, poison, reasons, request_of, rewards, rig
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+REWARDS = {
+    "exact": {"kind": "exact"},
+    "contains": {"kind": "contains"},
+    "tags": {"kind": "tags"},
+    "many_tags": {"kind": "tags", "tags": list("abcdefghijklmnop")},
+    "one": poison(),
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def it() -> AsyncIterator[Rig]:
+    async with rig(REWARDS, {"max_request_items": 100_000}) as made:
+        yield made
+
+
+async def test_inline_rewards_start_no_process(it: Rig) -> None:
+    texts = [["5", "6"]] * 100
+    assert rewards(await it.score("exact", *texts, references={"answer": "5"})) == [1.0, 0.0] * 100
+    assert all(pool._crew is None for pool in it.pools.values())
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+async def test_what_is_longer_than_64_k_goes_to_the_pool(extra: int) -> None:
+    replicas = Replicas(answers)
+    made = rig(REWARDS, connect=replicas.connect)
+    long = "1" + " " * (INLINE_CHARS - 1 + extra)
+    request = request_of("exact", ["1"], ["1", long], ["2"], references={"answer": "1"})
+    call = await made.scorer.score(request, request.ByteSize(), 10.0, "")
+    assert len(replicas.handled) == extra  # with it goes its group
+    assert all(call.states)
+    if extra:
+        assert replicas.handled[0].texts == ["1", long]
+
+
+async def test_a_large_reference_or_turn_goes_to_the_pool_as_well(it: Rig) -> None:
+    gold = "9" * 70_000
+    assert rewards(await it.score("exact", [gold, "9"], references={"answer": gold})) == [1.0, 0.0]
+    part = pb.Part(text=gold)
+    group = pb.Group(
+        example=pb.Example(references={"answer": gold}),
+        responses=[pb.Response(turns=[pb.Content(role="model", parts=[part])])],
+    )
+    answer = await it.answer(pb.ScoreRequest(reward="exact", groups=[group]))
+    assert rewards(flat(answer)) == [1.0]
+
+
+async def test_ten_megabytes_pass(it: Rig) -> None:
+    text = "word " * 2_000_000 + "5"
+    assert rewards(await it.score("contains", [text, "5"], references={"answer": "5"})) == [1, 1]
+
+
+async def test_a_long_batch_lets_others_in(it: Rig) -> None:
+    texts = [["<think></think>" * 20 for _ in range(10)] for _ in range(3000)]
+    big = asyncio.create_task(it.scorer.score(*_sized(request_of("tags", *texts)), 60.0, ""))
+    waits: list[float] = []
+    while not big.done():
+        begin_s = time.monotonic()
+        await asyncio.sleep(0)
+        waits.append(time.monotonic() - begin_s)
+    assert all((await big).states)
+    assert len(waits) > 10
+    assert sorted(waits)[len(waits) // 2] < 0.1
+
+
+async def test_a_batch_too_long_for_its_deadline_is_answered_in_time(it: Rig) -> None:
+    long = "<think>" * 9000  # 32 looks through 63 kB: some milliseconds
+    request = request_of("many_tags", *[[long] for _ in range(400)])
+    begin_s = time.monotonic()
+    call = await it.scorer.score(*_sized(request), 0.2, "")
+    assert time.monotonic() - begin_s < 0.6
+    counted = call.reasons()
+    assert 0 < sum(counted.values()) < 400
+    assert {reason.name for reason in counted} <= {"QUEUE_TIMEOUT"}
+
+
+async def test_a_closed_call_is_not_run_to_its_end(it: Rig) -> None:
+    texts = [["<think>" * 5000] * 4 for _ in range(3000)]
+    task = asyncio.create_task(it.scorer.score(*_sized(request_of("tags", *texts)), 60.0, ""))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert it.metrics.figures("tags").items["CANCELLED"] > 10_000
+    assert it.admission.items == 0
+
+
+async def test_what_cannot_be_read_does_not_stop_its_neighbours(it: Rig) -> None:
+    part = pb.Part(function_call=pb.FunctionCall(name="f", args_json="{"))
+    (group,) = groups_of(["5", "6"], answer="5")
+    group.responses.add(turns=[pb.Content(parts=[part])])
+    outcomes = flat(await it.answer(pb.ScoreRequest(reward="exact", groups=[group] * 3)))
+    assert rewards(outcomes) == [1.0, 0.0, "INVALID_INPUT"] * 3
+    assert reasons(outcomes) == {"SCORED": 6, "INVALID_INPUT": 3}
+
+
+async def test_inline_and_pool_in_one_call(it: Rig) -> None:
+    groups = [*groups_of(["5", "6"], answer="5"), *groups_of(["3"])] * 20
+    for group in groups[1::2]:
+        group.reward = "one"
+    outcomes = flat(await it.answer(pb.ScoreRequest(reward="exact", groups=groups)))
+    assert rewards(outcomes) == [1.0, 0.0, 3.0] * 20
+
+
+def _sized(request: pb.ScoreRequest) -> tuple[Any, int]:
+    return request, request.ByteSize()
