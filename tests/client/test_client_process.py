@@ -23,7 +23,7 @@ from rewardplane.wire.errors import DeadlineExceeded, UnknownReward
 
 from ..support.fake_server import FakeService, fails, hangs, serving
 
-SERVER = Path(__file__).with_name("fake_server.py")
+SERVER = Path(__file__).parents[1] / "support" / "fake_server.py"
 
 
 @contextmanager

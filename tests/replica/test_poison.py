@@ -128,7 +128,7 @@ async def test_workers_that_are_killed_under_load_cost_one_item_each(it: Rig) ->
 OWNER = """
 import asyncio, json, sys
 sys.path.insert(0, {tests!r})
-from tests.service.rig import poison, pool_of, run, groups_of, rewards
+from tests.support.rig import poison, pool_of, run, groups_of, rewards
 
 async def main():
     async with pool_of(poison()) as pool:
