@@ -10,27 +10,26 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, TypeVar, cast
 
 import grpc
+from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from rewardplane.config.settings import Limits
+from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
-from rewardplane.wire.errors import CallError
+from rewardplane.wire.errors import CallError, InvalidRequest
 from rewardplane.wire.errors import Internal as InternalError
 from rewardplane.wire.status import Trailers, encode
 
+from .admission import Admission
+from .call import Call
 from .metrics import MIXED, Metrics
 from .render import render_call, render_info, render_items, render_validation
-from .scorer import parsed
-
-if TYPE_CHECKING:
-    from rewardplane.config.settings import Limits
-
-    from .admission import Admission
-    from .scorer import Scorer
-    from .served import Table
-    from .validate import Validator
+from .scorer import Scorer
+from .served import ServedRewards
+from .validate import Validator
 
 _log = logging.getLogger(__name__)
 
@@ -39,14 +38,19 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 class Servicer:
-    """`RewardService` over a scorer, a validator and a table."""
+    """`RewardService` over a scorer, a validator and the served rewards."""
 
     def __init__(
-        self, scorer: Scorer, validator: Validator, table: Table, limits: Limits, metrics: Metrics
+        self,
+        scorer: Scorer,
+        validator: Validator,
+        rewards: ServedRewards,
+        limits: Limits,
+        metrics: Metrics,
     ) -> None:
         self._scorer = scorer
         self._validator = validator
-        self._table = table
+        self._rewards = rewards
         self._limits = limits
         self._metrics = metrics
 
@@ -68,9 +72,9 @@ class Servicer:
     async def _score(self, data: bytes, context: Context) -> bytes:
         begin_s, reward, job, code = time.perf_counter(), "", "", "INTERNAL"
         try:
-            call = await self._scorer.score(self._scorer.parse(data), len(data), *_of(context))
-            reward, job, code = _reward_of(call), call.ask.job, "OK"
-            return render_call(call).SerializeToString()
+            call = await self._scorer.score(data, *_of(context))
+            reward, job, code = _reward_of(call), call.options.job, "OK"
+            return render_call(call)
         except CallError as error:
             code = encode(error)[0].name
             raise
@@ -83,9 +87,9 @@ class Servicer:
     async def _stream(self, data: bytes, context: Context) -> AsyncIterator[bytes]:
         begin_s, reward, job, code = time.perf_counter(), "", "", "INTERNAL"
         try:
-            request = self._scorer.parse_stream(data)
-            async for call, items in self._scorer.stream(request, len(data), *_of(context)):
-                reward, job = _reward_of(call), call.ask.job
+            request = parsed(frames.StreamRequestFrame, data).request
+            async for call, items in self._scorer.stream(request, *_of(context)):
+                reward, job = _reward_of(call), call.options.job
                 for message in render_items(call, items):
                     yield message.SerializeToString()
             code = "OK"
@@ -107,14 +111,14 @@ class Servicer:
     async def _list(self, data: bytes, context: Context) -> bytes:
         del context
         parsed(pb.ListRewardsRequest, data)
-        bound = [self._table.bind(name, "") for name in self._table.names()]
-        infos = [render_info(b.config, self._limits) for b in bound]
+        found = [self._rewards.find(name, "") for name in self._rewards.names()]
+        infos = [render_info(served.config, self._limits) for served in found]
         return pb.ListRewardsResponse(rewards=infos).SerializeToString()
 
     async def _get(self, data: bytes, context: Context) -> bytes:
         del context
-        bound = self._table.bind(parsed(pb.GetRewardRequest, data).name, "")
-        info = render_info(bound.config, self._limits)
+        served = self._rewards.find(parsed(pb.GetRewardRequest, data).name, "")
+        info = render_info(served.config, self._limits)
         return pb.GetRewardResponse(reward=info).SerializeToString()
 
 
@@ -215,6 +219,21 @@ def _of(context: Context) -> tuple[float | None, str]:
     return context.time_remaining(), traceparent
 
 
-def _reward_of(call: Any) -> str:
-    bound = call.bound[0]
-    return bound.name if all(other is bound for other in call.bound) else MIXED
+def _reward_of(call: Call) -> str:
+    served = call.served[0]
+    return served.name if all(other is served for other in call.served) else MIXED
+
+
+_M = TypeVar("_M", bound=Message)
+
+
+def parsed(kind: type[_M], data: bytes) -> _M:
+    """The message in `data`.
+
+    Raises:
+        InvalidRequest: the bytes are no such message.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InvalidRequest(f"the message is no {kind.__name__}: {error}") from None
