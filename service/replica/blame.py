@@ -68,7 +68,7 @@ class Blame:
             return left
         if ending is Ending.DIED:
             # Where something of another job ran, that is to blame.
-            if attempt.worker.exit_code is None and not attempt.worker.overran:
+            if attempt.worker.lost and not attempt.worker.overran:
                 # Lost with its fork server or its replica: no item's doing, so that all run again.
                 job.losses += 1
                 left.together = running + pending

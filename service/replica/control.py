@@ -37,8 +37,10 @@ READY: Final = 8
 ENDED: Final = 9
 DRAIN: Final = 10
 
-UNKNOWN_CODE: Final = 1 << 40
-"""The exit code of a worker of whose end nothing is known."""
+LOST: Final = 1 << 40
+"""In place of an exit code: the worker ended with the process that forked it."""
+UNKNOWN_CODE: Final = 1 << 41
+"""In place of an exit code: it is not known how the worker ended."""
 
 _HEAD = struct.Struct("<BQqQ")
 MAX_BYTES = _HEAD.size + 4096

@@ -15,6 +15,7 @@ from .control import (
     DRAIN,
     ENDED,
     FAILED,
+    LOST,
     READY,
     RELEASE,
     RESERVE,
@@ -191,8 +192,12 @@ class LinkedWorkers:
         elif message.kind == ENDED:
             self._forget(message.number)
             ended = self._ends.pop(message.number, None)
-            if ended is not None and not ended.done():
-                code = None if message.value == UNKNOWN_CODE else message.value
+            if ended is None or ended.done():
+                return
+            if message.value == UNKNOWN_CODE:
+                ended.cancel()
+            else:
+                code = None if message.value == LOST else message.value
                 ended.set_result((code, message.extra))
         elif message.kind == DRAIN:
             self.is_draining = True

@@ -52,7 +52,7 @@ class Supervisor:
         self._turn = asyncio.Lock()
         self._alone = asyncio.Semaphore(MAX_ALONE)
         self._item_s = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._figures: dict[str, float] = {}
         self._stragglers = 0
         self._stopping = False
@@ -138,7 +138,12 @@ class Supervisor:
             if ending is Ending.STALLED:
                 pending = attempt.drop_pending()
                 self._workers.put_aside(attempt.worker)
-                aside.add(asyncio.create_task(self._straggle(attempt)))
+                straggling = asyncio.create_task(self._straggle(attempt))
+                if attempt.todo:
+                    aside.add(straggling)
+                else:  # nothing of this job runs there
+                    self._tasks.add(straggling)
+                    straggling.add_done_callback(self._tasks.discard)
                 self._give_turn()
                 return pending
             left = await self._settle(attempt, ending)

@@ -67,6 +67,8 @@ class Worker:
         self.exited: asyncio.Future[None] = self._loop.create_future()
         self.exit_code: int | None = None
         """Negative: the signal that ended it. None: it runs, or nothing is known of its end."""
+        self.lost = False
+        """Whether it ended with the process that forked it, by no doing of its own."""
         self.peak_bytes = 0
         self.replaced = False
         """Set by its pool: it gets no further work and ends when it has done what it has."""
@@ -148,7 +150,14 @@ class Worker:
         if segment.slot >= 0 and self._ring is not None:
             self._ring.free(segment)
             self._free_slots.append(segment.slot)
+            self._drop_ring()
         segment.close()
+
+    def _drop_ring(self) -> None:
+        """Gives the ring back once the worker is gone and nobody reads it any more."""
+        if self._pidfd < 0 and len(self._free_slots) == SLOTS and self._ring is not None:
+            self._ring.close()
+            self._ring = None
 
     def _send_ring(self) -> Ring | None:
         """Makes the ring and hands it to the worker; None where that is not possible now."""
@@ -225,6 +234,7 @@ class Worker:
     def leave(self) -> None:
         """Lets the process go, which goes on without this owner."""
         if self._pidfd >= 0:
+            self.lost = True
             self._hang_up()
             self._finish()
 
@@ -265,12 +275,12 @@ class Worker:
         os.close(self._pidfd)
         self._pidfd = -1
         self._socket.close()
-        if self._ring is not None:
-            self._ring.close()
+        self._drop_ring()
 
     def _reported(self, report: asyncio.Future[tuple[int | None, int]]) -> None:
         if not report.cancelled():
             self.exit_code, self.peak_bytes = report.result()
+            self.lost = self.exit_code is None
         self._finish()
 
     def _finish(self) -> None:

@@ -23,6 +23,7 @@ from .control import (
     DRAIN,
     ENDED,
     FAILED,
+    LOST,
     READY,
     RELEASE,
     RESERVE,
@@ -169,6 +170,8 @@ class WorkerHost:
     def _ended(self, worker: Worker) -> None:
         number = self.numbers.pop(worker)
         code = UNKNOWN_CODE if worker.exit_code is None else worker.exit_code
+        if worker.lost:
+            code = LOST
         for connection in list(self._connections):
             connection.send(Control(ENDED, number, code, worker.peak_bytes))
 

@@ -7,18 +7,22 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
 from rewardplane.config.load import RewardConfig, ServiceConfig, parse
 from rewardplane.gateway.admission import Admission
-from rewardplane.gateway.lane import PoolLane, Send
+from rewardplane.gateway.lane import PoolLane, ReplicaLost, Send
+from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.metrics import Metrics
 from rewardplane.gateway.scorer import Scorer
 from rewardplane.gateway.served import ServedReward, ServedRewards
 from rewardplane.gateway.server import SERVICE, Server, Servicer
 from rewardplane.gateway.validate import Validator
-from rewardplane.replica.replica import Pool
+from rewardplane.replica.replica import Pool, worker_spec
+from rewardplane.replica.worker_host import WorkerHost
+from rewardplane.replica.worker_pool import ForkedWorkers
 from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.messages import outcome_from
@@ -72,14 +76,47 @@ def rewards(outcomes: Iterable[Outcome]) -> list[float | str]:
 # ---- one replica -----------------------------------------------------------------------------
 
 
+class Linked:
+    """A replica, and a gateway of its node that sends items to the replica's workers itself."""
+
+    def __init__(self, config: RewardConfig, folder: Path, gateways: int = 1) -> None:
+        self.replica = Pool(config)
+        self._workers = ForkedWorkers(worker_spec(config))
+        self.replica._make_workers = lambda _spec: self._workers  # type: ignore[method-assign]
+        self.host = WorkerHost(self._workers)
+        self.host.start(folder, config.fingerprint)
+        self.gateways = [LocalReplicas(folder, config, _nobody) for _ in range(gateways)]
+        self.run = self.gateways[0].send
+        self.check_health = self.replica.check_health
+
+    async def stop(self) -> None:
+        """Ends the replica, then the gateways."""
+        await self.host.drain(1.0)
+        await self.replica.stop()
+        await self._workers.close()
+        for gateway in self.gateways:
+            await gateway.close()
+
+
+async def _nobody(_messages: Any, _backlog: Any) -> Any:
+    raise ReplicaLost("there is no other replica")
+    yield
+
+
+LINKED = False
+"""Whether `pool_of` makes replicas whose workers are used by links; a test module may set it."""
+
+
 @asynccontextmanager
-async def pool_of(reward: Mapping[str, Any]) -> AsyncIterator[Pool]:
+async def pool_of(reward: Mapping[str, Any]) -> AsyncIterator[Any]:
     """A replica of one reward."""
-    pool = Pool(configured(reward))
-    try:
-        yield pool
-    finally:
-        await pool.stop()
+    with TemporaryDirectory() as folder:
+        config = configured(reward)
+        pool = Linked(config, Path(folder)) if LINKED else Pool(config)
+        try:
+            yield pool
+        finally:
+            await pool.stop()
 
 
 Ran = tuple[list[Outcome], list[float]]
