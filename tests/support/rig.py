@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 from rewardplane.config.load import RewardConfig, ServiceConfig, parse
 from rewardplane.gateway.admission import Admission
+from rewardplane.gateway.doors.door import DoorKind
 from rewardplane.gateway.metrics import Metrics
 from rewardplane.gateway.pool_lane import Send
 from rewardplane.gateway.scorer import Scorer
@@ -142,7 +143,10 @@ class Rig:
     """A service on a port of its own."""
 
     def __init__(
-        self, config: ServiceConfig, connect: Callable[[RewardConfig], Send] | None
+        self,
+        config: ServiceConfig,
+        connect: Callable[[RewardConfig], Send] | None,
+        door: DoorKind = DoorKind.NATIVE,
     ) -> None:
         self.config = config
         self.pools: dict[str, Pool] = {}
@@ -153,7 +157,7 @@ class Rig:
         self.scorer = Scorer(self.table, self.admission, self.metrics)
         validator = Validator(self.scorer, self.metrics, config.limits)
         servicer = Servicer(self.scorer, validator, self.table, config.limits, self.metrics)
-        self.server = Server(servicer, self.admission, config.limits)
+        self.server = Server(servicer, self.admission, config.limits, door)
         self.address = ""
         self.channel: grpc.aio.Channel
 
@@ -163,7 +167,7 @@ class Rig:
 
     async def __aenter__(self) -> Rig:
         port = await self.server.start("127.0.0.1", 0)
-        await self.server.tell_health(list(self.config.rewards))
+        self.server.tell_health(list(self.config.rewards))
         self.address = f"127.0.0.1:{port}"
         self.channel = grpc.aio.insecure_channel(self.address, options=_MAX_BYTES)
         return self
@@ -210,10 +214,11 @@ def rig(
     rewards: Mapping[str, Mapping[str, Any]],
     limits: Mapping[str, Any] | None = None,
     connect: Callable[[RewardConfig], Send] | None = None,
+    door: DoorKind = DoorKind.NATIVE,
 ) -> Rig:
     """A service of these rewards."""
     document = {"rewards": {name: dict(reward) for name, reward in rewards.items()}}
-    return Rig(parse({**document, "limits": dict(limits or {})}, FOLDER), connect)
+    return Rig(parse({**document, "limits": dict(limits or {})}, FOLDER), connect, door)
 
 
 def flat(answer: pb.ScoreResponse) -> list[Outcome]:
