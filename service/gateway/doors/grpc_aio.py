@@ -151,13 +151,11 @@ def _unary(door: GrpcAioDoor, method: str) -> Any:
     async def run(message: bytes, context: Context) -> bytes | None:
         return await door.run(_AioRpc(method, message, context))
 
-    handler: Any = grpc.unary_unary_rpc_method_handler(cast("Any", run))
-    return handler
+    return cast("Any", grpc.unary_unary_rpc_method_handler(cast("Any", run)))
 
 
 def _streaming(door: GrpcAioDoor, method: str) -> Any:
     async def run(message: bytes, context: Context) -> None:
         await door.run(_AioRpc(method, message, context))
 
-    handler: Any = grpc.unary_stream_rpc_method_handler(cast("Any", run))
-    return handler
+    return cast("Any", grpc.unary_stream_rpc_method_handler(cast("Any", run)))
