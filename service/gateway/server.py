@@ -85,8 +85,8 @@ class Servicer:
     async def _score(self, rpc: Rpc) -> None:
         begin_s, reward, job, code = time.perf_counter(), "", "", "INTERNAL"
         try:
-            request = self._scorer.parse(rpc.message)
-            call = await self._scorer.score(request, len(rpc.message), *_of(rpc))
+            size = len(rpc.message)
+            call = await self._scorer.score(self._scorer.parse(_taken(rpc)), size, *_of(rpc))
             reward, job, code = _reward_of(call), call.ask.job, "OK"
             rpc.answer(render_call(call).SerializeToString())
         except CallError as error:
@@ -102,8 +102,9 @@ class Servicer:
         begin_s, reward, job, code = time.perf_counter(), "", "", "INTERNAL"
         by_s = rpc.deadline_s
         try:
-            request = self._scorer.parse_stream(rpc.message)
-            stream = self._scorer.stream(request, len(rpc.message), *_of(rpc))
+            size = len(rpc.message)
+            request = self._scorer.parse_stream(_taken(rpc))
+            stream = self._scorer.stream(request, size, *_of(rpc))
             async with aclosing(cast("Any", stream)) as told_items:
                 async for call, items in told_items:
                     reward, job = _reward_of(call), call.ask.job
@@ -211,6 +212,12 @@ def told(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:
         return encode(error)
     _log.error("a call failed by our own fault", exc_info=error)
     return encode(InternalError("internal error; the log has the rest"))
+
+
+def _taken(rpc: Rpc) -> bytes:
+    """The message of a call that may wait long: it does not keep it."""
+    message, rpc.message = rpc.message, b""
+    return message
 
 
 def _of(rpc: Rpc) -> tuple[float | None, str]:

@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from importlib import import_module
-from importlib.util import find_spec
 from typing import ClassVar
 
 import grpc
@@ -92,15 +91,17 @@ def door_class(kind: DoorKind) -> type[Door]:
     Raises:
         DoorUnavailable: this host does not have what the door needs.
     """
-    if kind is DoorKind.NATIVE:
-        if find_spec("pygrpc_native") is None:
-            raise DoorUnavailable(
-                "the native door needs the package pygrpc-native (`pip install pygrpc-native`; "
-                "wheels: Linux and macOS on x86_64 and arm64), which is not installed; where it "
-                "cannot be had, choose the other door: `rewardplane serve --door grpc`"
-            )
-        return import_module(".native", __package__).NativeDoor
-    return import_module(".grpc_aio", __package__).GrpcAioDoor
+    if kind is DoorKind.GRPC:
+        return import_module(".grpc_aio", __package__).GrpcAioDoor
+    try:
+        import_module("pygrpc_native")
+    except ImportError as error:
+        raise DoorUnavailable(
+            f"the native door cannot be had here ({error}): it needs pygrpc-native, which has "
+            "wheels for Linux and macOS on x86_64 and arm64 (`pip install pygrpc-native`); where "
+            "there are none, choose the other door: `rewardplane serve --door grpc`"
+        ) from None
+    return import_module(".native", __package__).NativeDoor
 
 
 def address_of(host: str, port: int) -> str:

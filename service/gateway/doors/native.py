@@ -29,13 +29,14 @@ from .rpc import Metadata, Rpc
 
 _log = logging.getLogger(__name__)
 
-MAX_BATCH = 4096
+MAX_BATCH = 64
+"""Calls handed on in one turn of the loop, which has others to serve too."""
 MAX_STREAMS = 1_000_000
 """Calls on one connection; more wait in the client, where no refusal of ours reaches them."""
 MAX_METADATA_BYTES = 64 * 1024
 FLUSH_S = 2.0
 """The longest that `close` waits until answers have been written to their connections."""
-PROBE_EVERY_S = 5.0
+PROBE_EVERY_S = 2.0
 PROBE_TIMEOUT_S = 5.0
 
 _Details = tuple[Metadata, str, float | None]
@@ -172,17 +173,20 @@ class NativeDoor(Door):
             self._loop.call_soon_threadsafe(self._lost, why)
 
     def _take(self) -> None:
-        """Takes all bursts that have arrived and hands their calls on as one batch."""
+        """Takes bursts that have arrived and hands their calls on as one batch."""
         self._woken = False  # before the bursts are taken: what comes from here on wakes again
         now_s = time.monotonic()
         fresh: list[Rpc] = []
-        while self._arrived:
+        while self._arrived and len(fresh) < MAX_BATCH:
             for kind, number, method, message, _key, details in self._arrived.popleft():
                 if kind == EVENT_CALL and message is not None and details is not None:
                     if (rpc := self._made(number, method, message, details, now_s)) is not None:
                         fresh.append(rpc)
                 elif (rpc := self._calls.pop(number, None)) is not None:
                     rpc.cancelled()
+        if self._arrived and not self._woken:
+            self._woken = True
+            self._loop.call_soon(self._take)
         if fresh:
             self._handle(fresh)
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
-from pathlib import Path
+import sys
 from typing import Any
 
 import pytest
-from rewardplane.gateway.doors import door as doors
 from rewardplane.gateway.doors import native
 from rewardplane.gateway.doors.door import DoorKind, DoorUnavailable, door_class
 from rewardplane.gateway.doors.probe import answers
 
+from ...support.sockets import listener
 from .served import served, until
 
 
 def test_a_door_that_is_not_installed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doors, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "pygrpc_native", None)
     with pytest.raises(DoorUnavailable, match="--door grpc"):
         door_class(DoorKind.NATIVE)
     assert door_class(DoorKind.GRPC).kind is DoorKind.GRPC
@@ -60,26 +61,10 @@ async def test_a_port_that_answers_no_more_is_noticed(monkeypatch: pytest.Monkey
         assert await it.call(b"x") == b"x"
         await asyncio.sleep(0.5)
         assert it.lost == []
-        with _listener(it.port) as listener:
-            listener.shutdown(socket.SHUT_RDWR)
+        with listener(os.getpid(), it.port) as found:
+            found.shutdown(socket.SHUT_RDWR)
         await until(lambda: it.lost)
         assert "cannot be reached" in it.lost[0] or "does not answer" in it.lost[0]
-
-
-def _listener(port: int) -> socket.socket:
-    """The socket of this process that listens on a port."""
-    for link in Path("/proc/self/fd").iterdir():
-        try:
-            if not str(link.readlink()).startswith("socket:"):
-                continue
-            found = socket.fromfd(int(link.name), socket.AF_INET, socket.SOCK_STREAM)
-        except OSError:
-            continue
-        listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        if listens and found.getsockname()[1:2] == (port,):
-            return found
-        found.close()
-    raise AssertionError("nobody listens")
 
 
 async def test_the_probe_tells_what_is_wrong() -> None:
