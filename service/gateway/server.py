@@ -12,28 +12,28 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import grpc
+from google.protobuf.message import DecodeError, Message
+from rewardplane.config.settings import Limits
+from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
-from rewardplane.wire.errors import CallError
+from rewardplane.wire.errors import CallError, InvalidRequest
 from rewardplane.wire.errors import Internal as InternalError
 from rewardplane.wire.status import Trailers, encode
 
+from .admission import Admission
+from .call import Call
 from .doors.door import Door, DoorKind, Lost, door_class
 from .doors.health import CHECK, WATCH, Health
 from .doors.rpc import Rpc
 from .metrics import MIXED, Metrics
 from .render import render_call, render_info, render_items, render_validation
-from .scorer import parsed
-
-if TYPE_CHECKING:
-    from rewardplane.config.settings import Limits
-
-    from .admission import Admission
-    from .scorer import Scorer
-    from .served import Table
-    from .validate import Validator
+from .scorer import Scorer
+from .served import ServedRewards
+from .validate import Validator
 
 _log = logging.getLogger(__name__)
 
@@ -43,14 +43,19 @@ SEND_S = 60.0
 
 
 class Servicer:
-    """`RewardService` over a scorer, a validator and a table."""
+    """`RewardService` over a scorer, a validator and the served rewards."""
 
     def __init__(
-        self, scorer: Scorer, validator: Validator, table: Table, limits: Limits, metrics: Metrics
+        self,
+        scorer: Scorer,
+        validator: Validator,
+        rewards: ServedRewards,
+        limits: Limits,
+        metrics: Metrics,
     ) -> None:
         self._scorer = scorer
         self._validator = validator
-        self._table = table
+        self._rewards = rewards
         self._limits = limits
         self._metrics = metrics
         self._running: set[asyncio.Task[None]] = set()
@@ -58,15 +63,28 @@ class Servicer:
     def methods(self) -> dict[str, Callable[[Rpc], None]]:
         """What answers a call of each method, by full path."""
         return {
-            f"/{SERVICE}/Score": self._in_task(self._score),
+            f"/{SERVICE}/Score": self._score,
             f"/{SERVICE}/StreamScores": self._in_task(self._stream),
             f"/{SERVICE}/ValidateReward": self._in_task(self._validate),
             f"/{SERVICE}/ListRewards": self._list,
             f"/{SERVICE}/GetReward": self._get,
         }
 
+    def _score(self, rpc: Rpc) -> None:
+        scoring = _Scoring(rpc, self._metrics)
+        try:
+            call = self._scorer.begin(_taken(rpc), *_of(rpc), scoring.done)
+        except CallError as error:
+            scoring.ended("", "", encode(error)[0].name)
+            raise
+        except Exception:
+            scoring.ended("", "", "INTERNAL")
+            raise
+        if not call.closed:
+            rpc.on_cancel = partial(scoring.given_up, self._scorer, call)
+
     def _in_task(self, method: Callable[[Rpc], Awaitable[None]]) -> Callable[[Rpc], None]:
-        """A method that takes time: cancelled when its caller leaves."""
+        """A method that waits: cancelled when its caller leaves."""
 
         async def run(rpc: Rpc) -> None:
             try:
@@ -82,32 +100,17 @@ class Servicer:
 
         return begin
 
-    async def _score(self, rpc: Rpc) -> None:
-        begin_s, reward, job, code = time.perf_counter(), "", "", "INTERNAL"
-        try:
-            size = len(rpc.message)
-            call = await self._scorer.score(self._scorer.parse(_taken(rpc)), size, *_of(rpc))
-            reward, job, code = _reward_of(call), call.ask.job, "OK"
-            rpc.answer(render_call(call).SerializeToString())
-        except CallError as error:
-            code = encode(error)[0].name
-            raise
-        except asyncio.CancelledError:
-            code = "CANCELLED"
-            raise
-        finally:
-            self._metrics.call_ended(reward, job, code, time.perf_counter() - begin_s)
-
     async def _stream(self, rpc: Rpc) -> None:
-        begin_s, reward, job, code = time.perf_counter(), "", "", "INTERNAL"
+        scoring = _Scoring(rpc, self._metrics)
+        reward, job, code = "", "", "INTERNAL"
         by_s = rpc.deadline_s
         try:
-            size = len(rpc.message)
-            request = self._scorer.parse_stream(_taken(rpc))
-            stream = self._scorer.stream(request, size, *_of(rpc))
+            request = parsed(frames.StreamRequestFrame, _taken(rpc)).request
+            stream = self._scorer.stream(request, *_of(rpc))
+            del request
             async with aclosing(cast("Any", stream)) as told_items:
                 async for call, items in told_items:
-                    reward, job = _reward_of(call), call.ask.job
+                    reward, job = _reward_of(call), call.options.job
                     for message in render_items(call, items):
                         until_s = time.monotonic() + SEND_S if by_s is None else by_s
                         if not await rpc.send(message.SerializeToString(), until_s):
@@ -125,7 +128,7 @@ class Servicer:
             code = encode(error)[0].name
             raise
         finally:
-            self._metrics.call_ended(reward, job, code, time.perf_counter() - begin_s)
+            scoring.ended(reward, job, code)
 
     async def _validate(self, rpc: Rpc) -> None:
         request = parsed(pb.ValidateRewardRequest, rpc.message)
@@ -134,14 +137,44 @@ class Servicer:
 
     def _list(self, rpc: Rpc) -> None:
         parsed(pb.ListRewardsRequest, rpc.message)
-        bound = [self._table.bind(name, "") for name in self._table.names()]
-        infos = [render_info(b.config, self._limits) for b in bound]
+        found = [self._rewards.find(name, "") for name in self._rewards.names()]
+        infos = [render_info(served.config, self._limits) for served in found]
         rpc.answer(pb.ListRewardsResponse(rewards=infos).SerializeToString())
 
     def _get(self, rpc: Rpc) -> None:
-        bound = self._table.bind(parsed(pb.GetRewardRequest, rpc.message).name, "")
-        info = render_info(bound.config, self._limits)
+        served = self._rewards.find(parsed(pb.GetRewardRequest, rpc.message).name, "")
+        info = render_info(served.config, self._limits)
         rpc.answer(pb.GetRewardResponse(reward=info).SerializeToString())
+
+
+class _Scoring:
+    """One call of `Score` from its arrival to its answer: what a unary call allocates here."""
+
+    __slots__ = ("_began_s", "_metrics", "_rpc")
+
+    def __init__(self, rpc: Rpc, metrics: Metrics) -> None:
+        self._rpc = rpc
+        self._metrics = metrics
+        self._began_s = time.perf_counter()
+
+    def done(self, call: Call) -> None:
+        """Every item has its outcome. A lane calls this: nothing may be raised into it."""
+        code = "INTERNAL"
+        try:
+            self._rpc.answer(render_call(call))
+            code = "OK"
+        except Exception as error:  # noqa: BLE001 - the outermost layer: our faults end here
+            self._rpc.fail(*told(error))
+        self.ended(_reward_of(call), call.options.job, code)
+
+    def given_up(self, scorer: Scorer, call: Call) -> None:
+        """Nobody waits for the answer any more."""
+        scorer.cancel(call)
+        self.ended(_reward_of(call), call.options.job, "CANCELLED")
+
+    def ended(self, reward: str, job: str, code: str) -> None:
+        """Counts the call."""
+        self._metrics.call_ended(reward, job, code, time.perf_counter() - self._began_s)
 
 
 class Server:
@@ -229,6 +262,21 @@ def _of(rpc: Rpc) -> tuple[float | None, str]:
     return rpc.remaining_s(), traceparent
 
 
-def _reward_of(call: Any) -> str:
-    bound = call.bound[0]
-    return bound.name if all(other is bound for other in call.bound) else MIXED
+def _reward_of(call: Call) -> str:
+    served = call.served[0]
+    return served.name if all(other is served for other in call.served) else MIXED
+
+
+_M = TypeVar("_M", bound=Message)
+
+
+def parsed(kind: type[_M], data: bytes) -> _M:
+    """The message in `data`.
+
+    Raises:
+        InvalidRequest: the bytes are no such message.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InvalidRequest(f"the message is no {kind.__name__}: {error}") from None

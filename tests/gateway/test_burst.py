@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import uvloop
 from rewardplane.gateway.doors.door import DoorKind
-from rewardplane.gateway.pool_lane import Answers
+from rewardplane.gateway.lane import Answers
 from rewardplane.gateway.server import SERVICE
 from rewardplane.replica.replica import Message, Pool
 from rewardplane.v1 import reward_service_pb2 as pb

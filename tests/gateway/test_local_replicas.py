@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rewardplane.gateway import local_replicas as neighbours
+from rewardplane.gateway.lane import ReplicaLost
 from rewardplane.gateway.local_replicas import Neighbours
-from rewardplane.gateway.pool_lane import ReplicaLost
 from rewardplane.replica import local_server
 from rewardplane.replica.job import Part
 from rewardplane.replica.local_server import LocalServer, local_folder

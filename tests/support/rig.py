@@ -13,10 +13,10 @@ import grpc
 from rewardplane.config.load import RewardConfig, ServiceConfig, parse
 from rewardplane.gateway.admission import Admission
 from rewardplane.gateway.doors.door import DoorKind
+from rewardplane.gateway.lane import PoolLane, Send
 from rewardplane.gateway.metrics import Metrics
-from rewardplane.gateway.pool_lane import Send
 from rewardplane.gateway.scorer import Scorer
-from rewardplane.gateway.served import Table
+from rewardplane.gateway.served import ServedReward, ServedRewards
 from rewardplane.gateway.server import SERVICE, Server, Servicer
 from rewardplane.gateway.validate import Validator
 from rewardplane.replica.replica import Pool
@@ -76,7 +76,7 @@ def rewards(outcomes: Iterable[Outcome]) -> list[float | str]:
 @asynccontextmanager
 async def pool_of(reward: Mapping[str, Any]) -> AsyncIterator[Pool]:
     """A replica of one reward."""
-    pool = Pool(configured(reward).as_dict())
+    pool = Pool(configured(reward))
     try:
         yield pool
     finally:
@@ -97,12 +97,11 @@ async def run_timed(
     ranges: Sequence[tuple[int, int]] | None = None,
 ) -> Ran:
     """Runs a job; that each item is told exactly once is checked here."""
-    sizes = [len(group.responses) for group in groups]
-    n = sum(sizes)
+    n = sum(len(group.responses) for group in groups)
     wanted = [(0, n)] if ranges is None else ranges
     message = (
-        [group.SerializeToString() for group in groups],
-        sizes,
+        [pb.ScoreRequest(groups=groups).SerializeToString()],
+        n,
         wanted,
         timeout_s,
         deadline_s,
@@ -152,17 +151,22 @@ class Rig:
         self.pools: dict[str, Pool] = {}
         self.metrics = Metrics()
         self.admission = Admission(config.limits)
-        self.table = Table(self.metrics, connect or self._connect)
-        self.table.switch(config, 1)
-        self.scorer = Scorer(self.table, self.admission, self.metrics)
+        made = connect or self._connect
+
+        def lane(served: ServedReward) -> PoolLane:
+            return PoolLane(served, made(served.config))
+
+        self.rewards = ServedRewards(self.metrics.figures, lane)
+        self.rewards.switch(config, 1)
+        self.scorer = Scorer(self.rewards, self.admission, self.metrics)
         validator = Validator(self.scorer, self.metrics, config.limits)
-        servicer = Servicer(self.scorer, validator, self.table, config.limits, self.metrics)
+        servicer = Servicer(self.scorer, validator, self.rewards, config.limits, self.metrics)
         self.server = Server(servicer, self.admission, config.limits, door)
         self.address = ""
         self.channel: grpc.aio.Channel
 
     def _connect(self, config: RewardConfig) -> Send:
-        pool = self.pools[config.name] = Pool(config.as_dict())
+        pool = self.pools[config.name] = Pool(config)
         return pool.run
 
     async def __aenter__(self) -> Rig:
@@ -175,8 +179,8 @@ class Rig:
     async def __aexit__(self, *_: object) -> None:
         await self.channel.close()
         await self.server.stop(1.0)
-        for bound in map(self.table.bind, self.table.names(), [""] * len(self.table.names())):
-            await bound.pool.close()
+        for name in self.rewards.names():
+            await self.rewards.find(name, "").pool.close()
         for pool in self.pools.values():
             await pool.stop()
 
