@@ -25,7 +25,7 @@ def test_twenty_thousand_calls_in_flight(door: DoorKind) -> None:
 async def _burst(count: int, door: DoorKind) -> None:
     """The replica takes nothing until all calls have been admitted."""
     gate = asyncio.Event()
-    replica = Pool(configured(poison()).as_dict())
+    replica = Pool(configured(poison()))
 
     async def send(messages: Sequence[Message], backlog: tuple[int, float]) -> Answers:
         await gate.wait()

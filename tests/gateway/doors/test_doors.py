@@ -289,6 +289,14 @@ async def test_a_port_that_is_taken_is_named(it: Served) -> None:
         await other.open("127.0.0.1", it.port)
 
 
+async def test_doors_share_a_port_where_they_are_told_to(it: Served) -> None:
+    first, second = Served(it.door.kind), Served(it.door.kind)
+    port = await first.door.open("127.0.0.1", 0, share_port=True)
+    assert await second.door.open("127.0.0.1", port, share_port=True) == port
+    for other in (first, second):
+        await other.door.close()
+
+
 async def test_a_door_on_ipv6(it: Served) -> None:
     other = Served(it.door.kind)
     try:
