@@ -95,6 +95,7 @@ def gateway_application(options: Options, limits: Limits) -> Any:
         options.http_port,
         limits.model_dump(),
         shared,
+        options.door,
     )
 
 

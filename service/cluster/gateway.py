@@ -20,6 +20,7 @@ from ray.serve.exceptions import RayServeException
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import Limits
 from rewardplane.gateway.admission import Admission
+from rewardplane.gateway.doors.door import DoorKind
 from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost, Send
 from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.metrics import Metrics
@@ -50,6 +51,7 @@ class Gateway:
         http_port: int,
         limits: dict[str, Any],
         share_port: bool,
+        door: DoorKind,
     ) -> None:
         log_to_stderr()
         self._id = ray.get_runtime_context().get_actor_id()
@@ -62,13 +64,13 @@ class Gateway:
         scorer = Scorer(self._rewards, self._admission, self._metrics)
         validator = Validator(scorer, self._metrics, bounds)
         servicer = Servicer(scorer, validator, self._rewards, bounds, self._metrics)
-        self._server = Server(servicer, self._admission, bounds)
+        self._server = Server(servicer, self._admission, bounds, door, _end_process)
         self._gauges()
         async with asyncio.timeout(FIRST_CONFIG_S):
             while not self._rewards.generation:
                 await self._follow_once()
         self._address = f"{host}:{await self._server.start(host, port, share_port=share_port)}"
-        await self._server.tell_health(self._rewards.names())
+        self._server.tell_health(self._rewards.names())
         self._stop_metrics = (
             self._metrics.serve(metrics_port + rank.local_rank, host) if metrics_port else None
         )
@@ -92,7 +94,7 @@ class Gateway:
         while True:
             try:
                 if await self._follow_once():
-                    await self._server.tell_health(self._rewards.names())
+                    self._server.tell_health(self._rewards.names())
             except RayError as error:
                 _log.warning("the roster cannot be asked: %s", error)
                 await asyncio.sleep(1.0)
@@ -121,6 +123,12 @@ class Gateway:
         await self._roster.leave.remote(self._id)
         if self._stop_metrics is not None:
             await asyncio.to_thread(self._stop_metrics)
+
+
+def _end_process(why: str) -> None:
+    """Ends a gateway that no client reaches any more; Serve starts another in its place."""
+    _log.critical("the gateway ends: %s", why)
+    os._exit(1)
 
 
 def log_to_stderr() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 from rewardplane.config.load import RewardConfig, ServiceConfig, parse
 from rewardplane.gateway.admission import Admission
+from rewardplane.gateway.doors.door import DoorKind
 from rewardplane.gateway.lane import PoolLane, ReplicaLost, Send
 from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.metrics import Metrics
@@ -178,7 +179,10 @@ class Rig:
     """A service on a port of its own."""
 
     def __init__(
-        self, config: ServiceConfig, connect: Callable[[RewardConfig], Send] | None
+        self,
+        config: ServiceConfig,
+        connect: Callable[[RewardConfig], Send] | None,
+        door: DoorKind = DoorKind.NATIVE,
     ) -> None:
         self.config = config
         self.pools: dict[str, Pool] = {}
@@ -194,7 +198,7 @@ class Rig:
         self.scorer = Scorer(self.rewards, self.admission, self.metrics)
         validator = Validator(self.scorer, self.metrics, config.limits)
         servicer = Servicer(self.scorer, validator, self.rewards, config.limits, self.metrics)
-        self.server = Server(servicer, self.admission, config.limits)
+        self.server = Server(servicer, self.admission, config.limits, door)
         self.address = ""
         self.channel: grpc.aio.Channel
 
@@ -204,7 +208,7 @@ class Rig:
 
     async def __aenter__(self) -> Rig:
         port = await self.server.start("127.0.0.1", 0)
-        await self.server.tell_health(list(self.config.rewards))
+        self.server.tell_health(list(self.config.rewards))
         self.address = f"127.0.0.1:{port}"
         self.channel = grpc.aio.insecure_channel(self.address, options=_MAX_BYTES)
         return self
@@ -251,10 +255,11 @@ def rig(
     rewards: Mapping[str, Mapping[str, Any]],
     limits: Mapping[str, Any] | None = None,
     connect: Callable[[RewardConfig], Send] | None = None,
+    door: DoorKind = DoorKind.NATIVE,
 ) -> Rig:
     """A service of these rewards."""
     document = {"rewards": {name: dict(reward) for name, reward in rewards.items()}}
-    return Rig(parse({**document, "limits": dict(limits or {})}, FOLDER), connect)
+    return Rig(parse({**document, "limits": dict(limits or {})}, FOLDER), connect, door)
 
 
 def flat(answer: pb.ScoreResponse) -> list[Outcome]:
