@@ -10,14 +10,21 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, model_validator
 
 from ..code.snippets import Snippets
-from ..formats.gemini.checks import Reading, read_config
+from ..formats.gemini.checks import CheckedConfig, read_config
 from ..formats.gemini.code import limits_of
 from ..formats.gemini.options import CloudRun, Code, Undocumented
 from ..formats.gemini.reader import BadMessage, loads
-from ..formats.gemini.reward import FAILED, Composite, Single, component_names_of, singles_of
+from ..formats.gemini.reward import (
+    FAILED,
+    SAMPLES,
+    Composite,
+    Single,
+    component_names_of,
+    singles_of,
+)
 from ..formats.gemini.schema import CompositeReward
 from ..http.endpoint import Endpoint
-from ..models.question import JudgeBackend
+from ..models.question import Judge
 from ..reward import Result, kind
 from ..types import Example, Response, Score
 
@@ -51,7 +58,7 @@ class Gemini(Snippets):
     cloud_run: CloudRun = CloudRun()
     """How Cloud Run services are called."""
 
-    _reading: Reading = PrivateAttr()
+    _checked: CheckedConfig = PrivateAttr()
 
     @classmethod
     def at_home(cls, params: Mapping[str, Any], folder: str) -> dict[str, Any]:
@@ -74,7 +81,7 @@ class Gemini(Snippets):
             raise ValueError("want either `config` or `config_file`")
         document = self.config if self.config_file is None else _read(Path(self.config_file))
         try:
-            self._reading = read_config(document, self.undocumented, self.cloud_run)
+            self._checked = read_config(document, self.undocumented, self.cloud_run)
         except BadMessage as error:
             where = "config" if self.config_file is None else self.config_file
             raise ValueError("; ".join(f"{where}: {fault}" for fault in error.faults)) from None
@@ -85,12 +92,12 @@ class Gemini(Snippets):
     @property
     def unknown_fields(self) -> tuple[str, ...]:
         """The fields of the configuration that nobody knows, with path and nearest known field."""
-        return self._reading.unknown
+        return self._checked.unknown
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """The same, and what in the configuration has no effect or little sense."""
-        return self._reading.warnings
+        return self._checked.warnings
 
     @property
     def deterministic(self) -> bool:
@@ -163,7 +170,7 @@ class Gemini(Snippets):
     def take_figures(self) -> dict[str, float]:
         """What happened since the last call: clipped rewards, repeated calls, the judge's."""
         total: dict[str, float] = dict(super().take_figures())
-        sources: list[Single | JudgeBackend] = [single for single, _ in self._singles]
+        sources: list[Single | Judge] = [single for single, _ in self._singles]
         if self._judge is not None:
             sources.append(self._judge)
         for source in sources:
@@ -191,13 +198,13 @@ class Gemini(Snippets):
 
     @cached_property
     def _single(self) -> Single | None:
-        is_composite = isinstance(self._reading.config, CompositeReward)
+        is_composite = isinstance(self._checked.config, CompositeReward)
         return None if is_composite else self._singles[0][0]
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
         if self._single is not None:
-            return ("parsed",)
+            return ("parsed", SAMPLES) if self._single.tells_samples else ("parsed",)
         names = tuple(self._composite.component_names)
         if self.undocumented.on_member_error == "error":
             return names
@@ -205,7 +212,7 @@ class Gemini(Snippets):
 
     @cached_property
     def _singles(self) -> list[tuple[Single, float]]:
-        return singles_of(self._reading.config, self.undocumented, self.code, self.cloud_run)
+        return singles_of(self._checked.config, self.undocumented, self.code, self.cloud_run)
 
     @cached_property
     def _composite(self) -> Composite:
@@ -213,7 +220,7 @@ class Gemini(Snippets):
         return Composite(self._singles, names)
 
     @cached_property
-    def _judge(self) -> JudgeBackend | None:
+    def _judge(self) -> Judge | None:
         if self.judge is None:
             return None
         from ..models.openai_chat import OpenAIChat

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ...types import RETRYABLE, Outcome, Reason, RewardFault, Score, ScoreError
+from ...types import RETRYABLE, Outcome, Score, ScoreError, Usage
+from ..member_fault import MemberFault, member_fault
 
 OnMemberError = Literal["error", "renormalise"]
 
@@ -23,10 +24,6 @@ class MemberOutcome:
     weight: float
     outcome: Outcome
     aux_info: str = ""
-
-
-class MemberFault(RewardFault):
-    """Members of a composite failed; `reason` is that of one of them."""
 
 
 def combine(members: Sequence[MemberOutcome], on_error: OnMemberError) -> float:
@@ -54,14 +51,5 @@ def _fault(failed: Sequence[MemberOutcome]) -> MemberFault:
     _, first = min(errors, key=lambda entry: entry[1].reason in RETRYABLE)
     each = max(80, 1_800 // len(errors))
     told = "; ".join(f"member {n!r}: {e.reason.name}: {e.message[:each]}" for n, e in errors)
-    return _kind(first.reason)(told)
-
-
-_KINDS: dict[Reason, type[MemberFault]] = {}
-
-
-def _kind(reason: Reason) -> type[MemberFault]:
-    """The fault with that reason: a fault's reason is its class's."""
-    if reason not in _KINDS:
-        _KINDS[reason] = type("MemberFault", (MemberFault,), {"reason": reason})
-    return _KINDS[reason]
+    usages = [error.usage for _, error in errors if error.usage is not None]
+    return member_fault(first.reason, told, sum(usages, Usage()) if usages else None)

@@ -23,6 +23,7 @@ from rewardplane.rewards.formats.gemini.wire import (
 )
 from rewardplane.rewards.types import Content, FileData, Part, Reason, Response, Score, ScoreError
 
+from ....support.judge_server import status
 from .configs import ANSWER, cloud_run, code, composite, match, rater, single
 from .world import World
 
@@ -182,6 +183,9 @@ PARSING = [
       match(parse={"parseType": "IDENTITY"}), -1.0, text=" 4"),
     C("1.1", "google", "the expression is used under REGEX_EXTRACT alone",
       match(parse={"parseType": "IDENTITY", "regexExtractExpression": "(a)(b)"}), 1.0),
+    C("1.1", "ours", "an expression without REGEX_EXTRACT is warned of",
+      match(parse={"regexExtractExpression": "(a)"}),
+      warned("regexExtractExpression", "no effect")),
     C("1.1", "google", "a group is what is taken", match(parse=ANSWER), 1.0,
       text="so <answer>4</answer>."),
     C("1.1", "google", "without a group the whole match is", match(parse="[0-9]+"), 1.0,
@@ -305,6 +309,16 @@ MATCHING = [
       references={"other": "4"}, also=lambda _, o: "'answer'" in o.message),
     C("8", "ours", "missing_reference: empty", match(), 1.0, text="", references={},
       undocumented={"missing_reference": "empty"}),
+    *(C("8", "ours", f"{operation}: an empty reference is no gold",
+        match(operation, "{{references.answer}}"), Reason.INVALID_REFERENCE, text=text,
+        references={"answer": empty})
+      for operation, text, empty in (
+          ("EXACT_MATCH", "", ""), ("PARTIAL_MATCH", "x", " "), ("REGEX_CONTAINS", "x", ""))),
+    C("8", "ours", "REGEX_CONTAINS: an empty reference among other signs is none either",
+      match("REGEX_CONTAINS", ".*{{references.answer}}.*"), Reason.INVALID_REFERENCE,
+      references={"answer": ""}),
+    C("8", "ours", "missing_reference: empty is found in nothing", match("PARTIAL_MATCH"),
+      Reason.INVALID_REFERENCE, references={}, undocumented={"missing_reference": "empty"}),
     C("8", "ours", "a placeholder that nobody knows stays, and is warned of",
       match(expression="{{prompt}}"), warned("{{prompt}}", "stays")),
     C("8", "ours", "a placeholder that nobody knows stays as it is",
@@ -394,16 +408,61 @@ RATING = [
       also=lambda here, _: len(here.judge.bodies) == 4),
     C("8", "ours", "samples are clipped, then their mean is taken", rater(samples=2), 0.75,
       judge=("5", "0.5")),
-    C("8", "ours", "samples that fail are left out", rater(samples=3), 0.5,
-      judge=("x", "0.25", "0.75")),
+    C("8", "ours", "a sample that fails fails the item", rater(samples=2),
+      Reason.JUDGE_UNREADABLE, judge=("x", "1", "y")),
+    C("8", "ours", "a sample that cannot be read is asked for once more", rater(samples=2), 0.75,
+      judge=("x", "1", "0.5"), also=lambda here, _: len(here.judge.bodies) == 3),
+    C("8", "ours", "on_sample_error: skip leaves it out, and tells how many there were",
+      rater(samples=3), 0.5, judge=("x", "0.25", "0.75", "y"),
+      undocumented={"on_sample_error": "skip"},
+      also=lambda _, o: o.components == {"parsed": 1.0, "samples": 2.0}),
+    C("8", "ours", "a sample that is clipped is told", rater(), 1.0, judge=("80",),
+      also=lambda _, o: "gave 80, clipped" in o.explanation),
     C("8", "ours", "no valid sample is an error", rater(samples=2), Reason.JUDGE_UNREADABLE,
       judge=("x", "y")),
-    C("8", "ours", "on_sample_error: error", rater(samples=2), Reason.JUDGE_UNREADABLE,
-      judge=("x", "1"), undocumented={"on_sample_error": "error"}),
+    C("8", "ours", "a fault that may pass goes before one that is final", rater(samples=2),
+      Reason.RATE_LIMITED, judge=("x", status(429, {"Retry-After": "900"}), "y")),
     C("8", "ours", "no match of the judge's answer is no number", rater(judge_parse=ANSWER),
       Reason.JUDGE_UNREADABLE, judge=("1",)),
-    C("8", "ours", "no match of the judge's answer is wrong under exactMatchScorer",
-      rater(judge_parse=ANSWER, exact="Yes"), -1.0, judge=("Yes",)),
+    *(C("8", "ours", f"exactMatchScorer: {text!r} does not match and is no number",
+        rater(judge_parse=ANSWER, exact="Yes"), reason, judge=(text,))
+      for text, reason in (
+          ("Yes", Reason.JUDGE_UNREADABLE), ("", Reason.JUDGE_UNREADABLE),
+          ("<answer></answer>", Reason.JUDGE_UNREADABLE), ("No", Reason.JUDGE_UNREADABLE),
+          ("I cannot help with that.", Reason.JUDGE_REFUSED),
+          ("<answer>I'm sorry, I can't judge that.</answer>", Reason.JUDGE_REFUSED),
+          ("<think>maybe <answer>Yes</answer></think>\nHm.", Reason.JUDGE_UNREADABLE),
+          ("<think>so <answer>Yes</answer>, but wait", Reason.JUDGE_UNREADABLE))),
+    C("8", "ours", "exactMatchScorer: thoughts are no answer",
+      rater(judge_parse=ANSWER, exact="Yes"), -1.0,
+      judge=("maybe <answer>Yes</answer>\n</think>\n<answer>No</answer>",)),
+    *(C("8", "ours", f"exactMatchScorer without a parse stage: {text!r}",
+        rater("Is it right? Answer Yes, No or Not sure. {{response}}", exact="Yes"), expected,
+        judge=(text,))
+      for text, expected in (
+          ("Yes", 1.0), (" Yes\n", 1.0), ("No", -1.0), ("Not sure", -1.0), ("False", -1.0),
+          ("<think>No</think>\nYes", 1.0), ("Yes.", Reason.JUDGE_UNREADABLE),
+          ("yes", Reason.JUDGE_UNREADABLE), ("no", Reason.JUDGE_UNREADABLE),
+          ("No.", Reason.JUDGE_UNREADABLE), ("**Yes**", Reason.JUDGE_UNREADABLE),
+          ("Yes or No", Reason.JUDGE_UNREADABLE), ("asdf", Reason.JUDGE_UNREADABLE),
+          ("4", Reason.JUDGE_UNREADABLE), ("?", Reason.JUDGE_UNREADABLE),
+          ("The answer is right.", Reason.JUDGE_UNREADABLE), ("null", Reason.JUDGE_UNREADABLE),
+          ("I\u2019m sorry, but I can\u2019t help.", Reason.JUDGE_REFUSED))),
+    *(C("8", "ours", f"exactMatchScorer: {text!r} beside {want!r}", rater(exact=want), expected,
+        judge=(text,))
+      for want, text, expected in (
+          ("1", "0", -1.0), ("5", "3.5", -1.0), ("A", "B", -1.0), ("PASS", "FAIL", -1.0),
+          ("pass", "fail", -1.0), ("5", "five", Reason.JUDGE_UNREADABLE),
+          ("A", "b", Reason.JUDGE_UNREADABLE), ("A", "AB", Reason.JUDGE_UNREADABLE))),
+    C("8", "ours", "judge_labels: what is among them is wrong", rater(exact="Yes"), -1.0,
+      judge=("Hm",), undocumented={"judge_labels": ["Hm", "No"]}),
+    C("8", "ours", "judge_labels: nothing else is", rater(judge_parse=ANSWER, exact="Yes"),
+      Reason.JUDGE_UNREADABLE, judge=("<answer>Maybe</answer>",),
+      undocumented={"judge_labels": ["No"]}),
+    C("8", "ours", "no_answer is for the response alone", rater(judge_parse=ANSWER, exact="Yes"),
+      Reason.JUDGE_UNREADABLE, judge=("Hm",), undocumented={"no_answer": "wrong"}),
+    C("8", "ours", "exactMatchScorer: an empty reference is no gold",
+      rater(exact="{{references.answer}}"), Reason.INVALID_REFERENCE, references={"answer": " "}),
     *(C("8", "ours", f"{text!r} is no number", rater(), Reason.JUDGE_UNREADABLE, judge=(text,))
       for text in ("the score is 7/10", "7/10", "NaN", "inf", "1e999", "1_0", "")),
     C("8", "ours", "white space around a number does not count", rater(), 0.5, judge=(" 0.5\n",)),

@@ -28,6 +28,7 @@ from rewardplane.rewards.types import (
     Response,
     Score,
     ScoreError,
+    Usage,
 )
 
 from ....support.judge_server import JudgeServer, says, serving, status
@@ -347,7 +348,11 @@ async def test_a_member_that_fails_fails_the_whole_and_leaves_the_others(
     grader = multi("a + s", a=check("eq", "x"), s=scored())
     found = await outcome(grader, "x", judge)
     assert isinstance(found, ScoreError)
-    assert (found.reason.name, found.message) == ("JUDGE_REFUSED", "s: the judge refused: no")
+    assert (found.reason.name, found.message) == (
+        "JUDGE_REFUSED",
+        "s: the judge refused: no (judge: 100 + 20 tokens in 1 call)",
+    )
+    assert found.usage == Usage(100, 20, 0, 1)
     result = await ran(grader, "x", judge)
     assert result.sub_rewards == {"a": 1.0, "s": None}
     zeroed = result.as_dict(invalid_as_zero=True)
@@ -442,7 +447,7 @@ async def test_a_sample_that_cannot_be_parsed_gets_the_low_end_of_a_range(
         (check("eq", nmae="x"), "Extra inputs"),
         ({"type": "string_check"}, "Field required"),
         (multi("a + z", **PAIR), "'z' is no grader; there are: a, b"),
-        (multi("a +", **PAIR), "got the end"),
+        (multi("a +", **PAIR), "invalid syntax"),
         (multi("open(a)", **PAIR), "there is no function 'open'"),
         (multi("a", a=multi("b", **PAIR)), "'multi' found"),
         (multi("a", a=labelled(passing_labels=["fine"])), "passing_labels among them"),
