@@ -60,6 +60,8 @@ class Reward(BaseModel):
     from the wire, and `Example.contents` is empty."""
     runs_named_code: ClassVar[bool] = False
     """Its configuration names code to import: never taken from a request."""
+    outside: ClassVar[tuple[str, ...]] = ()
+    """The parameters that name files, addresses or keys: never taken from a request."""
     libraries: ClassVar[tuple[str, ...]] = ()
     """The distributions that decide scores; their versions are part of the digest."""
 

@@ -24,8 +24,8 @@ def for_grade(example: Example, response: Response) -> dict[str, Any]:
     """OpenAI's `sample` and `item` (https://platform.openai.com/docs/guides/graders).
 
     `item` is the line of the data set: the references at its top level, and `messages`. `sample`
-    has `output_text`, `output_json` (the text as JSON, None where it is none), `output_tools` (the calls of
-    all its turns, in their order) and `choices`.
+    has `output_text`, `output_json` (the text as JSON, None where it is none), `output_tools` (the
+    calls of all its turns, in their order) and `choices`.
     """
     messages = response_messages(response)
     calls = [

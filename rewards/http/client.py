@@ -56,7 +56,7 @@ class Backoff(Protocol):
     """Whether a 429 holds back all calls to the endpoint, not only this one."""
 
     def after(self, status: int) -> float | None:
-        """Seconds to wait after a try that ended so (0: without an answer); None: no further one."""
+        """Seconds to wait after a try with this status (0: no answer); None: no further try."""
         ...
 
 

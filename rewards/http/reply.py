@@ -39,7 +39,9 @@ def read(
     unreadable: type[RewardFault] = JudgeUnreadable,
     denied: str = "",
 ) -> dict[str, Any]:
-    """The JSON object that was answered; `where` begins the messages, `denied` ends those of 401, 403.
+    """The JSON object that was answered.
+
+    `where` begins the messages, `denied` ends those of a 401 or 403.
 
     Raises:
         Again: another try may help.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import PrivateAttr, model_validator
 
 from ..code.snippets import Snippets
 from ..formats.gemini.checks import CheckedConfig, read_config
@@ -31,6 +31,7 @@ from ..types import Example, Response, Score
 MAX_CONFIG_BYTES = 16 * 2**20
 JUDGE_S = 60.0
 """The longest that Google waits for one rating."""
+CONFIG_FILE = "config_file"
 
 
 @kind("gemini")
@@ -43,12 +44,12 @@ class Gemini(Snippets):
     a composite has one for each member, under its name.
     """
 
+    outside = (CONFIG_FILE, "judge", "cloud_run")
     libraries = ("google-re2",)
 
     config: Mapping[str, Any] | None = None
-    """The JSON, inline."""
-    config_file: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    """Or the file that holds it; a relative path counts from the process's folder."""
+    """The JSON. In a configuration file `config_file` may name the file that holds it: see
+    `at_home`; nothing here opens a file."""
     judge: Endpoint | None = None
     """The OpenAI-compatible API that serves `autoraterModel`."""
     undocumented: Undocumented = Undocumented()
@@ -62,29 +63,30 @@ class Gemini(Snippets):
 
     @classmethod
     def at_home(cls, params: Mapping[str, Any], folder: str) -> dict[str, Any]:
-        """The parameters with the file, which may lie in `folder`, read into `config`.
+        """The parameters, with what the file `config_file` holds as `config`.
 
-        So replicas on other machines need no file, and the digest covers what it holds.
+        A relative path counts from `folder`. So replicas on other machines need no file, and the
+        digest covers what it holds.
 
         Raises:
             ValueError: it cannot be read.
         """
-        name = params.get("config_file")
-        if not isinstance(name, str) or params.get("config") is not None:
+        if CONFIG_FILE not in params:
             return dict(params)
-        inline = {key: value for key, value in params.items() if key != "config_file"}
+        inline = {key: value for key, value in params.items() if key != CONFIG_FILE}
+        name = params[CONFIG_FILE]
+        if "config" in inline or not isinstance(name, str) or not name:
+            raise ValueError("want either `config` or `config_file`, the name of a file")
         return {**inline, "config": _read(Path(folder) / name)}
 
     @model_validator(mode="after")
     def _is_sound(self) -> Gemini:
-        if (self.config is None) == (self.config_file is None):
-            raise ValueError("want either `config` or `config_file`")
-        document = self.config if self.config_file is None else _read(Path(self.config_file))
+        if self.config is None:
+            raise ValueError("want `config`, or `config_file` in a configuration file")
         try:
-            self._checked = read_config(document, self.undocumented, self.cloud_run)
+            self._checked = read_config(self.config, self.undocumented, self.cloud_run)
         except BadMessage as error:
-            where = "config" if self.config_file is None else self.config_file
-            raise ValueError("; ".join(f"{where}: {fault}" for fault in error.faults)) from None
+            raise ValueError("; ".join(f"config: {fault}" for fault in error.faults)) from None
         if self.judge is None and any(single.wants_judge for single, _ in self._singles):
             raise ValueError("judge: is missing, and autoraterScorer needs one")
         return self
@@ -115,20 +117,14 @@ class Gemini(Snippets):
         return self._names
 
     @property
-    def source_files(self) -> tuple[str, ...]:
-        """The file of the configuration, where it is one."""
-        return () if self.config_file is None else (self.config_file,)
-
-    @property
     def runs_code(self) -> bool:
         """Whether a part of it is code."""
         return any(single.runs_code for single, _ in self._singles)
 
     @property
     def reaches_out(self) -> bool:
-        """Whether it names an address or a file."""
-        calls_out = any(single.calls_out for single, _ in self._singles)
-        return calls_out or self.judge is not None or self.config_file is not None
+        """Whether it names an address."""
+        return self.judge is not None or any(single.calls_out for single, _ in self._singles)
 
     @property
     def defaults(self) -> Mapping[str, Any]:

@@ -44,6 +44,7 @@ class OpenAIGrader(Snippets):
     Components are the members of a `multi` and, with a judge, the tokens that it took.
     """
 
+    outside = ("judge",)
     libraries = ("rapidfuzz", "nltk", "rouge-score")
 
     grader: Grader

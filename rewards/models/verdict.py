@@ -181,7 +181,8 @@ def _is_quoted(source: str, messages: Sequence[Message]) -> bool:
         if isinstance(content, str) and source in content:
             return True
         parts = cast("list[Any]", content) if isinstance(content, list) else []
-        if any(isinstance(part, dict) and source in str(part.get("text", "")) for part in parts):
+        texts = [cast("dict[str, Any]", p).get("text") for p in parts if isinstance(p, dict)]
+        if any(isinstance(text, str) and source in text for text in texts):
             return True
     return False
 

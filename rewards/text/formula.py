@@ -1,8 +1,8 @@
 """Arithmetic that a configuration brings, such as ``0.8*accuracy + 0.2*min(style, 1)``.
 
 Operators ``+ - * /`` and ``^``, brackets, numbers, names, and functions: ``min`` and ``max`` of one
-or more, ``abs floor ceil exp sqrt log`` of one; ``log`` is natural. Python's own parser reads it, so
-``^`` binds tighter than a sign before it and goes right to left: ``2^3^2`` is 2^9, ``-2^2`` is -4.
+or more, ``abs floor ceil exp sqrt log`` of one; ``log`` is natural. Python's own parser reads it,
+so ``^`` binds tighter than a sign before it and goes right to left: ``2^3^2`` is 2^9, ``-2^2`` is -4.
 Nothing of it is executed: the tree is walked, and whatever is not named here is refused.
 """
 
@@ -47,8 +47,7 @@ class FormulaError(ValueError):
 
 @dataclass(slots=True, frozen=True)
 class Formula:
-    """A formula that was read; `names` are its variables in their order, `tree` holds nothing else
-    than the operations of this module."""
+    """A formula that was read: its variables in their order, and its tree, of operations alone."""
 
     text: str
     names: tuple[str, ...]

@@ -1,7 +1,8 @@
 """ProtoJSON: examples and responses as dicts in camelCase, and numbers as it writes them.
 
-Sources: https://protobuf.dev/programming-guides/json/; the documentation of reinforcement tuning for Gemini: `example` is a line of the data set,
-`response` a Content as in the answer of an online prediction.
+Sources: https://protobuf.dev/programming-guides/json/; the documentation of reinforcement tuning
+for Gemini, where `example` is a line of the data set and `response` a Content as in the answer of
+an online prediction.
 """
 
 from __future__ import annotations

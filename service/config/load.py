@@ -265,6 +265,12 @@ def parse_reward(
     kind = kinds().get(str(settings_part.get("kind")))
     if kind is not None and kind.runs_named_code and not named_code:
         raise NamedCode([f"{name}.kind: {kind.kind} names code to import; not allowed here"])
+    if kind is not None and not named_code:
+        # Before anything is built: building must not reach out for a stranger, nor tell what it saw.
+        why = "names addresses, keys or files; not allowed here"
+        named = [f"{name}.{key}: {why}" for key in kind.outside if key in params]
+        if named:
+            raise NamedCode(named)
     try:
         if kind is not None and folder is not None:
             params = kind.at_home(params, str(folder))

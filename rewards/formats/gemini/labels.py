@@ -62,7 +62,9 @@ def is_right(
 
 
 def is_label(answer: str, want: str, prompt: str) -> bool:
-    """Whether a text beside `want` is a label: a line of at most `MAX_CHARS` that is, as it stands,
+    """Whether a text beside `want` is a label: a line of at most `MAX_CHARS`.
+
+    As it stands it is
 
     * a text of the autorater's prompt: what the judge was told to choose from; or
     * a word of `_COMMON`, in the case of `want`: "No" beside "Yes"; or

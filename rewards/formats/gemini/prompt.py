@@ -80,7 +80,6 @@ def filled_gold(
         InvalidReference: a reference is missing or empty, or its JSON cannot be read.
         InvalidInput: the text would be too long.
     """
-
     empty_is_meant = exact and options.missing_reference == "empty"
 
     def checked(value: str) -> str:

@@ -340,8 +340,14 @@ async def test_tokens_per_minute(judge: JudgeServer) -> None:
         # A guess of 11,000 tokens each, against 10,000 a second; the true 120 are given back.
         assert time.monotonic() - begin < 3
         assert judge.bodies[0]["max_completion_tokens"] == 1000
+        judge.replies = [says(GOOD, delay_s=0.5)]
+        huge = Ask("m", MESSAGES, SCORE, Sampling(max_tokens=500_000))
+        first = asyncio.create_task(decided(it, huge, 10))
+        while judge.in_flight == 0:
+            await asyncio.sleep(0.01)
         with pytest.raises(RateLimited):
-            await decided(it, Ask("m", MESSAGES, SCORE, Sampling(max_tokens=500_000)), 0.01)
+            await decided(it, huge, 0.01)
+        assert (await first).value == 0.7
 
 
 async def test_concurrency_and_order(judge: JudgeServer) -> None:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from rewardplane.rewards.text.bounds import interval, lowest
 from rewardplane.rewards.text.formula import FormulaError, parse
 
-
 BOUNDS = st.tuples(st.floats(-4, 4), st.floats(0, 3)).map(lambda pair: (pair[0], sum(pair)))
 FORMULAS = st.recursive(
     st.sampled_from(["a", "b", "2", "0.5"]),
