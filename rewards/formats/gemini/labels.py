@@ -70,16 +70,19 @@ def is_label(answer: str, want: str, prompt: str) -> bool:
     * a word of `_COMMON`, in the case of `want`: "No" beside "Yes"; or
     * of the same kind as a `want` without letters or of one letter: a number, or a letter.
 
-    What differs from `want` in case and in signs around it alone is none: that may mean either.
+    What differs from `want` in case alone is none, nor is one with other signs around it than
+    `want` has: both may mean anything, and right and wrong must be lost alike.
     """
     if len(answer) > MAX_CHARS or "\n" in answer or _core(answer) == _core(want):
         return False
-    if re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", prompt) and _LETTER.search(answer):
-        return True
-    if answer.casefold() in _COMMON and _LETTER.search(want):
-        return _case(answer) == _case(want)
     if _LETTER.search(want) is None:
         return _NUMBER.fullmatch(answer) is not None
+    if _EDGES.findall(answer) != _EDGES.findall(want):
+        return False
+    if re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", prompt) and _LETTER.search(answer):
+        return True
+    if answer.casefold() in _COMMON:
+        return _case(answer) == _case(want)
     return len(want) == len(answer) == 1 and _case(answer) == _case(want)
 
 
