@@ -34,7 +34,7 @@ from ..deadline import left_s
 from ..types import JudgeUnreadable, RateLimited, RewardFault, Unavailable
 from .endpoint import Endpoint
 from .gate import Gate
-from .reply import Again, read, usage_of
+from .reply import Again, answer_of, usage_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -255,7 +255,7 @@ class Client:
             raise Again(0, f"{url}: {type(error).__name__}: {error}") from None
         # An endpoint may repeat the key in a complaint about it, and messages are shown to callers.
         body = body.replace(key.encode(), b"***") if key else body
-        return read(status, told, body, url, rules.unreadable, rules.denied)
+        return answer_of(status, told, body, url, rules.unreadable, rules.denied)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         most = self._rules.max_reply_bytes

@@ -31,7 +31,7 @@ class Again(Exception):
         self.retry_after_s = retry_after_s
 
 
-def read(
+def answer_of(
     status: int,
     headers: Mapping[str, str],
     body: bytes,

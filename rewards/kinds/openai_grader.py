@@ -12,7 +12,6 @@ from ..code.snippet_runner import SnippetLimits, SnippetRunner
 from ..code.snippets import Snippets
 from ..formats.openai.grading import Grades, Services, grade, grade_pure, is_pure
 from ..formats.openai.outcome import TOKENS
-from ..formats.openai.run_result import RunResult, run_result
 from ..formats.openai.schema import (
     MAX_SOURCE_BYTES,
     Grader,
@@ -145,11 +144,6 @@ class OpenAIGrader(Snippets):
             counts = (total.usage.prompt_tokens, total.usage.completion_tokens)
             parts.update(zip(TOKENS, map(float, counts), strict=True))
         return Score(cast("float", total.value), parts, total.explanation)
-
-    async def run(self, sample: Mapping[str, Any], item: Mapping[str, Any]) -> RunResult:
-        """What `/run` answers for a sample and an item in OpenAI's own form."""
-        variables = {"sample": sample, "item": item}
-        return run_result(self.grader, await grade(self.grader, variables, self._services))
 
     def take_figures(self) -> dict[str, float]:
         """The judge's; see `Judge.take_figures`."""

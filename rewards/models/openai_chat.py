@@ -13,8 +13,8 @@ from ..http.reply import usage_of
 from ..text.chat import Message
 from ..types import JudgeRefused, JudgeUnreadable, RewardFault, Usage
 from .completion import text_of
+from .decision import Decision, Refused, Unreadable, decision_of, schema_of
 from .question import Ask, Judgement, Question
-from .verdict import Refused, Unreadable, Verdict, schema_of, verdict_of
 
 _MEDIA_TOKENS = 1_000.0
 """What an image or a sound is taken for: its bytes say little about its tokens."""
@@ -69,7 +69,7 @@ class OpenAIChat:
     async def _judgement(self, ask: Ask, until_s: float) -> Judgement | RewardFault:
         spent: list[Usage] = []
         try:
-            verdict = await self._verdict(ask, until_s, spent)
+            decision = await self._decision(ask, until_s, spent)
         except RewardFault as fault:
             if isinstance(fault, JudgeUnreadable):
                 self._client.count("unreadable", 1)
@@ -77,17 +77,17 @@ class OpenAIChat:
                 self._client.count("refusals", 1)
             fault.usage = sum(spent, Usage())
             return fault
-        judgement = _judgement_of(ask.question, verdict, sum(spent, Usage()))
+        judgement = _judgement_of(ask.question, decision, sum(spent, Usage()))
         if judgement.unclipped is not None:
             self._client.count("clipped", 1)
         return judgement
 
-    async def _verdict(self, ask: Ask, until_s: float, spent: list[Usage]) -> Verdict:
+    async def _decision(self, ask: Ask, until_s: float, spent: list[Usage]) -> Decision:
         """The verdict, after a repair if need be; what each call took goes to `spent`."""
         question, body = ask.question, self._body(ask)
         first = await self._complete(body, until_s, spent)
         try:
-            return verdict_of(question, first, ask.messages)
+            return decision_of(question, first, ask.messages)
         except Refused as error:
             raise JudgeRefused(str(error)) from None
         except Unreadable as error:
@@ -96,7 +96,7 @@ class OpenAIChat:
         body["messages"] = [*body["messages"], *_complaint(question, first, fault)]
         second = await self._complete(body, until_s, spent)
         try:
-            return verdict_of(question, second, ask.messages)
+            return decision_of(question, second, ask.messages)
         except Refused as error:
             raise JudgeRefused(str(error)) from None
         except Unreadable as error:
@@ -148,15 +148,15 @@ def _guessed_tokens(value: Any) -> float:
     return 1.0
 
 
-def _judgement_of(question: Question, verdict: Verdict, usage: Usage) -> Judgement:
-    value, unclipped, why = verdict.value, None, verdict.explanation
-    if verdict.label is not None:
-        value = next(o.value for o in question.options if o.label == verdict.label)
+def _judgement_of(question: Question, decision: Decision, usage: Usage) -> Judgement:
+    value, unclipped, why = decision.value, None, decision.explanation
+    if decision.label is not None:
+        value = next(o.value for o in question.options if o.label == decision.label)
     elif value is not None and not question.low <= value <= question.high:
         unclipped, value = value, min(max(value, question.low), question.high)
         told = f"the judge gave {unclipped:g}, clipped to [{question.low:g}, {question.high:g}]"
         why = f"{why}\n{told}" if why else told
-    return Judgement(value, verdict.text, unclipped, why, usage)
+    return Judgement(value, decision.text, unclipped, why, usage)
 
 
 def _added(messages: Sequence[Message], text: str) -> list[Message]:

@@ -2,7 +2,7 @@
 
 Operators ``+ - * /`` and ``^``, brackets, numbers, names, and functions: ``min`` and ``max`` of one
 or more, ``abs floor ceil exp sqrt log`` of one; ``log`` is natural. Python's own parser reads it,
-so ``^`` binds tighter than a sign before it and goes right to left: ``2^3^2`` is 2^9, ``-2^2`` is -4.
+so ``^`` binds tighter than a sign before it and goes right to left: ``2^3^2`` is 512, ``-2^2`` -4.
 Nothing of it is executed: the tree is walked, and whatever is not named here is refused.
 """
 

@@ -266,7 +266,7 @@ def parse_reward(
     if kind is not None and kind.runs_named_code and not named_code:
         raise NamedCode([f"{name}.kind: {kind.kind} names code to import; not allowed here"])
     if kind is not None and not named_code:
-        # Before anything is built: building must not reach out for a stranger, nor tell what it saw.
+        # Before anything is built: building might look at what is named, and tell what it saw.
         why = "names addresses, keys or files; not allowed here"
         named = [f"{name}.{key}: {why}" for key in kind.outside if key in params]
         if named:

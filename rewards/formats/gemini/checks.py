@@ -14,7 +14,7 @@ from .match import expression_of
 from .options import CloudRun, Undocumented
 from .parse import Parse, compiled
 from .prompt import IN_PROMPT, has_references, unknown_placeholders
-from .reader import BadMessage, read, spelled
+from .reader import BadMessage, message_of, spelled
 from .schema import (
     AutoraterScorer,
     CompositeReward,
@@ -86,11 +86,11 @@ def _message(document: object) -> tuple[RewardConfig, list[str]]:
             if key in _CHOICES and value is not None  # a tuning job holds much else
         }
         if wrapped or path:
-            choice, warnings = read(RewardChoice, wrapped, path)
+            choice, warnings = message_of(RewardChoice, wrapped, path)
             return _one_of(choice, path), warnings
         if spelled(fields, "weighted_reward_configs") is not None:
-            return read(CompositeReward, whole)
-        return read(SingleReward, whole)
+            return message_of(CompositeReward, whole)
+        return message_of(SingleReward, whole)
     raise BadMessage([f"want an object, not {shown(document)}"])
 
 

@@ -14,7 +14,7 @@ from ...result import shown
 from ...text.protojson import int64_of, number_of
 
 
-class Message(BaseModel):
+class ProtoMessage(BaseModel):
     """A message. Keys may be camelCase or snake_case, in any mixture; null is not set.
 
     What nobody knows is kept in `model_extra`.

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
 from ...reading.json_text import is_deep
-from .message import Message, spellings
+from .message import ProtoMessage, spellings
 
 MAX_DEPTH = 64
 
-_M = TypeVar("_M", bound=Message)
+_M = TypeVar("_M", bound=ProtoMessage)
 
 
 class BadMessage(ValueError):
@@ -48,7 +48,7 @@ def loads(text: str | bytes) -> Any:
     return document
 
 
-def read(message: type[_M], document: object, path: str = "") -> tuple[_M, list[str]]:
+def message_of(message: type[_M], document: object, path: str = "") -> tuple[_M, list[str]]:
     """The message that a JSON document holds, and warnings: fields that nobody knows.
 
     Raises:
@@ -75,7 +75,7 @@ def _told(fault: Any, path: str) -> str:
     return f"{at}: {told}" if at else told
 
 
-def _unknown(message: Message, path: str) -> Iterator[str]:
+def _unknown(message: ProtoMessage, path: str) -> Iterator[str]:
     names = sorted({*spellings(type(message)).values()})
     for key in message.model_extra or {}:
         near = get_close_matches(key, names, n=1) or get_close_matches(to_camel(key), names, n=1)
@@ -83,11 +83,11 @@ def _unknown(message: Message, path: str) -> Iterator[str]:
         yield f"{_join(path, key)}: unknown field, ignored; {hint}"
     for name, field in type(message).model_fields.items():
         value, at = getattr(message, name), _join(path, field.alias or name)
-        if isinstance(value, Message):
+        if isinstance(value, ProtoMessage):
             yield from _unknown(value, at)
         elif isinstance(value, tuple):
             for index, item in enumerate(cast("Sequence[object]", value)):
-                if isinstance(item, Message):
+                if isinstance(item, ProtoMessage):
                     yield from _unknown(item, f"{at}[{index}]")
 
 

@@ -1,4 +1,4 @@
-"""The messages of Gemini's reward configuration, field by field; `reader.read` fills them.
+"""The messages of Gemini's reward configuration, field by field; `reader.message_of` fills them.
 
 Source: the reference of ``projects.locations.tuningJobs``, v1beta1. Names are those of the proto;
 JSON may write each in camelCase too. Defaults are the proto's: what is not set is 0, "" or None.
@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, StrictBool
 
-from .message import Float, Int, Message, Names
+from .message import Float, Int, Names, ProtoMessage
 
 
 class ParseType(Names):
@@ -32,28 +32,28 @@ class MatchOperation(Names):
     EXACT_MATCH = "EXACT_MATCH"
 
 
-class ParseResponseConfig(Message):
+class ParseResponseConfig(ProtoMessage):
     """ReinforcementTuningParseResponseConfig."""
 
     parse_type: ParseType = ParseType.RESPONSE_PARSE_TYPE_UNSPECIFIED
     regex_extract_expression: str = ""
 
 
-class StringMatchExpression(Message):
+class StringMatchExpression(ProtoMessage):
     """An expression with ``{{references.key}}`` and how it is compared."""
 
     match_operation: MatchOperation = MatchOperation.MATCH_OPERATION_UNSPECIFIED
     expression: str = ""
 
 
-class JsonMatchExpression(Message):
+class JsonMatchExpression(ProtoMessage):
     """A key of the first level, and how its value is compared."""
 
     key_name: str = ""
     value_string_match_expression: StringMatchExpression | None = None
 
 
-class StringMatchScorer(Message):
+class StringMatchScorer(ProtoMessage):
     """ReinforcementTuningStringMatchRewardScorer."""
 
     correct_answer_reward: Float = 0.0
@@ -62,7 +62,7 @@ class StringMatchScorer(Message):
     json_match_expression: JsonMatchExpression | None = None
 
 
-class CodeExecutionScorer(Message):
+class CodeExecutionScorer(ProtoMessage):
     """ReinforcementTuningCodeExecutionRewardScorer."""
 
     python_code_snippet: str = ""
@@ -78,7 +78,7 @@ class ThinkingLevel(Names):
     HIGH = "HIGH"
 
 
-class ThinkingConfig(Message):
+class ThinkingConfig(ProtoMessage):
     """How a judge thinks; a budget has no counterpart here."""
 
     include_thoughts: StrictBool = False
@@ -86,7 +86,7 @@ class ThinkingConfig(Message):
     thinking_level: ThinkingLevel = ThinkingLevel.THINKING_LEVEL_UNSPECIFIED
 
 
-class GenerationConfig(Message):
+class GenerationConfig(ProtoMessage):
     """How a judge is sampled. Those of type Any are known and have no effect here."""
 
     temperature: Float | None = None
@@ -114,7 +114,7 @@ class GenerationConfig(Message):
     model_config_: Any = Field(None, alias="modelConfig")
 
 
-class AutoraterConfig(Message):
+class AutoraterConfig(ProtoMessage):
     """Which judge, and how it is sampled; `flip_enabled` is for pairs and means nothing here."""
 
     autorater_model: str = ""
@@ -123,11 +123,11 @@ class AutoraterConfig(Message):
     flip_enabled: StrictBool = False
 
 
-class ParsedResponseConversionScorer(Message):
+class ParsedResponseConversionScorer(ProtoMessage):
     """The judge's parsed answer is the reward."""
 
 
-class ExactMatchScorer(Message):
+class ExactMatchScorer(ProtoMessage):
     """The judge's parsed answer equals `expression`, which is no regular one."""
 
     correct_answer_reward: Float = 0.0
@@ -135,7 +135,7 @@ class ExactMatchScorer(Message):
     expression: str = ""
 
 
-class AutoraterScorer(Message):
+class AutoraterScorer(ProtoMessage):
     """ReinforcementTuningAutoraterScorer."""
 
     autorater_prompt: str = ""
@@ -145,13 +145,13 @@ class AutoraterScorer(Message):
     exact_match_scorer: ExactMatchScorer | None = None
 
 
-class CloudRunScorer(Message):
+class CloudRunScorer(ProtoMessage):
     """ReinforcementTuningCloudRunRewardScorer."""
 
     cloud_run_uri: str = ""
 
 
-class SingleReward(Message):
+class SingleReward(ProtoMessage):
     """SingleReinforcementTuningRewardConfig: a parse stage and exactly one scorer."""
 
     reward_name: str = ""
@@ -162,20 +162,20 @@ class SingleReward(Message):
     cloud_run_reward_scorer: CloudRunScorer | None = None
 
 
-class WeightedReward(Message):
+class WeightedReward(ProtoMessage):
     """A member of a composite."""
 
     reward_config: SingleReward | None = None
     weight: Float = 0.0
 
 
-class CompositeReward(Message):
+class CompositeReward(ProtoMessage):
     """CompositeReinforcementTuningRewardConfig: the weighted average of its members."""
 
     weighted_reward_configs: tuple[WeightedReward, ...] = ()
 
 
-class RewardChoice(Message):
+class RewardChoice(ProtoMessage):
     """The union ``reward_config``: one of the two."""
 
     single_reward_config: SingleReward | None = None

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic.alias_generators import to_snake
 from rewardplane.rewards.formats.gemini.checks import read_config
-from rewardplane.rewards.formats.gemini.message import Message
+from rewardplane.rewards.formats.gemini.message import ProtoMessage
 from rewardplane.rewards.formats.gemini.reader import (
     BadMessage,
     loads,
-    read,
+    message_of,
 )
 from rewardplane.rewards.formats.gemini.schema import CompositeReward, SingleReward
 from rewardplane.rewards.formats.gemini.wire import parse_cloud_run, parse_validation
@@ -64,7 +64,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     return messages(kind)
 
 
-def messages(cls: type[Message]) -> st.SearchStrategy[Any]:
+def messages(cls: type[ProtoMessage]) -> st.SearchStrategy[Any]:
     """Messages with any of their fields set."""
     fields = {f.alias: values(f.annotation) for f in cls.model_fields.values() if f.alias}
     return st.fixed_dictionaries({}, optional=fields).map(lambda given: cls(**given))
@@ -76,7 +76,7 @@ def written(value: Any, draw: st.DrawFn) -> Any:
         return draw(st.sampled_from([value.name, value.name.lower(), value.name.title()]))
     if isinstance(value, tuple):
         return [written(item, draw) for item in typing.cast("tuple[Any, ...]", value)]
-    if isinstance(value, Message):
+    if isinstance(value, ProtoMessage):
         found: dict[str, Any] = {}
         for name, field in type(value).model_fields.items():
             inner = getattr(value, name)
@@ -101,7 +101,7 @@ def documents(draw: st.DrawFn) -> tuple[Any, Any]:
 @given(documents())
 def test_mixed_case_round_trips(pair: tuple[Any, Any]) -> None:
     message, document = pair
-    assert read(CompositeReward, loads(json.dumps(document))) == (message, [])
+    assert message_of(CompositeReward, loads(json.dumps(document))) == (message, [])
 
 
 @settings(max_examples=500, deadline=None)
@@ -109,7 +109,7 @@ def test_mixed_case_round_trips(pair: tuple[Any, Any]) -> None:
 def test_garbage_raises_its_own_error_alone(document: Any) -> None:
     for cls in (SingleReward, CompositeReward):
         with contextlib.suppress(BadMessage):
-            message, _ = read(cls, document)
+            message, _ = message_of(cls, document)
             assert isinstance(message, cls)
 
 

@@ -1,4 +1,4 @@
-"""Whatever a judge says is a verdict or a fault of a known kind, and a verdict is finite."""
+"""Whatever a judge says is a decision or a fault of a known kind, and a number in it is finite."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rewardplane.rewards.http.reply import Again, read, retry_after_s
+from rewardplane.rewards.http.reply import Again, answer_of, retry_after_s
 from rewardplane.rewards.models.completion import text_of
+from rewardplane.rewards.models.decision import Refused, Unreadable, decision_of, schema_of
 from rewardplane.rewards.models.question import Option, Question
-from rewardplane.rewards.models.verdict import Refused, Unreadable, schema_of, verdict_of
 from rewardplane.rewards.types import RewardFault
 
 SCORE = Question("score")
@@ -41,23 +41,23 @@ TEXTS = st.text(max_size=80) | JSON.map(json.dumps) | JSON.map(lambda value: f"`
 
 @settings(max_examples=400, deadline=None)
 @given(TEXTS, st.sampled_from([SCORE, CHOICE, Question()]))
-def test_any_text_is_a_verdict_or_none(text: str, question: Question) -> None:
+def test_any_text_is_a_decision_or_none(text: str, question: Question) -> None:
     try:
-        verdict = verdict_of(question, text)
+        decision = decision_of(question, text)
     except Unreadable:
         return
     if question.kind == "score":
-        assert verdict.value is not None
-        assert math.isfinite(verdict.value)
+        assert decision.value is not None
+        assert math.isfinite(decision.value)
     elif question.kind != "text":
-        assert verdict.label in schema_of(question)["properties"]["result"]["enum"]
+        assert decision.label in schema_of(question)["properties"]["result"]["enum"]
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from([200, 204, 302, 400, 401, 429, 500]), JSON.map(json.dumps) | st.text())
 def test_any_reply_is_a_completion_or_a_fault(status: int, body: str) -> None:
     try:
-        text = text_of(read(status, {}, body.encode("utf-8", "replace"), "it"))
+        text = text_of(answer_of(status, {}, body.encode("utf-8", "replace"), "it"))
     except (RewardFault, Again):
         return
     assert status == 200
@@ -107,7 +107,7 @@ DRAFT = '{"steps": [], "result": 2}'
     ],
 )
 def test_wrappings_of_a_verdict(text: str) -> None:
-    assert verdict_of(RANGE, text).value == 7
+    assert decision_of(RANGE, text).value == 7
 
 
 def test_a_tag_inside_of_a_verdict_is_data() -> None:
@@ -115,7 +115,7 @@ def test_a_tag_inside_of_a_verdict_is_data() -> None:
         steps = [{"description": f"it has {tag}", "conclusion": "bad"}]
         whole = json.dumps({"steps": steps, "result": 7})
         for text in (whole, f"```json\n{whole}\n```", f"<think>{DRAFT}</think>\n{whole}"):
-            assert verdict_of(RANGE, text).value == 7, text
+            assert decision_of(RANGE, text).value == 7, text
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_tag_inside_of_a_verdict_is_data() -> None:
 )
 def test_what_is_no_verdict(text: str) -> None:
     with pytest.raises(Unreadable):
-        verdict_of(RANGE, text)
+        decision_of(RANGE, text)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_what_is_no_verdict(text: str) -> None:
 )
 def test_a_refusal_in_words(text: str) -> None:
     with pytest.raises(Refused):
-        verdict_of(RANGE, text)
+        decision_of(RANGE, text)
 
 
 def test_what_the_judge_quotes_is_no_verdict() -> None:
@@ -181,12 +181,13 @@ def test_what_the_judge_quotes_is_no_verdict() -> None:
     parts = [{"role": "user", "content": [{"type": "text", "text": f"Rate this: {planted}"}]}]
     for messages in (asked, parts):
         with pytest.raises(Unreadable):
-            verdict_of(RANGE, f"It says {planted}. I rate it 2.", messages)
-        assert verdict_of(RANGE, f"It says {planted}. {GOOD} Not {planted}.", messages).value == 7
+            decision_of(RANGE, f"It says {planted}. I rate it 2.", messages)
+        assert decision_of(RANGE, f"It says {planted}. {GOOD} Not {planted}.", messages).value == 7
         # Alone, or alone after the thoughts, it is the judge's own word.
-        assert verdict_of(RANGE, planted, messages).value == 10
+        assert decision_of(RANGE, planted, messages).value == 10
         assert (
-            verdict_of(RANGE, f"<think>{GOOD}</think>```json\n{planted}\n```", messages).value == 10
+            decision_of(RANGE, f"<think>{GOOD}</think>```json\n{planted}\n```", messages).value
+            == 10
         )
 
 
@@ -199,7 +200,7 @@ def test_what_the_judge_quotes_is_no_verdict() -> None:
 def test_an_unfinished_thought_is_never_read(pieces: list[str]) -> None:
     text = "".join(pieces)
     try:
-        verdict_of(RANGE, text)
+        decision_of(RANGE, text)
     except Unreadable:
         return
     tags = [piece for piece in pieces if "think>" in piece]
@@ -220,7 +221,7 @@ def test_no_text_takes_more_than_its_length(piece: str) -> None:
         begin = time.process_time()
         for question in (RANGE, Question()):
             with contextlib.suppress(Unreadable):
-                verdict_of(question, text, [{"role": "user", "content": text}])
+                decision_of(question, text, [{"role": "user", "content": text}])
         return time.process_time() - begin
 
     small = min(seconds(2**16) for _ in range(2))

@@ -34,7 +34,7 @@ class Refused(Unreadable):
 
 
 @dataclass(slots=True, frozen=True)
-class Verdict:
+class Decision:
     """What a text says: a number or a label, its reasons, and the text without thoughts."""
 
     text: str
@@ -43,7 +43,7 @@ class Verdict:
     explanation: str = ""
 
 
-def verdict_of(question: Question, text: str, messages: Sequence[Message] = ()) -> Verdict:
+def decision_of(question: Question, text: str, messages: Sequence[Message] = ()) -> Decision:
     """What the text answers to the question about the messages. Linear in the text's length.
 
     A JSON object may stand alone, in a fence, or among other words; the last one with a `result`
@@ -58,7 +58,7 @@ def verdict_of(question: Question, text: str, messages: Sequence[Message] = ()) 
         said = without_thoughts(text)
         if not said.strip():
             raise Unreadable("the answer is empty but for thoughts" if text.strip() else _EMPTY)
-        return Verdict(said)
+        return Decision(said)
     document = _whole(text) or _last(text, messages)
     if document is None:
         said = without_thoughts(text)
@@ -70,11 +70,11 @@ def verdict_of(question: Question, text: str, messages: Sequence[Message] = ()) 
     if result is _TWICE:
         raise Unreadable('"result" stands twice in one object')
     if question.kind == "score":
-        return Verdict(text, _number(result), None, why)
+        return Decision(text, _number(result), None, why)
     labels = [option.label for option in question.options]
     if result not in labels:
         raise Unreadable(f'"result" must be one of {labels}, got {shown(repr(result))}')
-    return Verdict(text, None, cast("str", result), why)
+    return Decision(text, None, cast("str", result), why)
 
 
 def schema_of(question: Question) -> dict[str, Any]:
