@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, cast
 
+from ..reading.json_text import NoJson, read_json
 from ..reward import Item
 from ..text.chat import prompt_messages, response_messages, tool_call
 from ..text.protojson import example_dict, response_dict
@@ -53,8 +53,8 @@ def _json_or_none(text: str) -> Any:
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return read_json(text)
+    except NoJson:
         return None
 
 

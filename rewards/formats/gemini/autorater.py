@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ...models.completion import shown
 from ...models.question import Ask, Judge, Judgement, Sampling
 from ...models.refusal import is_refusal
+from ...text.template import render
 from ...types import (
     RETRYABLE,
     Example,
@@ -18,10 +19,10 @@ from ...types import (
     RewardFault,
     Usage,
 )
-from .labels import is_right
+from .labels import Labels, is_right
 from .options import Undocumented
 from .parse import Parse
-from .prompt import fill, filled_gold
+from .prompt import fill, filled_gold, has_references
 from .schema import AutoraterScorer, GenerationConfig, ThinkingLevel
 
 TIMEOUT_S = 60.0
@@ -57,6 +58,13 @@ class Autorater:
             scorer.autorater_response_parse_config,
             strip=options.strip,
             dot_matches_newline=options.dot_matches_newline,
+        )
+        exact = scorer.exact_match_scorer
+        self._labels = Labels(
+            render(scorer.autorater_prompt, lambda _: " "),
+            options.judge_labels,
+            extracted=self._parse.extracts,
+            open_ended=exact is not None and has_references(exact.expression),
         )
 
     async def score(
@@ -124,13 +132,7 @@ class Autorater:
         exact = self._scorer.exact_match_scorer
         if exact is None:
             return _number(text)
-        right = is_right(
-            text,
-            want or "",
-            self._scorer.autorater_prompt,
-            self._options.judge_labels,
-            extracted=self._parse.extracts,
-        )
+        right = is_right(text, want or "", self._labels)
         return exact.correct_answer_reward if right else exact.wrong_answer_reward
 
 

@@ -8,6 +8,7 @@ policy for the judge's failure.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from ...models.completion import shown
 from ...models.refusal import is_refusal
@@ -30,13 +31,24 @@ _LETTER = re.compile(r"[^\W\d_]")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 
-def is_right(
-    answer: str, want: str, prompt: str, known: tuple[str, ...] | None, *, extracted: bool
-) -> bool:
-    """Whether the judge's answer is the label `want`; white space around it does not count.
+@dataclass(slots=True, frozen=True)
+class Labels:
+    """What a judge may answer: `known`, or else by `is_label`.
 
-    `extracted`: the answer was found by the parse expression, which is the form that the judge was
-    asked for; any text in that form is a label.
+    `extracted`: answers are found by a parse expression, which is the form that the judge was asked
+    for; any text in that form is a label.
+    """
+
+    prompt: str
+    """The autorater's prompt without its placeholders."""
+    known: tuple[str, ...] | None
+    extracted: bool
+    open_ended: bool
+    """The right label is the item's own: there is no list of the others."""
+
+
+def is_right(answer: str, want: str, labels: Labels) -> bool:
+    """Whether the judge's answer is the label `want`; white space around it does not count.
 
     Raises:
         JudgeRefused: the judge says that it will not answer.
@@ -49,11 +61,11 @@ def is_right(
         raise JudgeUnreadable("the judge's answer is empty")
     if is_refusal(answer):
         raise JudgeRefused(f"the judge refused: {shown(answer)}")
-    if known is not None:
-        if answer in known:
+    if labels.known is not None:
+        if answer in labels.known:
             return False
         raise JudgeUnreadable(f"the judge's answer is none of its labels: {shown(answer)!r}")
-    if extracted or is_label(answer, want, prompt):
+    if labels.extracted or is_label(answer, want, labels):
         return False
     raise JudgeUnreadable(
         f"the judge's answer is no label: {shown(answer)!r}, want {shown(want)!r} or one that the "
@@ -61,14 +73,15 @@ def is_right(
     )
 
 
-def is_label(answer: str, want: str, prompt: str) -> bool:
+def is_label(answer: str, want: str, labels: Labels) -> bool:
     """Whether a text beside `want` is a label: a line of at most `MAX_CHARS`.
 
     As it stands it is
 
     * a text of the autorater's prompt: what the judge was told to choose from; or
     * a word of `_COMMON`, in the case of `want`: "No" beside "Yes"; or
-    * of the same kind as a `want` without letters or of one letter: a number, or a letter.
+    * of the same kind as a `want` without letters or of one letter: a number, or a letter; or
+    * anything in the case of `want`, where labels are open-ended.
 
     What differs from `want` in case alone is none, nor is one with other signs around it than
     `want` has: both may mean anything, and right and wrong must be lost alike.
@@ -79,9 +92,9 @@ def is_label(answer: str, want: str, prompt: str) -> bool:
         return _NUMBER.fullmatch(answer) is not None
     if _EDGES.findall(answer) != _EDGES.findall(want):
         return False
-    if re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", prompt) and _LETTER.search(answer):
+    if re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", labels.prompt) and _LETTER.search(answer):
         return True
-    if answer.casefold() in _COMMON:
+    if labels.open_ended or answer.casefold() in _COMMON:
         return _case(answer) == _case(want)
     return len(want) == len(answer) == 1 and _case(answer) == _case(want)
 

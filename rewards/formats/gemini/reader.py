@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, NoReturn, TypeVar, cast
 
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from ...reading.json_text import is_deep
 from .message import ProtoMessage, spellings
 
 MAX_DEPTH = 64
+MAX_TOLD = 100
 
 _M = TypeVar("_M", bound=ProtoMessage)
 
@@ -51,14 +53,17 @@ def loads(text: str | bytes) -> Any:
 def message_of(message: type[_M], document: object, path: str = "") -> tuple[_M, list[str]]:
     """The message that a JSON document holds, and warnings: fields that nobody knows.
 
+    At most `MAX_TOLD` of either are told.
+
     Raises:
         BadMessage: a field is not of its type, or stands in both spellings. All faults at once.
     """
     try:
         found = message.model_validate(document)
     except ValidationError as error:
-        raise BadMessage([_told(fault, path) for fault in error.errors()]) from None
-    return found, list(_unknown(found, path))
+        faults = error.errors(include_url=False, include_input=False)
+        raise BadMessage([_told(fault, path) for fault in faults[:MAX_TOLD]]) from None
+    return found, list(islice(_unknown(found, path), MAX_TOLD))
 
 
 def spelled(fields: Mapping[str, Any], name: str) -> Any:
@@ -78,7 +83,8 @@ def _told(fault: Any, path: str) -> str:
 def _unknown(message: ProtoMessage, path: str) -> Iterator[str]:
     names = sorted({*spellings(type(message)).values()})
     for key in message.model_extra or {}:
-        near = get_close_matches(key, names, n=1) or get_close_matches(to_camel(key), names, n=1)
+        name = key[:80]
+        near = get_close_matches(name, names, n=1) or get_close_matches(to_camel(name), names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
         yield f"{_join(path, key)}: unknown field, ignored; {hint}"
     for name, field in type(message).model_fields.items():

@@ -66,7 +66,8 @@ def run_result_of(grader: Any, outcome: Outcome, took_s: float) -> RunResult:
         message = rest if name in named else message
     fault = _fault(outcome, message)
     if name in named:
-        grades[name] = Grade(None, fault)
+        model = getattr(named[name], "model", "")
+        grades[name] = Grade(None, fault, model=model, usage=outcome.usage or Usage())
     result = run_result(grader, Grades(Grade(None, fault, took_s=took_s), grades))
     if not result.metadata.errors.any:
         result.metadata.errors.other_error = True

@@ -454,6 +454,17 @@ RATING = [
           ("1", "0", -1.0), ("5", "3.5", -1.0), ("A", "B", -1.0), ("PASS", "FAIL", -1.0),
           ("pass", "fail", -1.0), ("5", "five", Reason.JUDGE_UNREADABLE),
           ("A", "b", Reason.JUDGE_UNREADABLE), ("A", "AB", Reason.JUDGE_UNREADABLE))),
+    *(C("8", "ours", f"exactMatchScorer with a reference: {text!r}",
+        rater("What does it answer? {{response}}", exact="{{references.answer}}"), expected,
+        judge=(text,), references={"answer": "Paris"})
+      for text, expected in (
+          ("Paris", 1.0), ("London", -1.0), ("New York", -1.0), ("paris", Reason.JUDGE_UNREADABLE),
+          ("Paris.", Reason.JUDGE_UNREADABLE), ("London.", Reason.JUDGE_UNREADABLE),
+          ("london", Reason.JUDGE_UNREADABLE), ("", Reason.JUDGE_UNREADABLE),
+          ("It says London\nor Paris", Reason.JUDGE_UNREADABLE),
+          ("I can't tell.", Reason.JUDGE_REFUSED))),
+    C("8", "ours", "exactMatchScorer: the name of a placeholder is no label",
+      rater("Yes or No: {{response}}", exact="Yes"), Reason.JUDGE_UNREADABLE, judge=("response",)),
     C("8", "ours", "judge_labels: what is among them is wrong", rater(exact="Yes"), -1.0,
       judge=("Hm",), undocumented={"judge_labels": ["Hm", "No"]}),
     C("8", "ours", "judge_labels: nothing else is", rater(judge_parse=ANSWER, exact="Yes"),
