@@ -7,18 +7,35 @@ import re
 _MAX_CHARS = 1_000
 """A longer text says more than that it refuses."""
 
+_APOLOGY = (
+    r"(?:(?:i'?m|i am|we'?re|we are)\s+(?:very |so |really |terribly )?(?:sorry|afraid)"
+    r"|(?:very |so )?sorry|(?:i |we )?apologi[sz]e|my apologies|unfortunately|regrettably"
+    r"|as an? [^,.!?\n]{1,60})"
+)
+_SHORT = r"[^.!?\n]{0,60}?"
+_CANNOT = (
+    r"(?:can'?t|cannot|can not|could not|couldn'?t|won'?t|will not|would not|wouldn'?t|do not"
+    r"|don'?t|(?:'m|am|are|'re) (?:unable to|not (?:able|allowed|permitted|willing|going) to)"
+    r"|(?:must |have to |need to )?(?:decline|refuse)(?: to)?|(?:'m|am) not comfortable)"
+)
+_TASK = (
+    r"(?:help|assist|comply|answer|judge|judging|rate|rating|evaluat|grade|grading|assess|score"
+    r"|scoring|provid|fulfil|complet|do (?:that|this|so)|say|tell|determin|engag|continu|respond"
+    r"|discuss|offer|support|process|participat|feel comfortable|verify|give)"
+)
 _REFUSAL = re.compile(
-    r"\W*(?:(?:i'?m|i am)\s+(?:very\s+|so\s+)?sorry|sorry|(?:i\s+)?apologi[sz]e|unfortunately"
-    r"|as an? (?:ai|language model|artificial)"
-    r"|(?:i|we)\s+(?:can'?t|can\s?not|could\s?not|couldn'?t|won'?t|will\s+not|must\s+decline"
-    r"|decline|refuse|do\s+not\s+feel\s+comfortable|don'?t\s+feel\s+comfortable)"
-    r"|(?:i'?m|i\s+am)\s+(?:unable|not\s+able|not\s+comfortable|not\s+going\s+to)"
-    r"|(?:this|that|the)\s+(?:request|content)\s+(?:violates|goes\s+against))\b",
+    rf"\W*(?:{_APOLOGY}{_SHORT}[,.:;!]?\s*(?:but )?)?(?:i|we)\s*{_CANNOT}\s+(?:\w+ )?{_TASK}"
+    r"|\W*(?:i|we) (?:must |have to |need to )?(?:decline|refuse)\b"
+    r"|\W*(?:this|that|the|your) (?:request|content|prompt) (?:violates|goes against|is against)\b"
+    r"|\W*(?:很|非常)?(?:抱歉|对不起)|\W*我(?:无法|不能|不会)",
     re.IGNORECASE,
 )
 
 
 def is_refusal(text: str) -> bool:
-    """Whether a short text begins as refusals do: "I cannot help with that.", "I'm sorry, but"."""
-    text = text.strip().replace("\u2019", "'")
-    return len(text) <= _MAX_CHARS and _REFUSAL.match(text) is not None
+    """Whether a short text begins as refusals do: "I cannot help with that.", "I'm sorry, but I …".
+
+    A text that only regrets ("Unfortunately the answer is wrong") or cannot find a fault is none.
+    """
+    text = " ".join(text.replace("\u2019", "'").split()) if len(text) <= _MAX_CHARS else ""
+    return _REFUSAL.match(text) is not None

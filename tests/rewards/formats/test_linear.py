@@ -54,7 +54,9 @@ PIECES = [
     *("</think>", "<think></think>", "<|channel|>", "I ", "I am sorry ", "Yes ", '{"a":', "[", '"'),
     *("a", "_", ".", "{{item.", "{{sample.a[", "\\", "sorry, ", "ß", "…"),
 ]
-UNKNOWN_KEYS = {size: json.dumps({f"rewardNam{i}": i for i in range(size // 24)}) for size in (SMALL, LARGE)}  # fmt: skip
+UNKNOWN_KEYS = {
+    size: json.dumps({f"rewardNam{i}": i for i in range(size // 24)}) for size in (SMALL, LARGE)
+}
 
 
 def seconds(reader: Callable[[str], Any], text: str) -> float:
