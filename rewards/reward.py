@@ -70,7 +70,7 @@ class Reward(Described):
         """
 
     def setup(self) -> None:
-        """Loads what is dear to load. Called once in the process that will score."""
+        """Loads what is expensive to load. Called once in the process that will score."""
 
     def take_figures(self) -> Mapping[str, float]:
         """What it counted since the last call, as "metric" or "metric.label": increments.

@@ -39,7 +39,8 @@ class Rating:
 
     reward: float
     samples: int
-    clipped: tuple[float, ...] = ()
+    clipped: tuple[float, ...]
+    usage: Usage
 
 
 class Autorater:
@@ -98,13 +99,15 @@ class Autorater:
                 samples[index] = self._sample(answer, want)
         faults = [s for s in samples if isinstance(s, RewardFault)]
         rewards = [s for s in samples if not isinstance(s, RewardFault)]
+        usage = sum(usages, Usage())
         if faults and (not rewards or options.on_sample_error == "error"):
             # One that may go away is told first: then the item is worth another try.
             fault = min(faults, key=lambda fault: fault.reason not in RETRYABLE)
-            fault.usage = sum(usages, Usage())
+            fault.usage = usage
             raise fault
         mean = math.fsum(map(clipped, rewards)) / len(rewards)
-        return Rating(mean, len(rewards), tuple(r for r in rewards if clipped(r) != r))
+        outside = tuple(reward for reward in rewards if clipped(reward) != reward)
+        return Rating(mean, len(rewards), outside, usage)
 
     def _ask(self, prompt: str, index: int) -> Ask:
         sampling = self._sampling

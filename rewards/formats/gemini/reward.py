@@ -19,6 +19,7 @@ from ...types import (
     Score,
     ScoreError,
     Unavailable,
+    Usage,
 )
 from .autorater import Autorater, clipped
 from .cloud_run import CloudRunService
@@ -90,7 +91,7 @@ class Single:
         return self._code is not None
 
     def setup(self, make_runner: RunnerFactory) -> None:
-        """Makes what is dear to make."""
+        """Makes the sandbox ready, where code is to be executed."""
         if self._code is not None:
             self._code.setup(make_runner)
 
@@ -101,15 +102,22 @@ class Single:
         return self._score(self._match.score(example, response, parsed), parsed, "")
 
     async def score(self, example: Example, response: Response, judge: Judge | None) -> Score:
+        """As `scored`, without the usage."""
+        return (await self.scored(example, response, judge))[0]
+
+    async def scored(
+        self, example: Example, response: Response, judge: Judge | None
+    ) -> tuple[Score, Usage | None]:
         """The clipped reward, with component `parsed`: 0 where the parse expression is not found.
 
-        The explanation is what a Cloud Run service told for the user.
+        The explanation is what a Cloud Run service told for the user, or what was clipped of a
+        judge's numbers or of a snippet's. With what a judge took for it.
 
         Raises:
             RewardFault: the item cannot be scored.
         """
         if self._match is not None:
-            return self.score_now(example, response)
+            return self.score_now(example, response), None
         parsed = self._parsed(response)
         if self._autorater is not None:
             if judge is None:
@@ -120,13 +128,15 @@ class Single:
             score = self._score(rating.reward, parsed, "\n".join(told))
             if self.tells_samples:
                 score.components = {**score.components, SAMPLES: float(rating.samples)}
-            return score
+            return score, rating.usage
         content = self._content(response, parsed)
         if self._code is not None:
-            return self._score(await self._code.score(example, response, content), parsed, "")
+            value = await self._code.score(example, response, content)
+            said = f"evaluate returned {value:g}, clipped to [-1, 1]"
+            return self._score(value, parsed, said if clipped(value) != value else ""), None
         assert self._service is not None  # noqa: S101 - there is one scorer
         told = await self._service.ask(example, response, content)
-        return self._score(told.reward, parsed, told.aux_info)
+        return self._score(told.reward, parsed, told.aux_info), None
 
     def take_figures(self) -> dict[str, float]:
         """What happened since the last call."""
@@ -181,10 +191,10 @@ class Composite:
 
         async def run(single: Single, weight: float) -> MemberOutcome:
             try:
-                score = await single.score(example, response, judge)
+                score, usage = await single.scored(example, response, judge)
             except RewardFault as fault:
                 return _failed(single, weight, fault)
-            return MemberOutcome(single.name, weight, score, aux_info(single, score))
+            return MemberOutcome(single.name, weight, score, aux_info(single, score), usage)
 
         return await asyncio.gather(*(run(single, weight) for single, weight in self.members))
 
@@ -267,7 +277,7 @@ def component_names_of(names: Sequence[str]) -> tuple[str, ...]:
 
 def _failed(single: Single, weight: float, fault: RewardFault) -> MemberOutcome:
     error = ScoreError(fault.reason, plain(str(fault), MAX_MESSAGE_CHARS), fault.usage)
-    return MemberOutcome(single.name, weight, error)
+    return MemberOutcome(single.name, weight, error, usage=fault.usage)
 
 
 def _told(member: MemberOutcome) -> str:

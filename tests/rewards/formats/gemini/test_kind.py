@@ -15,8 +15,9 @@ from rewardplane.config.load import ConfigError, parse_reward
 from rewardplane.rewards.kinds.gemini import Gemini
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.sandbox.level import IsolationUnavailable
-from rewardplane.rewards.types import Example, Reason, Response, Score, ScoreError
+from rewardplane.rewards.types import Example, Reason, Response, Score, ScoreError, Usage
 
+from ....support.judge_server import says
 from .configs import cloud_run, code, composite, match, rater
 from .world import outcome_of, world
 
@@ -152,3 +153,21 @@ def test_listing_the_kind_loads_no_http() -> None:
     source = "import sys, rewardplane.rewards.kinds.gemini; print('aiohttp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+async def test_an_error_has_cost_what_all_judges_took() -> None:
+    async with world() as here:
+        here.judge.replies = [says("0.5")]
+        here.cloud_run.replies = [503]
+        members = [(rater(name="judged", samples=2), 1), (cloud_run(name="down"), 1)]
+        outcome = await outcome_of(here.reward(composite(*members)), Example(), Response("4"))
+    assert isinstance(outcome, ScoreError)
+    assert outcome.reason is Reason.UNAVAILABLE
+    assert outcome.usage == Usage(200, 40, 0, 2)
+    assert "(judge: 200 + 40 tokens in 2 calls)" in outcome.message
+
+
+async def test_what_a_snippet_returns_is_clipped_and_told() -> None:
+    async with world() as here:
+        outcome = await outcome_of(here.reward(code("return 10")), Example(), Response("4"))
+    assert outcome == Score(1.0, {"parsed": 1.0}, "evaluate returned 10, clipped to [-1, 1]")
