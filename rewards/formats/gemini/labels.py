@@ -81,7 +81,7 @@ def is_label(answer: str, want: str, labels: Labels) -> bool:
     * a text of the autorater's prompt: what the judge was told to choose from; or
     * a word of `_COMMON`, in the case of `want`: "No" beside "Yes"; or
     * of the same kind as a `want` without letters or of one letter: a number, or a letter; or
-    * anything in the case of `want`, where labels are open-ended.
+    * where labels are open-ended, as short as `want` but for a word, without `want` in it.
 
     What differs from `want` in case alone is none, nor is one with other signs around it than
     `want` has: both may mean anything, and right and wrong must be lost alike.
@@ -94,9 +94,14 @@ def is_label(answer: str, want: str, labels: Labels) -> bool:
         return False
     if re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", labels.prompt) and _LETTER.search(answer):
         return True
-    if labels.open_ended or answer.casefold() in _COMMON:
+    if answer.casefold() in _COMMON or (labels.open_ended and _is_like(answer, want)):
         return _case(answer) == _case(want)
     return len(want) == len(answer) == 1 and _case(answer) == _case(want)
+
+
+def _is_like(answer: str, want: str) -> bool:
+    holds_it = re.search(rf"(?<!\w){re.escape(want)}(?!\w)", answer, re.IGNORECASE)
+    return len(answer.split()) <= len(want.split()) + 1 and holds_it is None
 
 
 def _core(text: str) -> str:

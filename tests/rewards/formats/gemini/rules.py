@@ -462,6 +462,8 @@ RATING = [
           ("Paris.", Reason.JUDGE_UNREADABLE), ("London.", Reason.JUDGE_UNREADABLE),
           ("london", Reason.JUDGE_UNREADABLE), ("", Reason.JUDGE_UNREADABLE),
           ("It says London\nor Paris", Reason.JUDGE_UNREADABLE),
+          ("It is Paris", Reason.JUDGE_UNREADABLE), ("It is London", Reason.JUDGE_UNREADABLE),
+          ("Not Paris", Reason.JUDGE_UNREADABLE), ("Paris or London", Reason.JUDGE_UNREADABLE),
           ("I can't tell.", Reason.JUDGE_REFUSED))),
     C("8", "ours", "exactMatchScorer: the name of a placeholder is no label",
       rater("Yes or No: {{response}}", exact="Yes"), Reason.JUDGE_UNREADABLE, judge=("response",)),
