@@ -117,7 +117,11 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_once,
+    parse_constant=_refuse_constant,
+    strict=False,  # line ends within texts, as judges without structured answers write them
+)
 
 
 def _whole(text: str) -> dict[str, Any] | None:

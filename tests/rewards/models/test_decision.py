@@ -104,6 +104,8 @@ DRAFT = '{"steps": [], "result": 2}'
         f"<|message|>{GOOD}",
         f"<think>it uses <think></think> tags, good {DRAFT}</think>{GOOD}",
         f"<think>one</think>{DRAFT}<think>two</think>{GOOD}",
+        '{"steps": [{"description": "two\nlines\tof", "conclusion": "text"}], "result": 7}',
+        'So:\n{"steps": [{"description": "two\nlines"}],\n "result": 7}\n',
     ],
 )
 def test_wrappings_of_a_verdict(text: str) -> None:
