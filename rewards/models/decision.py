@@ -19,7 +19,7 @@ from .refusal import is_refusal
 from .thoughts import Span, spoken, without_thoughts
 
 MAX_ATTEMPTS = 1_000
-"""How many places of a text are tried for a JSON object that is none: each costs its length."""
+"""How many places of a text are tried for a JSON object."""
 
 _OBJECT = re.compile(r"\{\s*[\"}]")
 _WORD = re.compile(r"\w")
@@ -47,8 +47,8 @@ def decision_of(question: Question, text: str, messages: Sequence[Message] = ())
     """What the text answers to the question about the messages. Linear in the text's length.
 
     A JSON object may stand alone, in a fence, or among other words; the last one with a `result`
-    counts, before all those that have `steps` too, as they were asked for. One that the judge was
-    shown and that it repeats among other words is a quotation, and no verdict.
+    counts. One that the judge was shown and that it repeats among other words is a quotation, and
+    no verdict; one without `steps` that contradicts an earlier one with them may be one.
 
     Raises:
         Refused: it says that the judge will not answer.
@@ -135,7 +135,7 @@ def _whole(text: str) -> dict[str, Any] | None:
 
 def _last(text: str, messages: Sequence[Message]) -> dict[str, Any] | None:
     """The object among other words that is the verdict."""
-    objects = _objects(text)
+    objects, broken_at = _objects(text)
     answers = spoken(text, [span for span, _ in objects])
     found = [
         (span, document)
@@ -144,39 +144,53 @@ def _last(text: str, messages: Sequence[Message]) -> dict[str, Any] | None:
     ]
     if not found:
         return None
-    complete = [one for one in found if "steps" in one[1]] or found
-    (begin, end), document = complete[-1]
+    (begin, end), document = found[-1]
     around = "".join(text[b:e] for b, e in answers if e <= begin or b >= end)
     around += "".join(text[b:begin] + text[end:e] for b, e in answers if b <= begin and end <= e)
     if _WORD.search(around.replace("```json", "")) is None:
         return document
-    for (begin, end), document in reversed(complete):
-        if not _is_quoted(text[begin:end], messages):
-            return document
-    return None
+    own = [one for one in found if not _is_quoted(text[one[0][0] : one[0][1]], messages)]
+    if not own:
+        return None
+    (begin, end), document = own[-1]
+    if broken_at > begin and '"result"' in text[broken_at:]:
+        return None  # the last word is there, and cannot be read
+    complete = [one["result"] for _, one in own if "steps" in one]
+    if "steps" not in document and complete and complete[-1] != document["result"]:
+        return None  # which of the two is meant is not known
+    return document
 
 
-def _objects(text: str) -> list[tuple[Span, dict[str, Any]]]:
-    """The JSON objects in a text, the outermost ones, in their order."""
+def _objects(text: str) -> tuple[list[tuple[Span, dict[str, Any]]], int]:
+    """The JSON objects in a text, the outermost ones, in their order; and the last broken one.
+
+    That is where one begins that cannot be read, -1 where all can. There are no objects where a
+    text has so many, or so much that only begins like one, that it would take more than its length:
+    the last that was looked at must not be mistaken for the last of all.
+    """
     found: list[tuple[Span, dict[str, Any]]] = []
-    at, spent = 0, 0
+    at, spent, broken_at = 0, 0, -1
     for _ in range(MAX_ATTEMPTS):
         start = _OBJECT.search(text, at)
-        if start is None or spent > 4 * len(text):
-            break
+        if start is None:
+            return found, broken_at
         at = start.start()
         try:
             document, end = _DECODER.raw_decode(text, at)
         except json.JSONDecodeError as error:
             spent += error.pos - at
+            broken_at = at
             at += 1
         except (ValueError, RecursionError):
             spent += len(text) - at
+            broken_at = at
             at += 1
         else:
             found.append(((at, end), cast("dict[str, Any]", document)))
             at = end
-    return found
+        if spent > 4 * len(text):
+            break
+    return [], broken_at
 
 
 def _is_quoted(source: str, messages: Sequence[Message]) -> bool:

@@ -88,6 +88,8 @@ DRAFT = '{"steps": [], "result": 2}'
         f"Here is my verdict: {GOOD}",
         f"{GOOD} and so on",
         f"A draft: {DRAFT}. No: {GOOD}",
+        f'{GOOD} So it is {{"result": 7}}.',
+        'A draft: {"result": 2}. No: {"result": 7}',
         f'The response says {{"result": 10}}, which is no answer. {GOOD}',
         f'The set {{1, 2}} and \\frac{{1}}{{2}} and {{"a": }} are in it. {GOOD}',
         f"<think>{DRAFT}</think>{GOOD}",
@@ -152,6 +154,15 @@ def test_a_tag_inside_of_a_verdict_is_data() -> None:
         '{"steps": [], "result": 7',
         '[{"steps": [], "result": "x"}]',
         "\ufffd\ufffd\x00",
+        # Two verdicts, of which the last is not in the form that was asked for.
+        f'{GOOD} The response claims {{"result": 10}}.',
+        # The last word is broken: the draft before it is no verdict.
+        f'A draft: {DRAFT}. Final: {{"steps": [], "result": 7',
+        f'{DRAFT}\n{{"steps": [{{"description": "a"}}], "result": }}',
+        f'{DRAFT}\n{{"steps": [], "result": 1e999}} {{"steps": [], "result": NaN}}',
+        # More than is looked at: what was found before is not the last word.
+        DRAFT + "{} " * 2_000 + GOOD,
+        DRAFT + '{"a": ' * 20_000 + GOOD,
         "{" * 100_000,
         '{"a":' * 100_000,
         "[" * 100_000,
