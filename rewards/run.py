@@ -28,6 +28,7 @@ from .types import (
     RewardFault,
     Score,
     ScoreError,
+    Usage,
 )
 
 _MAX = sys.float_info.max
@@ -221,16 +222,22 @@ def _fault(error: BaseException) -> ScoreError:
     if issubclass(kind, RecursionError):
         return ScoreError(Reason.RAISED, "RecursionError: maximum recursion depth exceeded")
     reason, text, at = Reason.RAISED, "an exception that cannot be shown", ""
+    usage: Usage | None = None
     try:
         text = str(kind.__name__)
         if issubclass(kind, RewardFault):
             if isinstance(kind.reason, Reason):  # pyright: ignore[reportUnnecessaryIsInstance]
                 reason = kind.reason
             text = str(error) or text
+            spent = cast("RewardFault", error).usage
+            usage = spent if type(spent) is Usage else None
         else:
             frames = traceback.extract_tb(error.__traceback__, limit=-3)
             at = " < ".join(f"{f.filename}:{f.lineno} {f.name}" for f in reversed(frames))
             text = f"{text}: {error} ({at})"
     except BaseException:  # noqa: BLE001 - an exception's own __str__ may raise
         text = f"{text} ({at})"
-    return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS))
+    if usage is None or not usage.calls:
+        return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS))
+    told = f" (judge: {usage})"
+    return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS - len(told)) + told, usage)

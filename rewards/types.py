@@ -196,12 +196,38 @@ class Score:
     step_rewards: Sequence[float] = ()
 
 
+@dataclass(slots=True, frozen=True)
+class Usage:
+    """What judges took: tokens, repeats and repairs included, and how many calls those were."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    calls: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.calls + other.calls,
+        )
+
+    def __str__(self) -> str:
+        calls = "1 call" if self.calls == 1 else f"{self.calls} calls"
+        return f"{self.prompt_tokens} + {self.completion_tokens} tokens in {calls}"
+
+
 @dataclass(slots=True)
 class ScoreError:
-    """Why an item has no reward: a reason for programs and a message for a person."""
+    """Why an item has no reward: a reason for programs and a message for a person.
+
+    `usage` is what judges took in vain, None where none was asked; the message says it too.
+    """
 
     reason: Reason
     message: str
+    usage: Usage | None = None
 
     @property
     def retryable(self) -> bool:
@@ -216,6 +242,8 @@ class RewardFault(Exception):
     """The reward function cannot score this item, and says why."""
 
     reason: ClassVar[Reason] = Reason.RAISED
+    usage: Usage | None = None
+    """What judges took in vain."""
 
 
 class NotApplicable(RewardFault):

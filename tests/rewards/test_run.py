@@ -23,6 +23,7 @@ from rewardplane.rewards import (
     RewardFault,
     Score,
     ScoreError,
+    Usage,
 )
 from rewardplane.rewards.result import MAX_EXPLANATION_CHARS
 from rewardplane.rewards.reward import Reward, Unit
@@ -434,3 +435,26 @@ def test_an_outcome_is_a_score_xor_an_error(value: Any, clip: Clip) -> None:
         assert not outcome.components
         assert all(type(s) is float and math.isfinite(s) for s in outcome.step_rewards)
         outcome.explanation.encode("utf-8")
+
+
+def test_a_fault_tells_what_it_has_cost() -> None:
+    class Refused(RewardFault):
+        reason = Reason.JUDGE_REFUSED
+
+    class Asking(Reward):
+        calls: int
+
+        def score(self, example: Example, response: Response) -> float:
+            fault = Refused("no" * 2_000)
+            fault.usage = Usage(100, 20, 7, self.calls) if self.calls else None
+            raise fault
+
+    item = (Example(), Response(""))
+    for calls, told in ((1, "1 call"), (2, "2 calls")):
+        error = run_item(Asking(calls=calls), item, Clip())
+        assert isinstance(error, ScoreError)
+        assert error.usage == Usage(100, 20, 7, calls)
+        assert error.message.endswith(f"(judge: 100 + 20 tokens in {told})")
+        assert len(error.message) == MAX_MESSAGE_CHARS
+    error = run_item(Asking(calls=0), item, Clip())
+    assert error == ScoreError(Reason.JUDGE_REFUSED, ("no" * 2_000)[:MAX_MESSAGE_CHARS])
