@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from ..reading.choice import choice_candidates, gold_letters, letters
+from ..reading.choice import OPTIONS, choice_candidates, gold_letters, letters
 from ..reading.gold import ReferenceKey, text_golds
 from ..reward import kind
 from ..types import MAX_SCORE_ANSWER_CHARS, Example, InvalidReference, Response, Score
@@ -46,7 +46,7 @@ class Choice(ReadsAnswer):
     """The reference that holds the letter or letters."""
     options: Annotated[
         str, Field(min_length=1, max_length=26, pattern="^[A-Z]+$"), AfterValidator(_distinct)
-    ] = "ABCDEFGHIJ"
+    ] = OPTIONS
     """The letters that are options; no other is read as one."""
 
     @property

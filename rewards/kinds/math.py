@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from ..reading.candidates import candidates
+from ..reading.choice import OPTIONS, choice_candidates
 from ..reading.gold import ReferenceKey, text_golds
 from ..reward import kind
 from ..types import MAX_SCORE_ANSWER_CHARS, Example, InvalidReference, Response, Score
@@ -58,7 +59,9 @@ class Math(ReadsAnswer):
             raise InvalidReference(f"reference {self.reference!r} {error}: {texts[0][:80]!r}") from None
         judge, nothing = mathematics.judge, mathematics.Finding.NOTHING
         finding, answer = nothing, ""
-        for found in candidates(self.text_of(response)):
+        text = self.text_of(response)
+        places = candidates(text) if golds[0].letters is None else choice_candidates(text, OPTIONS)
+        for found in places:
             finding = judge(golds, found)
             if finding is not nothing:
                 answer = found.text[:MAX_SCORE_ANSWER_CHARS]

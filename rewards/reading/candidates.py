@@ -49,6 +49,9 @@ def candidates(text: str) -> Iterator[Candidate]:
     if block is not None:
         text = block
     if "\\" in text:
+        final = _final_statement(text)
+        if final:
+            yield from _stated(final)
         yield from _boxed(text)
     if "####" in text:
         yield from _hashes(text)
@@ -101,10 +104,18 @@ def _boxed(text: str) -> Iterator[Candidate]:
         yield Candidate(", ".join(boxes), "boxed")
 
 
+def _final_statement(text: str) -> str:
+    """The text from "final answer is" on, where that stands after the last box."""
+    at = text.rfind("inal answer is", max(text.rfind("\\boxed"), text.rfind("\\fbox"), 0))
+    return text[at:] if at > 0 and "\\boxed" not in text[at:] else ""
+
+
 def _joined(text: str, end: int, begin: int) -> bool:
-    """Whether nothing but a comma, "and" or "or" stands between two places."""
-    if not 0 < begin - end <= _MAX_JOINT_CHARS:
+    """Whether nothing but a comma, "and" or "or" stands between two places of a line."""
+    if not 0 <= begin - end <= _MAX_JOINT_CHARS:
         return False
+    if begin == end:
+        return True
     return _SET_OFF.sub("", text[end:begin]) in _JOINTS
 
 
@@ -202,4 +213,6 @@ def _line_at(text: str, at: int) -> str:
     """The rest of the line, or the next line with anything in it; displayed math is one line."""
     rest = text[at : at + MAX_ANSWER_CHARS + 64].lstrip(_DRESSING + "\n:")
     display = _DISPLAY.match(rest)
-    return display[0] if display else rest.partition("\n")[0].rstrip(_DRESSING)
+    line = display[0] if display else rest.partition("\n")[0].rstrip(_DRESSING)
+    # A long line is a paragraph that begins with the answer; a long word is none.
+    return line if len(line) <= MAX_ANSWER_CHARS else line[:MAX_ANSWER_CHARS].rpartition(" ")[0]

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from .candidates import MAX_FREE_CHARS, Candidate, candidates
 from .notation import canonical
 
+OPTIONS = "ABCDEFGHIJ"
+"""The letters that are read as choices where nothing else is said."""
 MAX_OPTIONS = 26
 _MAX_CHARS = 300
 
@@ -31,7 +33,7 @@ _AFTER = (
 _WORDS_BEFORE = re.compile(_LEAD, re.IGNORECASE)
 
 
-def letters(text: str, options: str = "ABCDEFGHIJ") -> frozenset[str] | None:
+def letters(text: str, options: str = OPTIONS) -> frozenset[str] | None:
     """The choices that an answer names: more than one where it names several, none undecided.
 
     None where it is no choice. The empty set where it leaves open which of several.
@@ -68,7 +70,7 @@ def _pattern(options: str) -> re.Pattern[str]:
     return pattern
 
 
-def gold_letters(text: str, options: str = "ABCDEFGHIJ") -> frozenset[str] | None:
+def gold_letters(text: str, options: str = OPTIONS) -> frozenset[str] | None:
     """The choices of a gold; None where it names none, or leaves open which."""
     return letters(text, options) or None
 

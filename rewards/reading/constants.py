@@ -109,5 +109,7 @@ def _is_near(gold: Any, difference: Any) -> bool | None:
         return bool(away <= size * _TINY_PART)
     if size > _LARGE:
         return bool(away <= max(_DECIMALS, size * _LARGE_PART))
-    # Not decided here where it is close: the rounding is math-verify's.
-    return None if away < _DECIMALS else False
+    if away >= _DECIMALS:
+        return False
+    # Between the two it is math-verify's rounding that decides.
+    return True if away < _DECIMALS / 2 else None

@@ -119,11 +119,10 @@ def read_gold(text: str) -> Gold:
     Raises:
         UnreadableGold: there is nothing to compare with at all.
     """
-    if "\\boxed" in text or "####" in text:
+    if "\\boxed" in text or "####" in text or "nswer" in text:
         found = next(iter(candidates(text)), None)
-        if found is None or found.source == "free":
-            raise UnreadableGold("has no answer")
-        text = found.text
+        if found is not None and found.source != "free":
+            text = head(canonical(found.text)) if found.source == "stated" else found.text
     plain = canonical(text)
     if not plain or len(plain) > MAX_ANSWER_CHARS:
         raise UnreadableGold("is blank or too long")
@@ -255,8 +254,8 @@ def _by_mathematics(gold: Gold, plain: str, found: Candidate) -> Finding:
     try:
         with cpu_limit(LIMIT_S):
             finding = Finding.NOTHING
-            for text in _spellings(gold, plain, found):
-                finding = _verified(gold, text, found)
+            for text, in_prose in _spellings(gold, plain, found):
+                finding = _verified(gold, text, in_prose)
                 if finding is Finding.RIGHT:
                     break
             return finding
@@ -277,24 +276,25 @@ def _overruns(gold: Gold) -> bool:
     return False
 
 
-def _spellings(gold: Gold, plain: str, found: Candidate) -> list[str]:
-    """The texts to read, in order: each may be empty."""
-    if found.source == "free":
-        return [found.text]
-    stated = plain if found.source == "boxed" else head(plain)
+def _spellings(gold: Gold, plain: str, found: Candidate) -> list[tuple[str, bool]]:
+    """The texts to read, in order, each with whether the mathematics has to be looked for in it."""
+    if found.source == "boxed":
+        stated, prose = plain, False
+    else:
+        stated = plain if found.source == "free" else head(plain)
+        prose = has_prose(without_units(stated))
+    if prose:
+        return [(found.text if found.source == "free" else f"Answer: {found.text}", True)]
     body = without_units(stated)
     # "43 m" is a product where the gold has a variable.
     texts = [stated, body] if body != stated and not is_constant(gold.body) else [body]
-    return texts if found.source == "boxed" or not has_prose(body) else [found.text]
+    spellings = [(text, False) for text in texts]
+    return [*spellings, (found.text, True)] if found.source == "free" else spellings
 
 
-def _verified(gold: Gold, text: str, found: Candidate) -> Finding:
-    is_free = found.source == "free" or (found.source != "boxed" and has_prose(text))
-    if is_free:
-        forms = _in_prose(text if found.source == "free" else f"Answer: {text}")
-    else:
-        forms = _boxed(text)
-    terms = 1.0 if is_free else weigh(as_latex(text)).terms
+def _verified(gold: Gold, text: str, in_prose: bool) -> Finding:
+    forms = _in_prose(text) if in_prose else _boxed(text)
+    terms = 1.0 if in_prose else weigh(as_latex(text)).terms
     if not forms or all(isinstance(form, str) for form in forms):
         # As in a gold, text alone means that nothing was understood.
         same = _untyped.verify(list(gold.forms), forms, timeout_seconds=None) if forms else False
@@ -344,7 +344,14 @@ def _boxed(plain: str) -> list[Any]:
     return _untyped.parse(f"\\boxed{{{text}}}", [_BOXED], parsing_timeout=None)
 
 
+_UNIT_IN_PROSE = re.compile(
+    r"(?<=[0-9}\)])\s?\\(?:text|textrm|textbf|textnormal|mathrm|mbox)\s?\{([^{}]{1,60})\}(?:\^\{?[1-4]\}?)?"
+    r"(?=\s?(?:\$|\\\)|\\\]))"
+)
+
+
 def _in_prose(text: str) -> list[Any]:
+    text = _UNIT_IN_PROSE.sub(lambda m: "" if without_units(f"1 {m[1]}") == "1" else m[0], text)
     if nesting(text) > MAX_NESTING + 1:
         raise TooCostly("too deep")
     weigh(text)

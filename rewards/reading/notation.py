@@ -59,17 +59,18 @@ _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ]+")
 _LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 
-_LATEX_SPACE = re.compile(r"\\(?:[,;: >]|quad\b|qquad\b|thinspace\b|enspace\b|hspace\{[^{}]*\})|~")
+_LATEX_SPACE = re.compile(r"(?<!\\)\\(?:[,;: >]|quad\b|qquad\b|thinspace\b|enspace\b|hspace\{[^{}]*\})|~")
 _NOTHING = re.compile(
-    r"\\(?:!|displaystyle\b|textstyle\b|limits\b|(?:left|right|[bB]igg?[lr]?)\b(?=[()\[\].|]))"
+    r"\\(?:!\s{0,4}|displaystyle\b|textstyle\b|limits\b|(?:left|right|[bB]igg?[lr]?)\b(?=[()\[\].|]))"
 )
 _FRAC = re.compile(r"\\[dtc]frac(?![A-Za-z])")
-_COMMA = re.compile(r"\{\s?,\s?\}")
+_COMMA = re.compile(r"\s?\{\s?,\s?\}")
 _LETTER = re.compile(
     r"([A-Za-z0-9})\]]?)(?:\\(?:mathrm|mathit|mathbf|text|textrm|textit|textbf|textup|mbox"
     r"|operatorname|boldsymbol|bm)\s?\{\s?([A-Za-z]|\\pi)\s?\}"
     r"|\{\\(?:rm|it|bf)\s([A-Za-z])\})"
 )
+_LEAD = re.compile(r"\\text\{[^{}]{0,80}(?:\bis|\bare|:|=)\s?\}\s?(?=[^\s])")
 _SPACE = re.compile(r"\s+")
 _WRAPS = (
     ("$$", "$$"),
@@ -85,7 +86,7 @@ _WRAPS = (
     ("“", "”"),
 )
 _WHOLE_TEXT = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mbox|boxed)\s?\{([^{}]*)\}")
-_PAIRED = ("\\emptyset", "\\infty")
+_SET_OFF_HEAD = re.compile(r"\$([^$]{1,200}[^$\s])\$(?=[ .,;]|$)(?![^$]{0,2000}\$)")
 
 
 def canonical(text: str) -> str:
@@ -109,6 +110,9 @@ def canonical(text: str) -> str:
         text = text.replace("~", " ")
     if "{" in text:
         text = _COMMA.sub(",", text)
+        lead = _LEAD.match(text)
+        if lead is not None:
+            text = text[lead.end() :]
     return unwrapped(_SPACE.sub(" ", text))
 
 
@@ -116,6 +120,8 @@ def unwrapped(text: str) -> str:
     """The text without white space, stops and the signs that wrap it as a whole."""
     for _ in range(_MAX_WRAPS):
         text = text.strip(" ").rstrip(".,;:").rstrip(" ")
+        if text.startswith("$"):
+            text = _SET_OFF_HEAD.sub(r"\1", text, count=1)
         if (wrapped := _WHOLE_TEXT.fullmatch(text)) is not None:
             text = wrapped[1]
             continue

@@ -25,6 +25,7 @@ _JOINT = re.compile(
     r"|\s*(?:[A-Za-z%]{1,16}[,;]?\s+){0,2}(?:or|and|to|through|until|versus|vs\.?|nor)\s+"
     r"(?:about |around |approximately |even |maybe |possibly )?|\s*(?:-|\\pm)\s*|\s+"
 )
+_SHORT_CHARS = 60
 _MONEY_ONLY = re.compile(r"\\?\$(?=\s*[-0-9.])")
 
 
@@ -74,6 +75,11 @@ def _first(text: str, *, is_boxed: bool) -> Numeral | NoNumber:
 
 
 def _last(text: str) -> Numeral | NoNumber:
+    if len(text) <= _SHORT_CHARS or not text.isascii():
+        text = canonical(text)
+        numeral = read(text.strip("()[] "))
+        if numeral is not None:
+            return numeral
     start = tail_start(text)
     if start < 0:
         return NoNumber.NOTHING
