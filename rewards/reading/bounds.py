@@ -139,7 +139,7 @@ class _Scan:
                 return Weight(10.0, 0.0, 1.0, exact=False, free=True)
             case "open":
                 inner = self._sequence()
-                self._at += 1
+                self._at = min(self._at + 1, len(self._tokens))
                 return inner
             case "words":
                 return _named(text)
@@ -175,10 +175,9 @@ class _Scan:
         return Weight(10.0, 0.0, 1.0, exact=True)
 
     def _root(self) -> Weight:
+        has_degree = self._peek() == "["
         inner = self._atom()
-        if self._tokens[self._at - 1][0] == "]":  # the degree
-            inner = _product(inner, self._atom())
-        return _rooted(inner)
+        return _rooted(_product(inner, self._atom()) if has_degree else inner)
 
     def _log(self) -> None:
         if self._peek() == "_":

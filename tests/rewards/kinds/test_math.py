@@ -193,9 +193,19 @@ def test_no_answer_is_wrong_and_no_error(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "gold", ["???", r"\frac{", "{", r"\boxed{}", "\ud800", r"1 \cup 2", "<think>1</think>"]
+    "gold",
+    ["???", r"\frac{", "{", r"1 \cup 2", "9^{9^9}", "99999999!", r"\binom{10^8}{5\cdot 10^7}"],
 )
-def test_a_gold_that_cannot_be_read_is_an_error(gold: str) -> None:
+def test_a_gold_that_cannot_be_read_is_an_error_but_for_its_own_text(gold: str) -> None:
+    for text in ("18", ""):
+        outcome = score(text, gold)
+        assert isinstance(outcome, ScoreError)
+        assert outcome.reason is Reason.INVALID_REFERENCE
+    assert verdict(f"A: {gold}", gold) == RIGHT
+
+
+@pytest.mark.parametrize("gold", [r"\text{}", ".", "$ $", "\ud800" * 3000])
+def test_a_gold_with_nothing_in_it_is_an_error(gold: str) -> None:
     for text in ("18", gold, ""):
         outcome = score(text, gold)
         assert isinstance(outcome, ScoreError)
@@ -205,9 +215,12 @@ def test_a_gold_that_cannot_be_read_is_an_error(gold: str) -> None:
 def test_the_configured_values_and_key() -> None:
     reward = build("math", {"correct_reward": 2, "wrong_reward": -1, "reference": "gold"})
     example = Example(json_references={"gold": "18"})
-    assert run_item(reward, (example, Response("A: 18")), Clip()) == Score(2.0, {"parsed": 1.0})
-    assert run_item(reward, (example, Response("A: 19")), Clip()) == Score(-1.0, {"parsed": 1.0})
-    assert run_item(reward, (example, Response("")), Clip()) == Score(-1.0, {"parsed": 0.0})
+    outcomes = [run_item(reward, (example, Response(t)), Clip()) for t in ("A: 18", "A: 19", "")]
+    assert outcomes == [
+        Score(2.0, {"parsed": 1.0}, answer="18"),
+        Score(-1.0, {"parsed": 1.0}, answer="19"),
+        Score(-1.0, {"parsed": 0.0}),
+    ]
     assert reward.reference_keys == ("gold",)
 
 
