@@ -171,9 +171,7 @@ def _outcome(names: Sequence[str], result: object, clip: Clip) -> Outcome:
     if clip.low <= value <= clip.high:
         return score
     value = min(max(value, clip.low), clip.high)
-    return Score(
-        value, score.components, score.explanation, score.step_rewards, score.answer
-    )
+    return Score(value, score.components, score.explanation, score.step_rewards, score.answer)
 
 
 def _close(result: object) -> None:

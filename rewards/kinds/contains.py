@@ -56,4 +56,8 @@ class Contains(ReadsText):
 
     def _scored(self, met: str, golds: tuple[str, ...]) -> Result:
         reward = self.correct_reward if met else self.wrong_reward
-        return Score(reward, {}, self.said(met, golds), (), met[:MAX_SCORE_ANSWER_CHARS]) if self.explain else reward
+        return (
+            Score(reward, {}, self.said(met, golds), (), met[:MAX_SCORE_ANSWER_CHARS])
+            if self.explain
+            else reward
+        )

@@ -35,7 +35,7 @@ class Exact(ReadsText):
         return (self.reference,)
 
     def score(self, example: Example, response: Response) -> Result:
-        """The reward for right or for wrong; a `Score` with the text read where `explain` is set."""
+        """The reward for right or wrong; a `Score` with the text read where `explain` is set."""
         plain = self._plain
         if plain is not None and not response.references and not response.json_references:
             # Nearly all calls: one gold, compared as it stands.

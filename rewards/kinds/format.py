@@ -28,8 +28,8 @@ class Format(RightOrWrong):
     opened_by_prompt: bool = False
     """The prompt ends with the first opening tag, so that the response begins inside that block."""
     not_empty: bool = True
-    """A block with nothing but white space in it is wrong. Where false, `not_empty` is told but does
-    not count."""
+    """A block with nothing but white space in it is wrong. Where false, it is told by the
+    component only."""
     stop: StopStrings = STOP_STRINGS
     """Stop strings that a sampler may leave at the end of the text: nothing outside."""
 

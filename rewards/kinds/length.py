@@ -29,7 +29,7 @@ class Length(Reward):
     counted_in: Annotated[Literal["tokens", "chars"], Field(alias="unit")] = "tokens"
     """In the configuration `unit`. `tokens` needs the response's `token_count`: without it the item
     is INVALID_INPUT, never a guess. `chars` counts the characters (code points) of its
-    text, thoughts that stand in it too; earlier turns and thoughts apart from it are not counted."""
+    text, thoughts in it too; earlier turns, and thoughts apart from it, are not counted."""
     penalty: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """The size of the whole penalty."""
 

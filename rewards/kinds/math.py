@@ -56,7 +56,9 @@ class Math(ReadsAnswer):
         try:
             golds = [mathematics.read_gold(text) for text in texts]
         except mathematics.UnreadableGold as error:
-            raise InvalidReference(f"reference {self.reference!r} {error}: {texts[0][:80]!r}") from None
+            raise InvalidReference(
+                f"reference {self.reference!r} {error}: {texts[0][:80]!r}"
+            ) from None
         judge, nothing = mathematics.judge, mathematics.Finding.NOTHING
         finding, answer = nothing, ""
         text = self.text_of(response)

@@ -88,7 +88,4 @@ class Numeric(ReadsAnswer):
 
     def _is_right(self, numeral: Numeral, golds: tuple[Numeral, ...]) -> bool:
         abs_tol, rel_tol = _exact(self.abs_tol), _exact(self.rel_tol)
-        for gold in golds:
-            if numeral.is_close(gold, abs_tol, rel_tol):
-                return True
-        return False
+        return any(numeral.is_close(gold, abs_tol, rel_tol) for gold in golds)

@@ -25,7 +25,8 @@ class Tags(RightOrWrong):
     tags: TagNames = ("think", "answer")
     """The tags, in their order."""
     opened_by_prompt: bool = False
-    """The prompt ends with the first opening tag: it counts where the response does not repeat it."""
+    """The prompt ends with the first opening tag: it counts where the response has
+    none of its own."""
     not_empty: bool = True
     """The closing tag of a block with nothing but white space in it does not count."""
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 _NAMES = {
     name: base
     for base, name in enumerate(
-        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-        "sixteen".split(),
+        """
+        two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+        """.split(),  # noqa: SIM905 - a list of one word a line says no more
         start=2,
     )
 }

@@ -9,13 +9,13 @@ each from the end of the text:
    "and" or "or" are one answer: ``\boxed{1}$ and $\boxed{2}`` is ``1, 2``.
 2. ``hashes``: what follows ``####`` on a line that ends the text, or a number on a line of its own:
    elsewhere it is a heading.
-3. ``stated``: what follows "answer is", "answer:", "answer =" and the like, or ``A:`` at the start of
-   a line where no ``B:`` stands beside it, to the end of that line (of the next one with anything in
-   it, where that is empty).
+3. ``stated``: what follows "answer is", "answer:", "answer =" and the like, or ``A:`` at the start
+   of a line where no ``B:`` stands beside it, to the end of that line, or of the next one with
+   anything in it. "Final answer is" after the last box comes before the boxes.
 4. ``tagged``: all of the ``<answer>`` block.
 5. ``free``: the end of the text, of which the reader takes the last expression.
 
-Each convention is looked for at a bounded number of places from the end, in time linear in the text.
+Each convention is looked for at a bounded number of places from the end, in linear time.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ _LEAD = (
 _MARKED = r"(?:\(\s?{c}\s?\)|\[\s?{c}\s?\]|\{{\s?{c}\s?\}}|{c}(?![A-Za-z0-9_^'’=+*/\\]))"
 _JOINT = r"(?:\s?[,;/&+]\s?(?:and|or)?\s?|\s(?:and|or|as well as)\s|\s)"
 _AFTER = (
-    r"(?:\s?[.):\]](?:\s.*)?|\s?,?\s\(?(?:because|since|as|which|where|so|due|given|for|is (?:the )?"
+    r"(?:\s?[.):\]](?:\s.*)?|\s?,?\s\(?(?:because|since|as|which|where|so|due|given|for"
+    r"|is (?:the )?"
     r"(?:correct|right|best|true|answer)|are (?:the )?(?:correct|right|true))\b.*"
     r"|\s(?:\(|[-\u2013\u2014:=]+\s).*|\s[\\$0-9].*)?"
 )
@@ -48,7 +49,11 @@ def letters(text: str, options: str = OPTIONS) -> frozenset[str] | None:
         lone = rest.strip("()[]{}. ")
         if len(lone) == 1 and lone.upper() in options and len(rest) <= 3:
             return frozenset(lone.upper())
-        if 1 < len(rest) <= len(options) and set(rest) <= set(options) and len(set(rest)) == len(rest):
+        if (
+            1 < len(rest) <= len(options)
+            and set(rest) <= set(options)
+            and len(set(rest)) == len(rest)
+        ):
             return frozenset(rest)
         return None
     named = match["named"]

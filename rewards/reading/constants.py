@@ -2,8 +2,8 @@
 
 math-verify compares to 6 decimals where a decimal fraction takes part, else to 15 digits after the
 point: 1e-31 is 1e-34 to it. Here exact constants are equal where their difference is not told from
-zero at `_EXACT_DIGITS` digits; and where a decimal takes part they may differ as it rounds, but what
-is below `_TINY` in at most the fourth significant digit, what is above `_LARGE` in the sixth.
+zero at `_EXACT_DIGITS` digits. Where a decimal takes part they may differ as it rounds, but what is
+below `_TINY` by at most the part `_TINY_PART`, and what is above `_LARGE` by `_LARGE_PART`.
 """
 
 from __future__ import annotations

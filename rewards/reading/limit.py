@@ -1,8 +1,8 @@
 """A limit on the CPU time of a calculation in this process, kept without a signal.
 
 Libraries that compare expressions or documents have inputs on which they do not end. What can be
-told ahead is refused ahead (`bounds`); this is for the rest. CPU time counts, not the clock, so that
-a busy machine changes no verdict.
+told ahead is refused ahead (`bounds`); this is for the rest. CPU time counts, not the clock: a busy
+machine changes no verdict.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Watch:
     def end(self) -> None:
         while True:
             try:
-                # With the lock held nothing more is raised; what is not yet delivered is taken back.
+                # With the lock held nothing more is raised; what is under way is taken back.
                 with self._lock:
                     self._ended.set()
                     _raise_in(self._target, None)

@@ -2,9 +2,9 @@ r"""Mathematics: an answer that was found, compared with a gold. Importing this 
 
 The cheaper means decide where they are sure: equal text, exact decimals, a number in a base, a
 choice letter, words. Everything else is parsed and compared by math-verify
-(https://github.com/huggingface/Math-Verify), which gets one spelling of what was written (`notation`,
-`units`), and nothing whose cost is not bounded (`bounds`). Constants that it holds equal are looked
-at once more: it rounds to 6 decimals and 15 digits, so that all that is tiny is equal to it.
+(https://github.com/huggingface/Math-Verify), which gets one spelling of what was written
+(`notation`, `units`), and nothing whose cost is not bounded (`bounds`). Constants are compared by
+`constants`: it rounds to 6 decimals and 15 digits, so that all that is tiny is equal to it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _PLAIN: Any = _untyped.ExprExtractionConfig()
 MAX_NESTING = 8
 """What has more brackets open at once is not read: the time to parse it grows without measure."""
 MAX_PARSED_CHARS = 500
-"""A longer expression is right where it is the gold's text, or both are numbers; else it is wrong."""
+"""A longer expression is right where it is the gold's text, or both are numbers, else wrong."""
 LIMIT_S = 0.8
 """The CPU time that one answer, or one gold, may take."""
 _DIGITS = 60
@@ -226,7 +226,7 @@ def _by_base(gold: Gold, plain: str, found: Candidate) -> Finding | None:
     return None
 
 
-def _by_letters(gold: Gold, plain: str, found: Candidate) -> Finding | None:
+def _by_letters(gold: Gold, _plain: str, found: Candidate) -> Finding | None:
     if gold.letters is None:
         return None
     named = letters(found.text)
@@ -305,9 +305,11 @@ def _verified(gold: Gold, text: str, in_prose: bool) -> Finding:
 def _equal(gold: Gold, forms: list[Any], terms: float) -> bool:
     for wanted in gold.forms:
         for form in forms:
-            if isinstance(wanted, str) or isinstance(form, str):
-                same = wanted == form
-            elif max(terms, gold.terms) > MAX_TERMS:
+            if (
+                isinstance(wanted, str)
+                or isinstance(form, str)
+                or max(terms, gold.terms) > MAX_TERMS
+            ):
                 same = wanted == form
             else:
                 same = agree(wanted, form)

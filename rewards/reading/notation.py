@@ -1,4 +1,4 @@
-"""How an answer is written, beside what it says: one spelling for signs, spaces, wraps and words."""
+"""How an answer is written, beside what it says: one spelling of signs, spaces, wraps, words."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _SIGNS: dict[int, str] = str.maketrans(
         "\u2061": "",
         "\ufeff": "",
     }
-    | {space: " " for space in "\u00a0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u3000"}
+    | dict.fromkeys("\xa0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u3000", " ")
     | {chr(0xFF00 + n - 0x20): chr(n) for n in range(0x21, 0x7F) if chr(n) not in ",."}
 )
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n")
@@ -59,7 +59,9 @@ _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ]+")
 _LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 
-_LATEX_SPACE = re.compile(r"(?<!\\)\\(?:[,;: >]|quad\b|qquad\b|thinspace\b|enspace\b|hspace\{[^{}]*\})|~")
+_LATEX_SPACE = re.compile(
+    r"(?<!\\)\\(?:[,;: >]|quad\b|qquad\b|thinspace\b|enspace\b|hspace\{[^{}]*\})|~"
+)
 _NOTHING = re.compile(
     r"\\(?:!\s{0,4}|displaystyle\b|textstyle\b|limits\b|(?:left|right|[bB]igg?[lr]?)\b(?=[()\[\].|]))"
 )
@@ -150,7 +152,7 @@ _FRAC_DIGITS = re.compile(r"\\frac\s?([0-9])\s?([0-9])(?![0-9])")
 
 
 def latex(text: str) -> str:
-    r"""Plain notation as LaTeX: ``sqrt(2)``, ``2pi``, ``1 1/2``, ``43 279``. What is LaTeX stays."""
+    r"""Plain notation as LaTeX: ``sqrt(2)``, ``2pi``, ``1 1/2``, ``43 279``; what is, stays."""
     text = _ROOT.sub(lambda m: f"\\sqrt{{{m[1] or m[2] or m[3] or m[4]}}}", text)
     text = _FRAC_DIGITS.sub(r"\\frac{\1}{\2}", text)
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)

@@ -8,8 +8,8 @@ r"""Decimal numbers as people and models write them, read exactly and in bounded
 * words: ``1.5 million``; a percent sign: ``12 %``, ``12 percent``;
 * fractions and mixed numbers: ``3/4``, ``\frac34``, ``1 1/2``, ``1\frac{1}{2}``.
 
-What has more than `MAX_DIGITS` digits or an exponent beyond `MAX_EXPONENT` is not read: nothing here
-costs more than microseconds.
+What has more than `MAX_DIGITS` digits or an exponent beyond `MAX_EXPONENT` is not read: nothing
+here costs more than microseconds.
 """
 
 from __future__ import annotations
@@ -104,7 +104,10 @@ _POWER = (
     r"|(?P<pow>[-+]?[0-9]{1,6})(?![0-9.]))"
     r"|\s?(?P<scale>hundred|thousand|million|billion|trillion)s?\b)"
 )
-_TEN = r"10\s?(?:\^|\*\*)\s?(?:\{\s?(?P<ten_b>[-+]?\s?[0-9]{1,6})\s?\}|(?P<ten>[-+]?[0-9]{1,6})(?![0-9.]))"
+_TEN = (
+    r"10\s?(?:\^|\*\*)\s?(?:\{\s?(?P<ten_b>[-+]?\s?[0-9]{1,6})\s?\}"
+    r"|(?P<ten>[-+]?[0-9]{1,6})(?![0-9.]))"
+)
 _FRAC = (
     r"\\frac\s?(?:\{\s?(?P<a>[-+]?\s?[0-9][0-9,.]{0,60})\s?\}|(?P<a1>[0-9]))"
     r"\s?(?:\{\s?(?P<b>[0-9][0-9,.]{0,60})\s?\}|(?P<b1>[0-9])(?![0-9]))"

@@ -1,8 +1,8 @@
 r"""The one number that an answer gives; an answer that gives several gives none.
 
 ``18 or 19``, ``between 18 and 20``, ``x = 3, y = 4``, ``12:30`` and a term such as ``2\pi`` are no
-number. ``9 * 2 = 18`` is the last side of the equation, ``18 dollars for 2 days`` the number that is
-stated first: the other one is no answer beside it but words about it.
+number. ``9 * 2 = 18`` is the last side of the equation, ``18 dollars for 2 days`` the number that
+is stated first: the other one is no answer beside it but words about it.
 """
 
 from __future__ import annotations

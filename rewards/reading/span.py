@@ -58,13 +58,7 @@ def span(text: str, look_in: LookIn = "answer", stop: tuple[str, ...] = STOP_STR
 
 def is_marked(text: str) -> bool:
     """Whether a mark of this file may stand in it: told in a fraction of the time of looking."""
-    return (
-        "think" in text
-        or "[" in text
-        or "|" in text
-        or text[-1:] == ">"
-        or not text.isascii()
-    )
+    return "think" in text or "[" in text or "|" in text or text[-1:] == ">" or not text.isascii()
 
 
 def without_thoughts(text: str) -> str:

@@ -14,11 +14,14 @@ _WRAP = re.compile(
 )
 # Symbols that are units even where nothing parts them from the number.
 _JOINED = frozenset(
-    "m g s L N J W V Hz kHz MHz GHz km cm mm dm nm kg mg lb lbs oz ml mL dL kL km/h mph kph kmh "
-    "m/s kW MW kWh kJ kN kPa MPa Pa atm mol rad deg min hr hrs sec ft yd mi in cc sqft USD EUR GBP "
-    "eV keV MeV GeV mA kV mV MB GB TB kB bits bytes".split()
+    """
+    m g s L N J W V Hz kHz MHz GHz km cm mm dm nm kg mg lb lbs oz ml mL dL kL mph kph kmh kW MW kWh
+    kJ kN kPa MPa Pa atm mol rad deg min hr hrs sec ft yd mi in cc sqft USD EUR GBP eV keV MeV GeV
+    mA kV mV MB GB TB kB bits bytes
+    """.split()  # noqa: SIM905 - a list of one word a line says no more
 )
-_SYMBOLS = _JOINED | frozenset("A K C F T h l d t c y H S \\Omega \\mu \\AA u M".split())
+# Those that are variables as well, and units only after a space.
+_SYMBOLS = _JOINED | frozenset("AKCFThldtcyHSuM") | {"\\Omega", "\\mu", "\\AA"}
 # What changes the number, or joins another one to it.
 _CHANGERS = re.compile(
     r"\b(?:percent|percentage|pct|hundred|thousand|million|billion|trillion|dozen|half|halve|halves|"
@@ -44,7 +47,9 @@ _MONEY_BEFORE = re.compile(
     r"\A(-?)(?:(?:US|A|CA|NZ|HK|R)?\\?\$|[€£¥₹]|(?:USD|EUR|GBP|INR|Rs)\b\.?)\s?(?=[-0-9.\\])"
 )
 _BODY = re.compile(r"(?:[0-9][0-9.,]*|[})\]!]|\\pi|\\circ)\Z")
-_VARIABLE = re.compile(r"(?<![A-Za-z\\])(?!e(?![A-Za-z])|i(?![A-Za-z])|pi|sqrt|log|ln|sin|cos)[A-Za-z]")
+_VARIABLE = re.compile(
+    r"(?<![A-Za-z\\])(?!e(?![A-Za-z])|i(?![A-Za-z])|pi|sqrt|log|ln|sin|cos)[A-Za-z]"
+)
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _MAX_TAIL_CHARS = 80
 

@@ -30,6 +30,7 @@ def verdict(text: str, gold: str) -> tuple[float, float]:
     assert isinstance(outcome, Score), outcome
     return outcome.reward, outcome.components["parsed"]
 
+
 EQUAL = [
     # Fractions and decimals.
     ("1/2", r"\boxed{\frac{1}{2}}"),
@@ -274,5 +275,3 @@ def test_any_gold_is_read_or_an_invalid_reference(gold: str) -> None:
     outcome = score("A: 18", gold)
     if isinstance(outcome, ScoreError):
         assert outcome.reason is Reason.INVALID_REFERENCE
-
-

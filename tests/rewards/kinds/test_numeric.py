@@ -151,7 +151,9 @@ def test_numeric(gold: str, text: str, outcome: tuple[float, float]) -> None:
         ("0.1", "0.2", {"abs_tol": 0.1}, RIGHT),
     ],
 )
-def test_tolerances(gold: str, text: str, params: dict[str, float], outcome: tuple[float, float]) -> None:
+def test_tolerances(
+    gold: str, text: str, params: dict[str, float], outcome: tuple[float, float]
+) -> None:
     assert verdict(text, gold, **params) == outcome
 
 

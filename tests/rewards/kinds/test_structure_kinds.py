@@ -41,9 +41,7 @@ def run(kind: str, params: dict[str, Any], response: Response) -> Any:
         ("no tags", 0, 0, 0, 0),
     ],
 )
-def test_format(
-    text: str, once: int, in_order: int, nothing_outside: int, not_empty: int
-) -> None:
+def test_format(text: str, once: int, in_order: int, nothing_outside: int, not_empty: int) -> None:
     outcome = run("format", {"wrong_reward": -1}, Response(text))
     parts = {"once": once, "in_order": in_order, "nothing_outside": nothing_outside}
     every = {**parts, "not_empty": not_empty}
