@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 _POLL_S = 0.02
@@ -21,7 +21,7 @@ class Overrun(BaseException):
 
 
 @contextmanager
-def cpu_limit(limit_s: float) -> Iterator[None]:
+def cpu_limit(limit_s: float) -> Generator[None]:
     """Ends the block when its thread has used `limit_s` seconds of CPU time.
 
     It is interrupted between two instructions of the interpreter: one long operation in C is not.

@@ -234,7 +234,7 @@ def words_of(text: str) -> str:
 
 def same_words(one: str, other: str) -> bool:
     """Whether two texts of words are the same; the plural of the last one does not count."""
-    return one == other or (min(len(one), len(other)) > 3 and _singular(one) == _singular(other))
+    return one == other or (min(len(one), len(other)) > 2 and _singular(one) == _singular(other))
 
 
 def _singular(words: str) -> str:

@@ -46,7 +46,8 @@ _MONEY_AFTER = re.compile(
 _MONEY_BEFORE = re.compile(
     r"\A(-?)(?:(?:US|A|CA|NZ|HK|R)?\\?\$|[€£¥₹]|(?:USD|EUR|GBP|INR|Rs)\b\.?)\s?(?=[-0-9.\\])"
 )
-_BODY = re.compile(r"(?:[0-9][0-9.,]*|[})\]!]|\\pi|\\circ)\Z")
+_SCALE = re.compile(r"\b(?:hundred|thousand|million|billion|trillion)s?\b")
+_BODY = re.compile(r"(?:[0-9][0-9.,]*|[})\]!]|\\pi|\\circ|(?:hundred|thousand|[mbr]illion)s?)\Z")
 _VARIABLE = re.compile(
     r"(?<![A-Za-z\\])(?!e(?![A-Za-z])|i(?![A-Za-z])|pi|sqrt|log|ln|sin|cos)[A-Za-z]"
 )
@@ -102,4 +103,4 @@ def _body_before(flat: str, start: int, phrase: str) -> str | None:
 
 def is_constant(body: str) -> bool:
     """Whether no variable stands in it: digits, signs, roots, π, e and i."""
-    return _VARIABLE.search(_COMMAND.sub(" ", body)) is None
+    return _VARIABLE.search(_COMMAND.sub(" ", _SCALE.sub(" ", body))) is None
