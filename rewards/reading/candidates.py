@@ -11,7 +11,8 @@ each from the end of the text:
    elsewhere it is a heading.
 3. ``stated``: what follows "answer is", "answer:", "answer =" and the like, or ``A:`` at the start
    of a line where no ``B:`` stands beside it, to the end of that line, or of the next one with
-   anything in it. "Final answer is" after the last box comes before the boxes.
+   anything in it. "Final answer is" after the last box comes before the boxes, "solutions are" and
+   the like after all of these.
 4. ``tagged``: all of the ``<answer>`` block.
 5. ``free``: the end of the text, of which the reader takes the last expression.
 
@@ -56,6 +57,7 @@ def candidates(text: str) -> Iterator[Candidate]:
     if "####" in text:
         yield from _hashes(text)
     yield from _stated(text)
+    yield from _concluded(text)
     if block is not None:
         if text := text.strip():
             yield Candidate(text[: MAX_ANSWER_CHARS + 1], "tagged")
@@ -202,6 +204,22 @@ def _stated(text: str) -> Iterator[Candidate]:
         line = _line_at(text, mark.end()) if mark else ""
         if line:
             yield Candidate(line, "stated")
+
+
+_CONCLUDED = re.compile(
+    r"\b(?:solution|root|zero|value|result)s?\b[^\n.:=]{0,40}?\b(?:is|are)\b[ \t]{0,4}:?",
+    re.IGNORECASE,
+)
+
+
+def _concluded(text: str) -> Iterator[Candidate]:
+    """What the last "solutions are" and the like of the end of the text are followed by."""
+    tail = text[-MAX_FREE_CHARS:]
+    last = None
+    for last in _CONCLUDED.finditer(tail):  # noqa: B007 - the last one is wanted
+        pass
+    if last is not None and (line := _line_at(tail, last.end())):
+        yield Candidate(line, "stated")
 
 
 def _begins_line(text: str, at: int) -> bool:

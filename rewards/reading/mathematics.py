@@ -182,11 +182,16 @@ def _judge(gold: Gold, found: Candidate) -> Finding:
 
 
 def _by_numbers(gold: Gold, plain: str, found: Candidate) -> Finding | None:
-    if gold.numeral is None or found.source == "free":
+    if gold.numeral is None:
         return None
     body = without_units(plain)
     numeral = whole(body) or read(body)
-    if numeral is None and found.source != "boxed":
+    if numeral is None and found.source != "boxed" and plain.endswith("!"):
+        # A factorial, or the end of a sentence: right as either.
+        numeral = read(without_units(plain.rstrip("! ")))
+        finding = _agree_as_numbers(numeral, gold.numeral)
+        return finding if finding is Finding.RIGHT else None
+    if numeral is None and found.source not in ("boxed", "free"):
         body = without_units(_last_side(head(plain)))
         numeral = whole(body) or read(body)
     return _agree_as_numbers(numeral, gold.numeral)

@@ -65,6 +65,7 @@ _LATEX_SPACE = re.compile(
 _NOTHING = re.compile(
     r"\\(?:!\s{0,4}|displaystyle\b|textstyle\b|limits\b|(?:left|right|[bB]igg?[lr]?)\b(?=[()\[\].|]))"
 )
+_TIMES_TEN = re.compile(r"(?<=[0-9])\s?[xX]\s?(?=10\s?(?:\^|\*\*))")
 _FRAC = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _COMMA = re.compile(r"\s?\{\s?,\s?\}")
 _LETTER = re.compile(
@@ -108,7 +109,9 @@ def canonical(text: str) -> str:
             text = _LATEX_SPACE.sub(" ", text)
         text = _FRAC.sub(r"\\frac", text)
         text = _LETTER.sub(lambda m: (m[1] and m[1] + " ") + (m[2] or m[3]), text)
-    elif "~" in text:
+    if "x" in text or "X" in text:
+        text = _TIMES_TEN.sub(r"\\times ", text)
+    if "\\" not in text and "~" in text:
         text = text.replace("~", " ")
     if "{" in text:
         text = _COMMA.sub(",", text)
@@ -196,7 +199,7 @@ def has_mathematics(text: str) -> bool:
 _AND_NOT = r"(?:and|or|pi|sqrt|sin|cos|tan|log|ln|exp|infinity)\b"
 _CLAUSE = re.compile(
     rf"[,;:] (?!{_AND_NOT})(?=[a-z]{{2,}}\b(?! ?=))"
-    r"|[.;] (?=[A-Z\\$*(]|[a-z]{2,}\b)"
+    r"|[,;:] (?=i\.e\.|e\.g\.)|[.;] (?=[A-Z\\$*(]|[a-z]{2,}\b)"
     r"| \((?=(?!or\b|and\b|not\b)[a-z]{2,}\b)"
     r"| (?=(?:because|since|which|where|when|hence|thus|therefore|as [a-z]{2,}|due to|so that)\b)"
     r"|,? (?=so (?!that)[a-z])| (?:--|\u2014|\u2013|-) (?=[a-z]{2,}\b)|\u2014(?=[a-z])"

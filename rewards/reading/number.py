@@ -122,9 +122,11 @@ _NUMBER = re.compile(
     re.ASCII,
 )
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_GOES_ON_BEFORE = re.compile(r"(?:[\^*/_({]|\\[A-Za-z]{1,20}|[0-9A-Za-z)}]\s{0,3}[-+])\s{0,3}\Z")
+_GOES_ON_BEFORE = re.compile(
+    r"(?:[\^*/_{]|(?<![a-z]{3}\s)\(|\\[A-Za-z]{1,20}|[0-9A-Za-z)}]\s{0,3}[-+])\s{0,3}\Z"
+)
 _GOES_ON_AFTER = re.compile(
-    r"\s{0,3}(?:[\^*/!_]|[-+]\s{0,3}[0-9A-Za-z\\(]|\\[A-Za-z]|\()|\s{1,3}[0-9]+\s?/"
+    r"\s{0,3}(?:[\^*/!_]|[-+]\s{0,3}[0-9A-Za-z\\(]|\\[A-Za-z]|\(\s?[-+0-9\\])|\s{1,3}[0-9]+\s?/"
 )
 
 

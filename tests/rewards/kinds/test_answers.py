@@ -1,11 +1,12 @@
-"""Cases of the kinds of fault that public bug reports have, mended as kinds: one row each.
+"""Kinds of fault that public bug reports have, mended as kinds: a row each of what is due.
 
-Each is (kind, gold, response, right or wrong); a gold that is a list is a JSON reference.
+The rows are in `data/answers.jsonl`; a gold that is no text is a JSON reference.
 """
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,190 +14,43 @@ from rewardplane.rewards import Example, Response, Score
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.run import Clip, run_item
 
-CASES: list[tuple[str, Any, str, bool]] = [
-    ("math", "18", "The answer is 18.\n\nI hope this answer is correct.", True),
-    ("math", "18", "**Final Answer:** 18\n\nLet me know if this answer is helpful!", True),
-    ("math", "18", "The answer is 18. Note: the answer is rounded to the nearest integer.", True),
-    ("math", "18", "Answer: 18\n\nTo check the answer: 9+9=18, which is right.", True),
-    ("math", "B", "A: 12\nB: 15\n\nSo the correct choice is (B).", True),
-    ("math", "4", "#### $x$-coordinate\nso x = 4.\n\n**Answer:** 4", True),
-    ("math", "4", "#### 2x + 3 = 11\nso the answer is 4", True),
-    ("math", "A,C", "\\boxed{A}", False),
-    ("math", "A,C", "\\boxed{C,A}", True),
-    ("math", "A,C", "\\boxed{AC}", True),
-    ("math", "B", "\\boxed{B, C}", False),
-    ("math", "B", "\\boxed{B or C}", False),
-    ("math", "B", "Answer: (B) or (C)", False),
-    ("math", "A", "The answer is: A is wrong, so B", False),
-    ("math", "A", "The answer is A triangle with sides", False),
-    ("math", "I", "Answer: I think it is (C)", False),
-    ("math", "C", "The correct option is C", True),
-    ("math", "C", "I choose option (C).", True),
-    ("math", "yes", "\\boxed{\\text{yes}, \\text{no}}", False),
-    ("math", "yes", "\\boxed{yes (or no)}", False),
-    ("math", "True", "Answer: True, False", False),
-    ("math", "6.626 \\times 10^{-34}", "\\boxed{9.1 \\times 10^{-31}}", False),
-    ("math", "1.6e-19", "\\boxed{1.6 \\times 10^{-19}}", True),
-    ("math", "6.02 \\times 10^{23}", "\\boxed{6.02e23}", True),
-    ("math", "10", "\\boxed{10~\\mathrm{cm}}", True),
-    ("math", "1000", "\\boxed{1\\,000}", True),
-    ("math", "1000", "\\boxed{1 000}", True),
-    ("math", "18", "\\boxed{18元}", True),
-    ("math", "18", "答案是18。", True),
-    ("math", "18", "\\boxed{\\text{18 cm}}", True),
-    ("math", "3", "\\boxed{\\text{The answer is } 3}", True),
-    ("math", "January 5", "\\boxed{\\text{January 5}}", True),
-    ("math", ["18", "19"], "\\boxed{18}", True),
-    ("math", ["18", "19"], "\\boxed{19}", True),
-    ("math", ["18", "19"], "\\boxed{20}", False),
-    (
-        "math",
-        "\\frac{\\pi}{4} + k\\pi, k \\in \\mathbb{Z}",
-        "\\boxed{\\frac{\\pi}{4} + k\\pi, k \\in \\mathbb{Z}}",
-        True,
-    ),
-    ("math", "18", "<answer>18</answer>\nI put it in <answer> tags as asked.", True),
-    ("math", "18", "<think>The answer is 18, so \\boxed{18}", False),
-    ("math", "1011", "\\boxed{1011_2}", True),
-    ("math", "1011_2", "\\boxed{1011}", True),
-    ("math", "203_5", "\\boxed{53_{10}}", True),
-    ("math", "203_5", "\\boxed{203_{5}}", True),
-    ("math", "203_5", "\\boxed{204_5}", False),
-    ("math", "203_{\\text{five}}", "The answer is 203 base 5.", True),
-    ("math", "1A_{16}", "\\boxed{26_{10}}", True),
-    ("math", "\\frac{1}{2^{100}}", "\\boxed{2^{-100}}", True),
-    ("math", "\\frac{1}{2^{100}}", "\\boxed{2^{-99}}", False),
-    ("math", "1-\\frac{1}{3^{80}}", "\\boxed{1}", False),
-    ("math", "1-\\frac{1}{3^{80}}", "\\boxed{1-3^{-80}}", True),
-    ("math", "\\frac{\\pi}{10^{20}}", "\\boxed{\\frac{\\pi}{10^{21}}}", False),
-    ("math", "(1, \\frac{1}{3^{80}})", "\\boxed{(1, \\frac{1}{3^{79}})}", False),
-    ("math", "\\frac{x}{3^{80}}", "\\boxed{\\frac{x}{3^{79}}}", False),
-    ("math", "0.001234567", "\\boxed{0.001235}", True),
-    ("math", "\\frac{1}{1024}", "The answer is 0.000977", True),
-    ("math", "1.38e-23", "\\boxed{1.38 \\times 10^{-23} \\text{ J/K}}", True),
-    ("math", "3e8", "\\boxed{3 \\times 10^8 \\text{ m/s}}", True),
-    ("math", "2^{64}", "\\boxed{18446744073709551615}", False),
-    ("math", "2^{64}", "\\boxed{18446744073709551616}", True),
-    ("math", "e^2", "\\boxed{\\mathrm{e}^2}", True),
-    ("math", "\\frac{e^2}{2}", "\\boxed{\\frac{1}{2}\\mathrm{e}^{2}}", True),
-    ("math", "2i", "\\boxed{2\\mathrm{i}}", True),
-    ("math", "2", "\\boxed{2\\mathrm{i}}", False),
-    ("math", "5", "\\boxed{5x}", False),
-    ("math", "5", "\\boxed{5\\text{x}}", False),
-    ("math", "3", "\\boxed{3c}", False),
-    ("math", "x^2", "\\boxed{x^2+\\text{C}}", False),
-    ("math", "x^2+C", "\\boxed{x^2+\\text{C}}", True),
-    ("math", "4", "\\boxed{4+\\mathrm{d}}", False),
-    ("math", "9-i", "\\boxed{9-1i}", True),
-    ("math", "3+2i", "\\boxed{3.0+2.0i}", True),
-    ("math", "3-2i", "\\boxed{3.0+2.0i}", False),
-    ("math", "43", "The answer is 43 km/h.", True),
-    ("math", "43", "The answer is 43 kg.", True),
-    ("math", "43", "\\boxed{43\\,\\text{m}^2}", True),
-    ("math", "43", "The answer is 43 sq ft.", True),
-    ("math", "43", "\\boxed{43^\\circ\\text{C}}", True),
-    ("math", "12\\pi", "\\boxed{12\\pi \\text{ cm}^2}", True),
-    ("math", "2\\sqrt{3}", "The answer is $2\\sqrt{3}$ cm.", True),
-    ("math", "43", "The answer is 43 €.", True),
-    ("math", "43", "\\boxed{£43}", True),
-    ("math", "1.5", "The answer is 1.5 hours.", True),
-    ("math", "4.3", "The answer is 43 mm.", False),
-    ("math", "0.5", "The answer is 50 percent.", True),
-    ("math", "43m", "The answer is 43 m.", True),
-    ("math", "\\frac{3}{4}", "The answer is 3/4 cup of sugar.", True),
-    ("math", "18", "The answer is 18, because 9+9 is 18.", True),
-    ("math", "18", "The answer is 18 since 2*9 = 18.", True),
-    ("math", "18", "#### 18 eggs", True),
-    ("math", "18", "The answer is 18 (see above).", True),
-    ("math", "x=2", "The answer is x = 2, which is prime.", True),
-    ("math", "343 and 512", "\\boxed{343 \\text{ and } 512}", True),
-    ("math", "343, 512", "The solutions are found. The answers are 512 and 343.", True),
-    ("math", "343 and 512", "The answers are 343 and 513.", False),
-    ("math", "70", "\\boxed{43 27}", False),
-    ("math", "5", "\\boxed{2 3}", False),
-    ("math", "43279", "The answer is 43 279.", True),
-    ("math", "1234567", "\\boxed{1 234 567}", True),
-    ("math", "43279", "\\boxed{43\u202f279}", True),
-    ("math", "43279", "\\boxed{43{,}279}", True),
-    ("math", "triangle", "\\boxed{\\text{triangles}}", True),
-    ("math", "the east", "The answer is east.", True),
-    ("math", ["0.5"], "\\boxed{\\frac12}", True),
-    ("numeric", "18", "\\boxed{18, 19}", False),
-    ("numeric", "18", "\\boxed{18 \\text{ or } 19}", False),
-    ("numeric", "18", "The answer is 18 or 19", False),
-    ("numeric", "18", "between 18 and 20", False),
-    ("numeric", "20", "It is between 18 and 20.", False),
-    ("numeric", "4", "A: x = 3, y = 4", False),
-    ("numeric", "12", "A: 12:30", False),
-    ("numeric", "18", "The answer is - 18", False),
-    ("numeric", "18", "The answer is minus 18", False),
-    ("numeric", "-18", "The answer is - 18", True),
-    ("numeric", "-18", "minus 18", True),
-    ("numeric", "-18", "so we get −18.", True),
-    ("numeric", "18", "so we get − 18.", False),
-    ("numeric", "1000000", "The answer is 1 million", True),
-    ("numeric", "1", "The answer is 1 million", False),
-    ("numeric", "0.5", "\\boxed{\\frac12}", True),
-    ("numeric", "1.5", "\\boxed{1\\frac{1}{2}}", True),
-    ("numeric", "1.5", "The answer is 1 1/2", True),
-    ("numeric", "1500000", "\\boxed{1.5 \\times 10^6}", True),
-    ("numeric", "18", "(18)", True),
-    ("numeric", "18", "_18_", True),
-    ("numeric", "18", "１８", True),
-    ("numeric", "6.02 \\times 10^{23}", "\\boxed{6.02e23}", True),
-    ("numeric", "18", "The answer is 18.\n\nI hope this answer is correct.", True),
-    ("numeric", "2500000", "We need 2.5 million dollars.", True),
-    ("numeric", "18", "The answer is negative 18.", False),
-    ("numeric", "-5", "x = -5", True),
-    ("numeric", "5", "x - 5", False),
-    ("numeric", "43279", "so we get 43 279", True),
-    ("numeric", "18", "18 and 19", False),
-    ("numeric", "19", "18, 19", False),
-    ("numeric", "18", "It costs $18 for 2 days", False),
-    ("numeric", "18", "The answer is $18 for 2 days", True),
-    ("numeric", "18", "The total is $18$.", True),
-    ("numeric", "3", "3.", True),
-    ("numeric", "0.75", "three quarters, that is 3/4", True),
-    ("numeric", "18", "about 18 eggs", True),
-    ("numeric", "1/3", "The answer is 1/3 of the cake", True),
-    ("numeric", "2e-5", "2×10⁻⁵", True),
-    ("numeric", "18", "from 16 to 18", False),
-    ("numeric", "18", "The answer is 18-20", False),
-    ("numeric", "18", "The answer is 18 ± 2", False),
-    ("numeric", "18", "The answer is 18 to 20", False),
-    ("numeric", "90", "\\boxed{90°}", True),
-    ("numeric", ["18", "19"], "The answer is 19", True),
-    ("choice", "B", "A: 12\nB: 15\n\nSo the correct choice is (B).", True),
-    ("choice", "C", "(C)", True),
-    ("choice", "A", "The answer is A, B and C.", False),
-    ("choice", ["A", "C"], "The answer is C and A.", True),
-    ("choice", "AC", "\\boxed{A, C}", True),
-    ("choice", "I", "ANSWER: I don't know", False),
-    ("choice", "B. 45 cm", "The answer is (B).", True),
-    ("choice", "A", "A triangle has three sides.", False),
-    ("choice", "A,C", "\\boxed{A}", False),
-    ("choice", "C", "Answer: (B) or (C)", False),
-    ("choice", "E", "ANSWER IS E", True),
-    ("choice", "C", "Answer (C)", True),
-    ("choice", "C", "C) 45 cm", True),
-    ("choice", "D", "<think>it is (A)</think>**D**", True),
-    ("choice", "B", "<answer>B</answer>", True),
-    ("exact", "Paris", "<think>hm</think>\nParis", True),
-    ("exact", "Paris", "<think>Paris", False),
-    ("exact", "Paris", "Paris<|im_end|>", True),
-    ("exact", "Paris", "<think>hm</think>Paris</s>\n", True),
-    ("exact", ["Paris", "Lutetia"], "Lutetia", True),
-    ("contains", "Paris", "<think>Paris?</think>It is Rome", False),
-    ("contains", "Paris", "<think>no</think>It is Paris.", True),
+CASES = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "data" / "answers.jsonl")
+    .read_text(encoding="utf-8")
+    .splitlines()
 ]
 
 
-@pytest.mark.parametrize(("kind", "gold", "text", "right"), CASES)
-def test_right_or_wrong(kind: str, gold: Any, text: str, right: bool) -> None:
+@pytest.mark.parametrize(
+    "case", CASES, ids=lambda c: f"{c['kind']}-{c['gold']}-{c['response']}"[:60]
+)
+def test_right_or_wrong(case: dict[str, Any]) -> None:
+    kind, params, gold = case["kind"], case.get("params", {}), case["gold"]
     if isinstance(gold, str):
         example = Example(references={"answer": gold})
     else:
         example = Example(json_references={"answer": json.dumps(gold)})
-    outcome = run_item(build(kind, {}), (example, Response(text)), Clip())
+    outcome = run_item(build(kind, params), (example, Response(case["response"])), Clip())
     assert isinstance(outcome, Score), outcome
-    assert outcome.reward == float(right)
+    assert outcome.reward == float(case["right"])
+
+
+def test_what_was_read_comes_back() -> None:
+    def outcome(kind: str, text: str, gold: str, **params: Any) -> Score:
+        item = (Example(references={"answer": gold}), Response(text))
+        scored = run_item(build(kind, params), item, Clip())
+        assert isinstance(scored, Score)
+        return scored
+
+    assert outcome("math", "The answer is 19.", "18").answer == "19."
+    assert outcome("math", "The answer is 19.", "18").explanation == ""
+    assert outcome("math", r"\boxed{19}", "18", explain=True).explanation == "read 19, gold 18"
+    assert outcome("numeric", "A: 19", "18", explain=True).explanation == "read 19, gold 18"
+    assert outcome("numeric", "none", "18", explain=True).explanation == "read nothing, gold 18"
+    assert outcome("choice", "(A) and (C)", "B", explain=True).explanation == "read A, C, gold B"
+    assert outcome("exact", "a", "b", explain=True).explanation == "read a, gold b"
+    assert outcome("contains", "ab", "b", explain=True).answer == "b"
+    assert outcome("regex", "x18", "", pattern="[0-9]+", explain=True).answer == "18"
+    assert outcome("json_key", '{"a": [1]}', "b", key="a", explain=True).answer == "[1]"
+    assert len(outcome("math", "\\boxed{" + "9" * 1500 + "}", "18").answer) == 500
