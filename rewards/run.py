@@ -62,11 +62,11 @@ class Clip:
 def run_item(reward: Reward, item: Item, clip: Clip) -> Outcome:
     """The outcome of one item under a reward of `Unit.ITEM` that is not async. Raises nothing."""
     try:
-        result = cast("Result", reward.score(item[0], item[1]))
+        result: Any = reward.score(item[0], item[1])
         if (
             type(result) is float
             and clip.low <= result <= clip.high
-            and math.isfinite(result)
+            and -_MAX <= result <= _MAX
             and not reward.component_names
         ):
             return Score(result, NO_COMPONENTS, "", ())
@@ -104,7 +104,7 @@ def run_each(
             return index
         cursor[0] = index + 1
         try:
-            result = cast("Result", score(example, response))
+            result: Any = score(example, response)
             if type(result) is float and plain and low <= result <= high:
                 rewards[index] = result
                 index += 1
@@ -207,7 +207,7 @@ def _outcome(names: Sequence[str], result: object, clip: Clip) -> Outcome:
     if clip.low <= value <= clip.high:
         return score
     value = min(max(value, clip.low), clip.high)
-    return Score(value, score.components, score.explanation, score.step_rewards)
+    return Score(value, score.components, score.explanation, score.step_rewards, score.answer)
 
 
 def _close(result: object) -> None:

@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 MAX_MESSAGE_CHARS = 2_000
+MAX_SCORE_ANSWER_CHARS = 500
 
 ISOLATION_LEVELS = ("", "process", "confined", "namespaced", "guest_kernel")
 """How untrusted code is kept apart, from least to most; the index is the proto's number. Empty: no
@@ -188,12 +189,17 @@ class Group:
 
 @dataclass(slots=True)
 class Score:
-    """A finite reward, with the parts it is made of by name, words, and rewards per step."""
+    """A finite reward, with the parts it is made of by name, words, and rewards per step.
+
+    `answer`: what was read of the response, at most `MAX_SCORE_ANSWER_CHARS`; empty where the
+    reward reads no answer.
+    """
 
     reward: float
     components: Mapping[str, float] = field(default_factory=lambda: _NO_COMPONENTS)
     explanation: str = ""
     step_rewards: Sequence[float] = ()
+    answer: str = ""
 
 
 @dataclass(slots=True, frozen=True)

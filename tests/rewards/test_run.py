@@ -28,7 +28,7 @@ from rewardplane.rewards import (
 from rewardplane.rewards.result import MAX_EXPLANATION_CHARS
 from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.rewards.run import Clip, run_each, run_item, run_items, run_items_async
-from rewardplane.rewards.types import MAX_MESSAGE_CHARS
+from rewardplane.rewards.types import MAX_MESSAGE_CHARS, MAX_SCORE_ANSWER_CHARS
 
 ITEM = (Example(), Response("text"))
 ANY = Clip()
@@ -159,6 +159,7 @@ BAD = [
     Score("1"),  # type: ignore[arg-type]
     Score(1.0, {"extra": 1.0}),
     Score(1.0, explanation=b"bytes"),  # type: ignore[arg-type]
+    Score(1.0, answer=18),  # type: ignore[arg-type]
     Score(1.0, step_rewards=[0.0, math.inf]),
     Score(1.0, step_rewards=["1"]),  # type: ignore[list-item]
 ]
@@ -282,6 +283,15 @@ def test_explanations_and_steps_are_made_sound() -> None:
     assert isinstance(outcome, Score)
     assert outcome.explanation == "?" + "x" * (MAX_EXPLANATION_CHARS - 1)
     assert list(outcome.step_rewards) == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("18", "18"), ("é", "é"), ("\ud800x", "?x"), ("x" * 9_999, "x" * MAX_SCORE_ANSWER_CHARS)],
+)
+def test_the_answer_that_was_read_is_made_sound(given: str, kept: str) -> None:
+    outcome = run_item(Does(what=returns(Score(3.0, {}, "", (), given))), ITEM, Clip(-1.0, 1.0))
+    assert outcome == Score(1.0, {}, "", (), kept)
 
 
 def test_clipping() -> None:
