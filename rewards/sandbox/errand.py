@@ -19,6 +19,8 @@ from .verdict import Run, Verdict
 _GRACE_S = 2.0
 """How soon a killed child must be gone."""
 _MIN_LOOK_S = 0.005
+_WORTH_A_LOOK_US = 100_000
+"""Wall time below which nobody asks how much of it was a wait for a CPU."""
 
 
 class Fault(Exception):
@@ -114,6 +116,8 @@ class Errand:
     def active_us(self) -> int:
         """Wall time since its start, or since it was asked last, but for waits for a CPU."""
         wall_us = self.wall_us
+        if wall_us < _WORTH_A_LOOK_US:
+            return wall_us
         return wall_us if self._clock is None else wall_us - self._clock.waited_us(wall_us)
 
     def watch(self, limits: Limits) -> None:
