@@ -2,9 +2,9 @@
 
 What the tests do to the program passes through here as text. What came of each test is told by the
 side of the tests. A program that hangs, crashes, exits or answers out of turn has failed the test
-that ran, whatever exception that test expects. Where the *tests* hang or crash they are run once more
-with small values in place of what the program answered: if they end the same, they cannot be used;
-else it was the program's answers.
+that ran, whatever exception that test expects. Where the *tests* hang or crash they are run once
+more with small values in place of what the program answered: if they end the same, they cannot be
+used; else it was the program's answers.
 """
 
 from __future__ import annotations
@@ -298,9 +298,7 @@ class _Exchange:
                     self._seen.append(question[:_SEEN_BYTES])
             number += 1
 
-    async def _ended_tests(
-        self, unit: int, ended: SessionEnded, *, small: bool
-    ) -> dict[str, Any]:
+    async def _ended_tests(self, unit: int, ended: SessionEnded, *, small: bool) -> dict[str, Any]:
         """The test code hung, or crashed. Starts it anew, and finds out why."""
         why = f"{ended.verdict.value}: {ended.detail}"
         if small:

@@ -35,11 +35,11 @@ class _Block(NamedTuple):
 def find_candidates(text: str, which: Which = "last") -> list[str]:
     """The texts that may be the program, the likeliest first; none: the response gives none.
 
-    Fenced blocks that are marked as Python, from the last (or the first) on; then those that are not
-    marked; then, where there is no fence that opens one, what stands before a fence that closes, in
-    a tag for answers, or all. Thoughts are cut first, and an unfinished thought is all there is.
-    `which` "none": the whole text, fences or not. Blank is no program, nor is what has more than
-    `MAX_CHARS`.
+    Fenced blocks that are marked as Python, from the last (or the first) on; then those that are
+    not marked; then, where there is no fence that opens one, what stands before a fence that
+    closes, in a tag for answers, or all. Thoughts are cut first, and an unfinished thought is all
+    there is. `which` "none": the whole text, fences or not. Blank is no program, nor is what has
+    more than `MAX_CHARS`.
     """
     if which == "none":
         return [text] if _is_program(text) else []

@@ -3,9 +3,9 @@
 Nothing that the program's process says of itself counts: not a word like PASSED, not its own
 verdict. It is asked for outputs and values, which are compared here.
 
-All tests are first run in one process: of a program that passes them nothing more is asked. That way
-never says no. A test that did not pass there is run again in a process of its own. Both go in an
-order that follows from the tests themselves, so that nothing depends on how they are listed.
+All tests are first run in one process: of a program that passes them nothing more is asked. That
+way never says no. A test that did not pass there is run again in a process of its own. Both go in
+an order that follows from the tests themselves, so that nothing depends on how they are listed.
 """
 
 from __future__ import annotations
@@ -313,4 +313,3 @@ def _object(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", found) if isinstance(found, dict) else None
-

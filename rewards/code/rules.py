@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..sandbox.limits import Limits
 from .compare import Comparison
-from .tests import TestLimits
+from .tests import GivenLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Rules:
     """After so many tests over their time the rest have failed too."""
 
 
-def limited(limits: Limits, given: TestLimits) -> Limits:
+def limited(limits: Limits, given: GivenLimits) -> Limits:
     """The limits of the reward, but for what the data set says."""
     cpu_s = given.cpu_s or limits.cpu_s
     return replace(

@@ -12,7 +12,7 @@ MAX_TESTS = 10_000
 
 
 @dataclass(slots=True, frozen=True)
-class TestLimits:
+class GivenLimits:
     """What a data set says of a program's limits in one test; None: what the reward says."""
 
     cpu_s: float | None = None
@@ -30,7 +30,7 @@ class StdinTests:
     inputs: Sequence[str]
     outputs: Sequence[str]
     checker: str = ""
-    limits: TestLimits = field(default_factory=TestLimits)
+    limits: GivenLimits = field(default_factory=GivenLimits)
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,7 +45,7 @@ class CallTests:
     inputs: Sequence[Sequence[Any]]
     outputs: Sequence[Sequence[Any]]
     prompt: str = ""
-    limits: TestLimits = field(default_factory=TestLimits)
+    limits: GivenLimits = field(default_factory=GivenLimits)
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,7 +54,8 @@ class AssertTests:
 
     `prompt` is what a program continues, and what the tests may build on; `setup` runs before each.
     With an `entry_point` the code defines ``check(candidate)``; without, it calls what the program
-    defines by name. `described` are the other texts of the example: what they name the program owes.
+    defines by name. `described` are the other texts of the example: what they name the program
+    owes.
     """
 
     cases: Sequence[str]
@@ -62,7 +63,7 @@ class AssertTests:
     entry_point: str = ""
     prompt: str = ""
     described: str = ""
-    limits: TestLimits = field(default_factory=TestLimits)
+    limits: GivenLimits = field(default_factory=GivenLimits)
 
 
 Tests = StdinTests | CallTests | AssertTests

@@ -35,15 +35,14 @@ class CodeTests(Sandboxed):
 
     The tests stand in a reference, in the shapes that data sets have (see `code.datasets`): inputs
     with outputs, calls with values, or test code (HumanEval, MBPP, unittest). Expected values never
-    enter the process that runs the program. Functions that tests hand to the program cannot cross to
-    it: such tests are INVALID_REFERENCE.
+    enter the process that runs the program. Functions that tests hand to the program cannot cross
+    to it: such tests are INVALID_REFERENCE.
 
     A program that is not there, does not compile, raises, loops, or takes more than it may is
-    *wrong*. CPU time decides, not the clock: a program that had no CPU
-    is run on. A test that fails beside others is run again in a process of its own, so that its
-    verdict does not depend on them. Components: `tests_passed`, the fraction; `parsed`, 1 where there
-    is a program that compiles; `verdict`, a number of `code.ending.Ending`. The explanation says what
-    failed first.
+    *wrong*. CPU time decides, not the clock: a program that had no CPU is run on. A test that fails
+    beside others is run again in a process of its own, so that its verdict does not depend on them.
+    Components: `tests_passed`, the fraction; `parsed`, 1 where there is a program that compiles;
+    `verdict`, a number of `code.ending.Ending`. The explanation says what failed first.
     """
 
     guests: ClassVar[tuple[str, ...]] = GUESTS
@@ -61,8 +60,8 @@ class CodeTests(Sandboxed):
     compare: Comparison = "floats"
     """How the output of a program is compared with what is expected (see `code.compare`)."""
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 1e-6
-    """Within which real numbers are the same, relative or absolute: floats of outputs and of values.
-    Not for test code."""
+    """Within which real numbers are the same, relative or absolute: floats of outputs and of
+    values. Not for test code."""
     cpu_s: Annotated[float, Field(gt=0, le=3600)] = 5.0
     """The CPU time of a program in one test. A reference `time_limit`, in s, goes before it."""
     memory_mb: Annotated[int, Field(ge=16)] = 512
@@ -94,8 +93,11 @@ class CodeTests(Sandboxed):
 
     @property
     def limits(self) -> Limits:
-        """Of one test. The clock, which stops while a program waits for a CPU, is for those that
-        sleep: three times the CPU time, and 2 s."""
+        """Of one test.
+
+        The clock is for programs that sleep: three times the CPU time, and 2 s. It stops while one
+        waits for a CPU.
+        """
         return Limits(
             cpu_s=self.cpu_s,
             wall_s=3 * self.cpu_s + 2,

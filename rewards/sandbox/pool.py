@@ -112,7 +112,7 @@ class SandboxPool:
     async def run(
         self, entry: str, request: bytes, limits: Limits, stdin: bytes | None = None
     ) -> Run:
-        """Runs a guest on a request in a child of its own, with `stdin` as the file at descriptor 0.
+        """Runs a guest on a request in a child of its own; `stdin` is the file at descriptor 0.
 
         A fault of the sandbox is tried again, and then SANDBOX_ERROR. What the host kills twice
         takes more memory than there is: MEMORY_LIMIT. Cancelled, the child is killed.
@@ -197,9 +197,7 @@ class SandboxPool:
         if self._started is not None:
             self._started.kill()
 
-    async def _run_once(
-        self, entry: int, file: int, limits: Limits, stdin: bytes | None
-    ) -> Run:
+    async def _run_once(self, entry: int, file: int, limits: Limits, stdin: bytes | None) -> Run:
         asked_ns = time.monotonic_ns()
         slot = await self._roster.take()
         self._figures["wait_us"] += (time.monotonic_ns() - asked_ns) // 1000

@@ -1,4 +1,4 @@
-"""How long a process has computed, and how long it has waited for a CPU, as the kernel counts it."""
+"""How long a process has computed, and how long it has waited for a CPU, by the kernel's count."""
 
 from __future__ import annotations
 

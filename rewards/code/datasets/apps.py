@@ -36,4 +36,3 @@ def read(document: Document) -> StdinTests | CallTests:
         raise InvalidReference("a checker is for programs with stdin and stdout")
     right = [either(values) for values in tests.outputs]
     return CallTests(tests.function, tests.inputs, right, tests.prompt, tests.limits)
-

@@ -34,10 +34,14 @@ def read(document: Document) -> StdinTests:
         raise InvalidReference("official_tests_complete is false: some official tests are missing")
     if document.value.get("input_mode") not in (None, "", "stdio"):
         raise InvalidReference(f"input_mode {document.value['input_mode']!r}; want stdio")
-    cases = cast("Any", document.get("official_tests"))
+    cases = document.get("official_tests")
     if not isinstance(cases, list) or not is_list(cast("list[Any]", cases)):
         raise InvalidReference("official_tests: want objects with input and output, one at least")
     pairs = cast("list[dict[str, Any]]", cases)
-    tests = tests_of([p["input"] for p in pairs], [p["output"] for p in pairs], "", "", document.limits())
+    tests = tests_of(
+        [p["input"] for p in pairs], [p["output"] for p in pairs], "", "", document.limits()
+    )
     checker = document.text("generated_checker") or document.text("checker")
-    return StdinTests(tests.inputs, cast("Any", tests.outputs), checker, tests.limits)
+    if not isinstance(tests, StdinTests):
+        raise InvalidReference("official_tests: want text for stdin and stdout")
+    return StdinTests(tests.inputs, tests.outputs, checker, tests.limits)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...types import InvalidReference
-from ..tests import TestLimits
+from ..tests import GivenLimits
 
 _DESCRIBING = frozenset(
     {
@@ -45,7 +45,7 @@ class Document:
         here = self.get(key)
         return here if isinstance(here, str) else text_of(self.others, key)
 
-    def limits(self) -> TestLimits:
+    def limits(self) -> GivenLimits:
         """The limits for one test that the data set gives: seconds and MB, as Codeforces has them.
 
         Raises:
@@ -55,7 +55,7 @@ class Document:
         return limits_of({**self.others, **self.value})
 
     def refuse_unread(self) -> None:
-        """Raises InvalidReference where a key was not read, and may mean something for the tests."""
+        """Raises InvalidReference where a key was not read that may say how to test."""
         left = [key for key in self.value if key not in self._read and key not in _DESCRIBING]
         if left:
             raise InvalidReference(f"the tests have keys that are not known: {', '.join(left)}")
@@ -67,11 +67,11 @@ def text_of(others: Mapping[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def limits_of(values: Mapping[str, Any]) -> TestLimits:
+def limits_of(values: Mapping[str, Any]) -> GivenLimits:
     """See `Document.limits`."""
     cpu_s = _number(values, "time_limit", MAX_CPU_S)
     memory_mb = _number(values, "memory_limit", MAX_MEMORY_MB)
-    return TestLimits(cpu_s, None if memory_mb is None else max(16, round(memory_mb)))
+    return GivenLimits(cpu_s, None if memory_mb is None else max(16, round(memory_mb)))
 
 
 def _number(values: Mapping[str, Any], key: str, most: float) -> float | None:

@@ -1,7 +1,7 @@
 """LiveCodeBench: public and private test cases, functional ones with the function's name beside.
 
-The private cases may be as they are shipped: JSON, pickled, compressed by zlib, in base64. The pickle
-is never loaded as one: of its operations only those of one text are read.
+The private cases may be as they are shipped: JSON, pickled, compressed by zlib, in base64. The
+pickle is never loaded as one: of its operations only those of one text are read.
 
 Source: https://huggingface.co/datasets/livecodebench/code_generation_lite, and the
 `lcb_runner.benchmarks.code_generation` of its repository.
@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from ...reading.json_text import NoJson, read_json
 from ...types import InvalidReference
-from ..tests import CallTests, StdinTests, TestLimits
+from ..tests import CallTests, GivenLimits, StdinTests
 from .document import Document, limits_of, text_of
 from .pairs import is_list as is_list_of_pairs
 from .pairs import tests_of
@@ -93,16 +93,17 @@ def _unpacked(text: str) -> str:
     if data[:1] in (b"[", b"{"):
         return data.decode("utf-8", "replace")
     texts: list[str] = []
+    odd: list[str] = []
     try:
         for operation, argument, _place in pickletools.genops(data):
             if operation.name in _TEXTS:
                 texts.append(str(argument))
             elif operation.name not in _AROUND:
-                raise ValueError(f"{operation.name} in what should be one text")
-    except Exception as error:  # noqa: BLE001 - pickletools raises what it likes on odd bytes
+                odd.append(operation.name)
+    except (ValueError, IndexError, OverflowError, MemoryError) as error:
         raise InvalidReference(f"private_test_cases cannot be unpacked: {error}") from None
-    if len(texts) != 1:
-        raise InvalidReference(f"private_test_cases hold {len(texts)} texts, want one")
+    if len(texts) != 1 or odd:
+        raise InvalidReference("private_test_cases hold something else than one text")
     return texts[0]
 
 
@@ -119,7 +120,7 @@ def _tests(
     cases: Sequence[Any],
     metadata: Mapping[str, Any],
     others: Mapping[str, Any],
-    limits: TestLimits,
+    limits: GivenLimits,
 ) -> StdinTests | CallTests:
     kinds = {case.get("testtype", "stdin") for case in cases}
     if not kinds <= {"stdin", "functional"} or len(kinds) > 1:

@@ -38,8 +38,7 @@ def is_object(document: Document) -> bool:
     if isinstance(document.value.get("test"), str):
         return False
     return any(
-        isinstance(document.value.get(key), list) and is_list(document.value[key])
-        for key in _LISTS
+        isinstance(document.value.get(key), list) and is_list(document.value[key]) for key in _LISTS
     )
 
 
@@ -63,9 +62,10 @@ def _setup(imports: Any, code: str) -> str:
         return code
     if isinstance(imports, str):
         imports = [imports]
-    if not isinstance(imports, list) or not all(isinstance(line, str) for line in imports):
+    lines = cast("list[Any]", imports) if isinstance(imports, list) else [imports]
+    if not all(isinstance(line, str) for line in lines):
         raise InvalidReference("test_imports: want a list of import statements")
-    return "\n".join([*cast("list[str]", imports), code])
+    return "\n".join([*lines, code])
 
 
 def _is_code(prompt: str) -> bool:

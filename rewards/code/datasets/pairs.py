@@ -1,4 +1,4 @@
-"""Tests as pairs of input and output: the plain list, and SYNTHETIC's (PrimeIntellect) `test_cases`.
+"""Tests as pairs of input and output: a plain list, and SYNTHETIC's (PrimeIntellect) `test_cases`.
 
 A pair is text and text, for stdin and stdout, or, where a function is named, arguments and a value.
 """
@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from ...reading.json_text import NoJson, read_json
 from ...types import InvalidReference
-from ..tests import CallTests, StdinTests, TestLimits, checked
+from ..tests import CallTests, GivenLimits, StdinTests, checked
 from .document import Document, limits_of, text_of
 
 _LISTS = ("tests", "test_cases", "cases", "examples")
@@ -50,7 +50,7 @@ def read_list(items: Sequence[Any], others: Mapping[str, Any]) -> StdinTests | C
 
 
 def _tests(
-    items: Sequence[Any], function: str, prompt: str, limits: TestLimits
+    items: Sequence[Any], function: str, prompt: str, limits: GivenLimits
 ) -> StdinTests | CallTests:
     for index, item in enumerate(items):
         if odd := [key for key in item if key not in _KEYS]:
@@ -80,7 +80,7 @@ def tests_of(
     outputs: Sequence[Any],
     function: str,
     prompt: str,
-    limits: TestLimits,
+    limits: GivenLimits,
 ) -> StdinTests | CallTests:
     """Calls of a function, or where it has no name programs with stdin and stdout.
 

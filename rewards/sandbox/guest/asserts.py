@@ -1,9 +1,9 @@
 """Runs test code on a program that lies in another sandbox.
 
-The test code is the data set's, and the expected values stand in it. What it does to the program goes
-out as an answer, C and JSON, whose question in return is what came of it. The first question is P:
-its answer, N, says which names the program owes. Then G with what the program defines and a test's
-number runs that test; its answer, D, says what came of it.
+The test code is the data set's, and the expected values stand in it. What it does to the program
+goes out as an answer, C and JSON, whose question in return is what came of it. The first question
+is P: its answer, N, says which names the program owes. Then G with what the program defines and a
+test's number runs that test; its answer, D, says what came of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import random
 import sys
 import unittest
-from typing import Any
+from typing import Any, cast
 
 from .channel import Channel
 from .remote import Link, ProgramEnded
@@ -25,11 +25,12 @@ from .test_code import FAILED, PASSED, Plan, Unit, plan
 
 def main(request: bytes, channel: Channel) -> None:
     """`request`: JSON with `cases`, `setup`, `prompt` and `entry_point`."""
-    order = json.loads(request)
+    order: dict[str, Any] = json.loads(request)
+    entry_point: str = order["entry_point"]
     if channel.receive() is None:
         return
     sys.stdin = io.StringIO()
-    unittest.main = unittest.TestProgram = _no_main  # type: ignore[misc, assignment]
+    unittest.main = unittest.TestProgram = cast("Any", _no_main)
     try:
         found = plan(order)
     except (SyntaxError, ValueError, RecursionError) as error:
@@ -43,8 +44,8 @@ def main(request: bytes, channel: Channel) -> None:
     }
     channel.send(b"N" + json.dumps(told).encode())
     while (question := channel.receive()) is not None:
-        asked = json.loads(question[1:])
-        run = _Run(channel, found, asked["names"], order["entry_point"])
+        asked: dict[str, Any] = json.loads(question[1:])
+        run = _Run(channel, found, asked["names"], entry_point)
         channel.send(b"D" + json.dumps(run.result(found.units[asked["unit"]])).encode())
 
 

@@ -1,8 +1,8 @@
 """Calls a function of a program once for each list of arguments, and answers what it returned.
 
-JSON, a line each: first which candidate the program is, then whether it could be loaded, then a value
-by `values` for each list. A function that returns None and has changed its first argument answers
-that too: problems that are solved in place expect it. It knows no expected value.
+JSON, a line each: first which candidate the program is, then whether it could be loaded, then a
+value by `values` for each list. A function that returns None and has changed its first argument
+answers that too: problems that are solved in place expect it. It knows no expected value.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(request: bytes, channel: Channel) -> None:
     if program is None:
         send(b'{"program": null}\n')
         return
-    send(encode({"program": program.index}).encode() + b"\n")
+    send(encode({"program": program.number}).encode() + b"\n")
     drop_output()
     sys.setrecursionlimit(RECURSION_LIMIT)
     try:

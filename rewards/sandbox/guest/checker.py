@@ -49,12 +49,10 @@ def _checked(order: dict[str, str]) -> bool:
     try:
         exec(compile(order["source"], "<checker>", "exec", dont_inherit=True), names)  # noqa: S102 - this is what it is for
     except SystemExit as error:
-        if error.code not in (None, 0):
+        if error.code:
             return False
     said_last = written.getvalue().split()
     if said_last:
         return said_last[-1].lower() in _YES
-    check = names.get("check") or names.get("checker")
-    if callable(check):
-        return bool(check(order["input"], order["output"], order["expected"]))
-    return False
+    check: Any = names.get("check") or names.get("checker")
+    return check is not None and bool(check(order["input"], order["output"], order["expected"]))

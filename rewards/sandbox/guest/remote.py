@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from .channel import Channel
 from .values import MAX_DEPTH, Packer, Unpacker, Unplain
@@ -84,28 +84,30 @@ class Link:
                 self._change(mine, self._loaded(changed))
         except (ValueError, TypeError, RecursionError) as error:
             self._end(f"it answered what is no value: {error}")
-        return value
+        else:
+            return value
 
-    def _end(self, why: str) -> None:
+    def _end(self, why: str) -> NoReturn:
         self.ended = why or "it ended"
         raise ProgramEnded(self.ended)
 
     def _loaded(self, packed: Any) -> Any:
-        text = packed["T"] if isinstance(packed, dict) and "T" in packed else json.dumps(packed)
+        # A document with objects is a text within the answer.
+        nested = cast("dict[str, str]", packed) if isinstance(packed, dict) else {}
+        text = nested["T"] if "T" in nested else json.dumps(packed)
         # Half as deep as may cross: the tests may hand it back, within something else.
-        return self._unpacker.load(cast("str", text), MAX_DEPTH // 2)
+        return self._unpacker.load(text, MAX_DEPTH // 2)
 
     def _change(self, arguments: list[Any], changed: list[Any]) -> None:
         """Has what the program changed in place changed here."""
         for mine, its in zip(arguments, changed, strict=True):
-            if isinstance(mine, list) and isinstance(its, list):
+            if type(mine) is not type(its):
+                continue
+            if isinstance(mine, list):
                 mine[:] = its
-            elif (isinstance(mine, dict) and isinstance(its, dict)) or (
-                isinstance(mine, set) and isinstance(its, set)
-            ):
-                mine.clear()
-                cast("Any", mine).update(its)
-            elif isinstance(mine, self._shared) and type(mine) is type(its):
+            elif isinstance(mine, dict | set):
+                _refill(mine, its)
+            elif isinstance(mine, self._shared):
                 vars(mine).clear()
                 vars(mine).update(vars(its))
 
@@ -130,19 +132,21 @@ class Link:
         return self._exceptions[name]
 
     def _class(self, name: str) -> type[Any]:
+        link = self
+
+        class ProgramClass(type):
+            def __call__(cls, *arguments: Any, **keywords: Any) -> Any:
+                return link.ask("call", name, list(arguments), keywords)
+
+            def __getattr__(cls, attribute: str) -> Any:
+                return link.attribute({"k": name}, attribute)
+
         if name not in self._classes:
-            meta = type(
-                "ProgramClass",
-                (type,),
-                {
-                    "__call__": lambda cls, *a, **k: self.ask("call", name, list(a), k),
-                    "__getattr__": lambda cls, a: self._attribute({"k": name}, a),
-                },
-            )
-            self._classes[name] = meta(name, (_Known,), {})
+            self._classes[name] = ProgramClass(name, (_Known,), {})
         return self._classes[name]
 
-    def _attribute(self, place: dict[str, Any], name: str) -> Any:
+    def attribute(self, place: dict[str, Any], name: str) -> Any:
+        """An attribute of an object or a class; `_Method` where it is to be called."""
         if name.startswith("__"):
             raise AttributeError(name)
         return self.ask("get", _Place(place), [name])
@@ -188,7 +192,7 @@ class _Known(_Opaque):
         if name in ("_link", "_place"):
             raise AttributeError(name)
         link, place = self._link, self._place
-        found = link._attribute(place, name)  # noqa: SLF001 - pyright: one module
+        found = link.attribute(place, name)
         if found is not _Method:
             return found
         return _function(name, lambda *a, **k: link.ask("method", self, [name, *a], k))
@@ -209,9 +213,14 @@ class _Known(_Opaque):
         return hash(str(self._place))
 
 
+def _asked(what: str, of: _Known, arguments: list[Any]) -> Any:
+    link: Link = object.__getattribute__(of, "_link")
+    return link.ask(what, of, arguments)
+
+
 def _forward(what: str) -> Callable[..., Any]:
     def method(self: _Known, *arguments: Any) -> Any:
-        return self._link.ask(what, self, list(arguments))
+        return _asked(what, self, list(arguments))
 
     return method
 
@@ -226,13 +235,18 @@ def _compared(what: str) -> Callable[..., Any]:
     def method(self: _Known, other: object) -> Any:
         if not isinstance(other, _Known):
             return NotImplemented
-        return self._link.ask(what, self, [other]) is True
+        return _asked(what, self, [other]) is True
 
     return method
 
 
 for _name in ("lt", "le", "gt", "ge"):
     setattr(_Known, f"__{_name}__", _compared(_name))
+
+
+def _refill(mine: Any, its: Any) -> None:
+    mine.clear()
+    mine.update(its)
 
 
 def _function(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -244,6 +258,6 @@ def _named(value: Any) -> Any:
     """How an object of the program's is named to it."""
     if isinstance(value, _Opaque | _Place):
         return object.__getattribute__(value, "_place")
-    if isinstance(value, type) and issubclass(value, _Known):
+    if isinstance(value, type) and issubclass(cast("type[Any]", value), _Known):
         return {"k": value.__name__}
-    raise Unplain(f"{type(value).__name__} is no plain value")
+    raise Unplain(f"{cast('type[Any]', type(value)).__name__} is no plain value")

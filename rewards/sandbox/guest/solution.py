@@ -1,9 +1,10 @@
 """Holds a program for tests that run in a sandbox of their own, and does to it what they do.
 
 Each question is a number of 8 bytes, a letter and JSON; each answer has the number again. The first
-question, L, has the candidates; its answer says which is the program and what it defines of the names
-that the tests want, or that it raised. Each further one, C, is what the tests do: call a function,
-make an object, use one. Objects of the program's own classes stay here, and are named by numbers.
+question, L, has the candidates; its answer says which is the program and what it defines of the
+names that the tests want, or that it raised. Each further one, C, is what the tests do: call a
+function, make an object, use one. Objects of the program's own classes stay here, and are named by
+numbers.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def main(request: bytes, channel: Channel) -> None:
         channel.send(number + _raised(error))
         return
     holder = _Holder(names, wanted, order["shared"])
-    told = {"program": program.index, "names": holder.told()}
+    told = {"program": program.number, "names": holder.told()}
     channel.send(number + b"L" + json.dumps(told).encode())
     while (question := channel.receive()) is not None:
         number, asked = question[: NUMBER.size], question[NUMBER.size + 1 :]
@@ -181,4 +182,3 @@ def _told_of(error: Exception, base: str) -> dict[str, Any]:
 
 def _base(kind: type[Any]) -> str:
     return next(c.__name__ for c in kind.__mro__ if c.__module__ == "builtins")
-

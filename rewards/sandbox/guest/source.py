@@ -36,7 +36,7 @@ RECURSION_LIMIT = 50_000
 class Program(NamedTuple):
     """A candidate that compiles."""
 
-    index: int
+    number: int
     """Of the candidate."""
     code: types.CodeType
 
@@ -54,7 +54,7 @@ def choose(
     first: Program | None = None
     only = len(candidates) == 1 and not prompt
     for indent in (False, True) if prompt else (False,):
-        for index, text in enumerate(candidates):
+        for number, text in enumerate(candidates):
             for whole in _wholes(text, prompt, indent=indent):
                 code = _compiled(whole, ast.PyCF_ONLY_AST if not only else 0)
                 if code is None:
@@ -64,7 +64,7 @@ def choose(
                     code = _compiled(whole)
                 if code is None:  # a tree alone may have a `return` outside, and such
                     continue
-                found = Program(index, code)
+                found = Program(number, code)
                 if fits:
                     return found
                 if first is None and not indent:

