@@ -13,9 +13,9 @@ MAX_CHARS = 65_536
 MAX_CANDIDATES = 8
 _PYTHON = frozenset({"python", "py", "python3", "py3", "python2", "ipython", "ipython3", "sage"})
 _PLAIN = frozenset({"", "text", "txt", "plaintext", "plain", "code", "output"})
-_OPEN = re.compile(r"([ \t]*)(?:>[ \t]?)?(`{3,}|~{3,})[ \t]*([^`]*)")
-_INLINE_OPEN = re.compile(r"[^`]*?(`{3,}|~{3,})[ \t]*(python3?|py3?)[ \t]*", re.IGNORECASE)
-_ONE_LINE = re.compile(r"`{3,}(?:python3?|py3?)?[ \t]+([^`\n]+)`{3,}", re.IGNORECASE)
+_OPEN = re.compile(r"([ \t]*)(?:>[ \t]?)?(`{3,}+|~{3,}+)[ \t]*([^`]*)")
+_INLINE_OPEN = re.compile(r"[^`~]*(`{3,}+|~{3,}+)[ \t]*(python3?|py3?)[ \t]*", re.IGNORECASE)
+_ONE_LINE = re.compile(r"(?<!`)`{3,}+(?:python3?|py3?)?[ \t]+([^`\n]+)`{3,}", re.IGNORECASE)
 _MARK = re.compile(r"[{.\s]*([A-Za-z0-9+#_-]*)")
 _THOUGHT_TAGS = ("think", "thinking", "thought", "reasoning")
 _TAGGED = (("<answer>", "</answer>"), ("[PYTHON]", "[/PYTHON]"), ("[BEGIN]", "[DONE]"))
@@ -53,7 +53,8 @@ def find_candidates(text: str, which: Which = "last") -> list[str]:
     found += [whole for b in (*python, *plain)[:2] for whole in _longer(lines, b)]
     found += [m[1] for m in _ONE_LINE.finditer(spoken)]
     first = next((i for i, line in enumerate(lines) if line.strip() in ("```", "~~~")), -1)
-    if first >= 0 and not python:  # it may close what the prompt opened
+    if first >= 0 and not any(b.begin <= first for b in blocks):
+        # It may close what the prompt opened.
         found.append("\n".join(lines[:first]) + "\n")
     if not blocks:
         found += _unfenced(spoken, lines)

@@ -16,7 +16,7 @@ from .canaries import break_out
 from .errand import Fault, request_file
 from .level import IsolationUnavailable, Level, Report
 from .limits import Limits
-from .probe import guest_kernel
+from .probe import controls_of, guest_kernel
 from .profile import Profile
 from .proof import LEVELS, prove, with_guest_kernel
 from .session import Session
@@ -229,6 +229,10 @@ class SandboxPool:
 
         async def vet(slot: Slot) -> None:
             slot.check()
+            controls = controls_of(held, slot.controls, slot.failure)
+            if lacking := [control.name for control in controls if not control.held]:
+                slot.fail(f"a new zygote lacks {', '.join(lacking)}")
+                slot.check()
             for met in await break_out(partial(slot.run, canary), held):
                 if not met.stopped:
                     slot.fail(f"canary {met.name} got through a new zygote: {met.seen}")

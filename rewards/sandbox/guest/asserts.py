@@ -45,8 +45,9 @@ def main(request: bytes, channel: Channel) -> None:
     channel.send(b"N" + json.dumps(told).encode())
     while (question := channel.receive()) is not None:
         asked: dict[str, Any] = json.loads(question[1:])
+        unit: int = asked["unit"]
         run = _Run(channel, found, asked["names"], entry_point)
-        channel.send(b"D" + json.dumps(run.result(found.units[asked["unit"]])).encode())
+        channel.send(b"D" + json.dumps(run.result(found.units[unit])).encode())
 
 
 def _no_main(*_arguments: Any, **_keywords: Any) -> None:

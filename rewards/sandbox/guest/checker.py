@@ -34,7 +34,7 @@ def main(request: bytes, channel: Channel) -> None:
 
 def _checked(order: dict[str, str]) -> bool:
     texts = dict(zip(FILES, (order["input"], order["expected"], order["output"]), strict=True))
-    real_open = builtins.open
+    real_open: Any = builtins.open
 
     def open_text(file: Any, *arguments: Any, **keywords: Any) -> Any:
         if isinstance(file, str) and file in texts:

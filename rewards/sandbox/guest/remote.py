@@ -108,8 +108,7 @@ class Link:
             elif isinstance(mine, dict | set):
                 _refill(mine, its)
             elif isinstance(mine, self._shared):
-                vars(mine).clear()
-                vars(mine).update(vars(its))
+                _refill(vars(mine), vars(its))
 
     def _error(self, told: dict[str, Any]) -> Exception:
         kind = self._exceptions.get(told["type"]) or self._exception(told["type"], told["base"])

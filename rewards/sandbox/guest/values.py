@@ -168,8 +168,8 @@ class Unpacker:
             raise ValueError(f"no plain value: {error}") from None
 
     def _with_objects(self, objects: Any, root: Any, depth: int) -> Any:
-        classes: list[type[Any]] = [self._shared[name] for name, _attributes in objects]
-        self._objects = [each.__new__(each) for each in classes]
+        classes = [self._shared[name] for name, _attributes in objects]
+        self._objects = [object.__new__(each) for each in classes]
         for made, (_name, attributes) in zip(self._objects, objects, strict=True):
             for attribute, value in attributes:
                 object.__setattr__(made, attribute, self._unpacked(value, depth))
