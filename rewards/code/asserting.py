@@ -10,6 +10,7 @@ used; else it was the program's answers.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -322,7 +323,8 @@ class _Exchange:
         if not missing or told.get("program_ended") or missing not in self._plan["wanted"]:
             return
         owed = missing == self._tests.entry_point or not self._names
-        if not owed and missing not in self._names and missing not in self._tests.described:
+        mentioned = re.search(rf"\b{re.escape(str(missing))}\b", self._tests.described)
+        if not owed and missing not in self._names and not mentioned:
             raise InvalidReference(f"the tests use {missing}, which nothing defines")
 
     def _count(self, unit: int, told: Mapping[str, Any]) -> Failure | None:

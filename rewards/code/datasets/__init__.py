@@ -40,13 +40,13 @@ def read_tests(value: Any, others: Mapping[str, Any]) -> Tests:
     """
     if isinstance(value, str):
         text = value.strip()
+        if livecodebench.is_packed(text):
+            return livecodebench.read_packed(text, others)
         if not text.startswith(("{", "[")):
             return humaneval.read_code(value, others)
         try:
             value = read_json(text)
         except NoJson as error:
-            if livecodebench.is_packed(text):
-                return livecodebench.read_packed(text, others)
             raise InvalidReference(f"the tests are no JSON: {error}") from None
     if isinstance(value, list):
         items = cast("list[Any]", value)

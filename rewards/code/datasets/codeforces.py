@@ -14,7 +14,14 @@ from .pairs import is_list, tests_of
 
 _IGNORED = ("aliases", "interaction_format", "note", "editorial", "contest_name", "contest_type")
 _MORE_IGNORED = ("contest_start", "contest_start_year", "index", "rating", "tags", "input_format")
-_MOST_IGNORED = ("output_format", "generated_tests", "input_mode", "executable", "examples")
+_MOST_IGNORED = (
+    "output_format",
+    "generated_tests",
+    "testset_size",
+    "input_mode",
+    "executable",
+    "examples",
+)
 
 
 def is_object(document: Document) -> bool:

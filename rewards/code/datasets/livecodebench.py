@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import pickletools
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -24,6 +25,8 @@ from .pairs import is_list as is_list_of_pairs
 from .pairs import tests_of
 
 _KEYS = ("public_test_cases", "private_test_cases")
+_PACKED = re.compile(r"eJ[A-Za-z0-9+/=]+")
+_HEAD_CHARS = 200
 _MAX_UNPACKED_BYTES = 64 << 20
 _TEXTS = frozenset({"BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE"})
 _AROUND = frozenset({"PROTO", "FRAME", "MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT", "STOP"})
@@ -61,7 +64,7 @@ def read(document: Document) -> StdinTests | CallTests:
 
 def is_packed(text: str) -> bool:
     """Whether it may be private cases as they are shipped."""
-    return text.startswith("eJ")
+    return _PACKED.fullmatch(text[:_HEAD_CHARS]) is not None
 
 
 def read_packed(text: str, others: Mapping[str, Any]) -> StdinTests | CallTests:

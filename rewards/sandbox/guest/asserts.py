@@ -66,6 +66,7 @@ class _Run:
         self._passed: set[int] = set()
         self._failed: dict[int, str] = {}
         self._missing = ""
+        self._raised = False
         self._names: dict[str, Any] = {"__name__": "tests", "__builtins__": __builtins__}
         self._broken = ""
         if found.prompt is not None:
@@ -96,6 +97,7 @@ class _Run:
             "uncrossed": self._link.uncrossed,
             "broken": self._broken,
             "missing": self._missing,
+            "raised": self._raised,
             "calls": self._link.calls,
         }
 
@@ -132,6 +134,8 @@ class _Run:
             self._passed.add(number)
 
     def _note(self, number: int, error: BaseException) -> None:
+        if not self._failed:
+            self._raised = error is self._link.last_error
         self._failed.setdefault(number, said(error))
         if isinstance(error, NameError) and error.name:
             self._missing = error.name

@@ -36,6 +36,8 @@ class Link:
         self.calls = 0
         self.ended = ""
         """Why there is no program any more."""
+        self.last_error: Exception | None = None
+        """What the program raised last."""
         self.uncrossed = ""
         """Why the tests cannot be run: they hand over what cannot cross."""
 
@@ -73,7 +75,8 @@ class Link:
         self._channel.send(b"C" + question.encode())
         answer = self._channel.receive() or b"X"
         if answer[:1] == b"R":
-            raise self._error(json.loads(answer[1:]))
+            self.last_error = self._error(json.loads(answer[1:]))
+            raise self.last_error
         if answer[:1] != b"V":
             self._end(answer[1:].decode("utf-8", "replace"))
         try:
