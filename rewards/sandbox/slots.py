@@ -204,7 +204,7 @@ class Roster:
             try:
                 await self._have_seed()
                 slot = await self.begin(place, self._level)
-                await self._vet(slot)
+                await self._vetted(slot)
             except (OSError, SeedFailed, Fault) as error:
                 if isinstance(error, OSError) and self._seed is not None:  # it died
                     self._seed.kill()
@@ -220,6 +220,14 @@ class Roster:
             self._adopt(slot)
             self._hand(slot)
             return
+
+    async def _vetted(self, slot: Slot) -> None:
+        """Raises Fault where it is not as it must be; then, and when cancelled, it is ended."""
+        try:
+            await self._vet(slot)
+        except BaseException:
+            slot.kill()
+            raise
 
     async def _have_seed(self) -> None:
         """Starts the seed anew where it died; once, however many places need it."""
