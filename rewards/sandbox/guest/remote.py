@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, cast
 
 from .channel import Channel
@@ -44,8 +44,8 @@ class Link:
     def bind(self, name: str, kind: list[Any]) -> Any:
         """What stands for a name of the program."""
         match kind:
-            case ["class"]:
-                return self._class(name)
+            case ["class", bases]:
+                return self._class(name, bases)
             case ["exception", str(base)]:
                 return self._exception(name, base)
             case ["call"]:
@@ -133,25 +133,21 @@ class Link:
         self._exceptions[name] = cast("type[Exception]", made)
         return self._exceptions[name]
 
-    def _class(self, name: str) -> type[Any]:
-        link = self
-
-        class ProgramClass(type):
-            def __call__(cls, *arguments: Any, **keywords: Any) -> Any:
-                return link.ask("call", name, list(arguments), keywords)
-
-            def __getattr__(cls, attribute: str) -> Any:
-                return link.attribute({"k": name}, attribute)
-
+    def _class(self, name: str, bases: Sequence[str] = ()) -> type[Any]:
         if name not in self._classes:
-            self._classes[name] = ProgramClass(name, (_Known,), {})
+            above = tuple(self._classes[base] for base in bases if base in self._classes)
+            made = _ProgramClass(name, above or (_Known,), {"_link_of": self, "_name_of": name})
+            self._classes[name] = made
         return self._classes[name]
 
-    def attribute(self, place: dict[str, Any], name: str) -> Any:
-        """An attribute of an object or a class; `_Method` where it is to be called."""
+    def attribute(self, owner: Any, name: str) -> Any:
+        """An attribute of an object or a class; a method is asked for when it is called."""
         if name.startswith("__"):
             raise AttributeError(name)
-        return self.ask("get", _Place(place), [name])
+        found = self.ask("get", owner, [name])
+        if found is not _Method:
+            return found
+        return _function(name, lambda *a, **k: self.ask("method", owner, [name, *a], k))
 
     def _found(self, packed: dict[str, Any]) -> Any:
         ((tag, inner),) = packed.items()
@@ -160,7 +156,7 @@ class Link:
         if tag == "m":
             return _Method
         number, name = inner
-        made: Any = object.__new__(self._class(name) if name in self._classes else _Opaque)
+        made: Any = object.__new__(self._class(name) if name else _Opaque)
         object.__setattr__(made, "_link", self)
         object.__setattr__(made, "_place", {"h": [int(number), name]})
         return made
@@ -187,17 +183,33 @@ class _Opaque:
         return self._link.ask("method", self, ["__call__", *arguments], keywords)
 
 
+class _ProgramClass(type):
+    """The class of a class of the program's: making an object is asking for one."""
+
+    _link_of: Link
+    _name_of: str
+
+    def __call__(cls, *arguments: Any, **keywords: Any) -> Any:
+        return cls._link_of.ask("call", cls._name_of, list(arguments), keywords)
+
+    def __getattr__(cls, name: str) -> Any:
+        place = _Place({"k": cls._name_of})
+        return cls._link_of.attribute(place, name)
+
+
 class _Known(_Opaque):
-    """An object of a class of the program's that the tests name."""
+    """An object of a class of the program's that the tests name, or that such an object gave."""
 
     def __getattr__(self, name: str) -> Any:
         if name in ("_link", "_place"):
             raise AttributeError(name)
-        link, place = self._link, self._place
-        found = link.attribute(place, name)
-        if found is not _Method:
-            return found
-        return _function(name, lambda *a, **k: link.ask("method", self, [name, *a], k))
+        return self._link.attribute(self, name)
+
+    def __enter__(self) -> Any:
+        return self._link.ask("method", self, ["__enter__"])
+
+    def __exit__(self, *_error: object) -> None:
+        self._link.ask("method", self, ["__exit__", None, None, None])
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._link.ask("set", self, [name, value])

@@ -88,6 +88,8 @@ class _Holder:
         self._wanted = wanted
         self._held: list[Any] = []
         self._numbers: dict[int, int] = {}
+        self._known: set[int] = set()
+        self._gives = False
         classes = {n: names[n] for n in shared if isinstance(names.get(n), type)}
         self._classes: tuple[type[Any], ...] = tuple(classes.values())
         self._packer = Packer(classes, self._hold)
@@ -96,11 +98,16 @@ class _Holder:
     def told(self) -> dict[str, Any]:
         """What it has of the wanted names: how each can be used."""
         found = {name: self._names.get(name, _MISSING) for name in self._wanted}
-        return {name: self._kind(v) for name, v in found.items() if v is not _MISSING}
+        here = {name: value for name, value in found.items() if value is not _MISSING}
+        # A class behind those that it is derived from.
+        depth = {n: len(v.__mro__) if isinstance(v, type) else 0 for n, v in here.items()}
+        return {name: self._kind(here[name]) for name in sorted(here, key=depth.__getitem__)}
 
     def do(self, asked: bytes) -> str:
         """Does what the tests ask for; its result and, where they changed, the arguments."""
         what, target, arguments, keywords = self._unpacker.load(asked)
+        # What an object gives that the tests know, they may know too.
+        self._gives = id(target) in self._known
         if what == "name":
             return self._packer.dump([self._names[target], None])
         if what in _OPERATIONS:
@@ -133,7 +140,8 @@ class _Holder:
         if isinstance(value, type):
             if issubclass(value, BaseException):
                 return ["exception", _base(cast("type[Any]", value))]
-            return ["class"]
+            above = [c.__name__ for c in cast("type[Any]", value).__mro__[1:]]
+            return ["class", [n for n in above if n in self._wanted]]
         if callable(value):
             return ["call"]
         try:
@@ -149,7 +157,10 @@ class _Holder:
                 raise Unplain(f"the class {name}")
             return {"k": name}
         name = type(value).__name__
-        known = name in self._wanted and self._names.get(name) is type(value)
+        named = name in self._wanted and self._names.get(name) is type(value)
+        known = named or (self._gives and hasattr(value, "__dict__") and not callable(value))
+        if known:
+            self._known.add(id(value))
         number = self._numbers.setdefault(id(value), len(self._held))
         if number == len(self._held):
             self._held.append(value)
