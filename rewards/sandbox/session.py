@@ -130,7 +130,7 @@ class Session:
 
     def _rest(self) -> None:
         """Between questions time does not count; what it computes all the same does."""
-        self._errand.watch(replace(self._limits, wall_s=math.inf))
+        self._errand.watch(replace(self._limits, wall_s=math.inf, starved_s=math.inf))
 
     async def _answer(self) -> bytes:
         (length,) = FRAME.unpack(await self._read(FRAME.size))

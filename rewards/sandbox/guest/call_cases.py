@@ -1,6 +1,6 @@
 """Calls a function of a program once for each list of arguments, and answers what it returned.
 
-JSON, a line each: first which candidate the program is, then whether it could be loaded, then a
+JSON, a line each: first whether there is a program, then whether it could be loaded, then a
 value by `values` for each list. A function that returns None and has changed its first argument
 answers that too: problems that are solved in place expect it. It knows no expected value.
 """
@@ -28,9 +28,9 @@ def main(request: bytes, channel: Channel) -> None:
     wanted = [name.rpartition(".")[2]] if "." not in name else [name.partition("(")[0]]
     program = choose(order["candidates"], prompt=order["prompt"], wanted=wanted)
     if program is None:
-        send(b'{"program": null}\n')
+        send(b'{"program": false}\n')
         return
-    send(encode({"program": program.number}).encode() + b"\n")
+    send(b'{"program": true}\n')
     drop_output()
     sys.setrecursionlimit(RECURSION_LIMIT)
     try:

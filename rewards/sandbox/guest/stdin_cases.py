@@ -1,6 +1,6 @@
 """Runs a program once for each input in one process, and answers what it wrote: JSON, a line each.
 
-The first line says which candidate the program is. This is the quick way for programs that pass:
+The first line says whether there is a program. This is the quick way for programs that pass:
 what a program leaves behind can spoil its next run here, so that a test which fails is run again by
 `stdin_program`. It knows no expected output. What it writes to the descriptor of its output, past
 Python, counts too, after what it wrote by Python.
@@ -26,12 +26,14 @@ _PIPE_BYTES = 60_000
 
 
 def main(request: bytes, channel: Channel) -> None:
-    """`request`: JSON with `candidates`, `inputs` and `output_bytes`, the most of one output."""
+    """`request`: JSON as that of `stdin_program`, with `inputs` and `output_bytes` beside.
+
+    `output_bytes`: the most of one output.
+    """
     order = json.loads(request)
     inputs = order["inputs"]
-    program = choose(order["candidates"], reads=any(text.strip() for text in inputs))
-    channel.send(json.dumps({"program": None if program is None else program.number}).encode())
-    channel.send(b"\n")
+    program = choose(order["candidates"], reads=order["reads"])
+    channel.send(json.dumps({"program": program is not None}).encode() + b"\n")
     if program is None:
         return
     drop_stderr()

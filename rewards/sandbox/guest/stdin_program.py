@@ -18,9 +18,9 @@ from .streams import drop_stderr, finish
 
 
 def main(request: bytes, channel: Channel) -> None:
-    """`request`: JSON with `candidates` and `index`, that of the program among them."""
+    """`request`: JSON with `candidates`, and `reads` where the inputs are not all blank."""
     order = json.loads(request)
-    program = choose([order["candidates"][order["index"]]])
+    program = choose(order["candidates"], reads=order["reads"])
     if program is None:
         return
     drop_stderr()

@@ -421,7 +421,12 @@ async def test_hashes_and_the_tests_own_chance_are_the_same_everywhere() -> None
     for _replica in range(2):
         reward = made()
         try:
-            order = {"candidates": ["print(hash('abc'))"], "inputs": [""], "output_bytes": 100}
+            order = {
+                "candidates": ["print(hash('abc'))"],
+                "reads": False,
+                "inputs": [""],
+                "output_bytes": 100,
+            }
             run = await reward.pool.run("stdin_cases", json.dumps(order).encode(), reward.limits)
             seen.append(run.answer)
             known = await scored(reward, [chance], "def keep(x, h): raise ValueError((x, h))")

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -170,3 +171,13 @@ async def test_cancelling_a_question_ends_the_session(session: Session) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not session.alive
+
+
+async def test_a_session_may_rest_for_longer_than_a_question_may_starve() -> None:
+    async with started() as pool:
+        server = b"while (m := channel.receive()) is not None: channel.send(m)"
+        limits = replace(LIMITS, cpu_s=0.1, starved_s=0.3)
+        session = await pool.open("program", server, limits)
+        await asyncio.sleep(0.8)
+        assert await session.ask(b"hi", wall_s=1) == b"hi"
+        await session.close()
