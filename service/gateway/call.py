@@ -38,6 +38,11 @@ class CallOptions:
     item_timeout_s: float = float("inf")
     queue_timeout_s: float = float("inf")
 
+    @property
+    def words(self) -> bool:
+        """Whether it wants what scores say beside their numbers."""
+        return self.explanations or self.step_rewards
+
 
 class Call:
     """The outcomes of one call's items.
@@ -108,8 +113,11 @@ class Call:
                 at = item * self.stride
                 for offset, name in enumerate(names):
                     self.components[at + offset] = outcome.components[name]
-            if outcome.explanation or outcome.step_rewards:
-                self.extras[item] = [outcome.explanation, list(outcome.step_rewards)]
+            if self.options.words and (
+                outcome.explanation or outcome.step_rewards or outcome.answer
+            ):
+                steps = list(outcome.step_rewards)
+                self.extras[item] = [outcome.explanation, steps, outcome.answer]
             self.states[item] = SCORED
         elif isinstance(outcome, ScoreError):
             self.extras[item] = [outcome.reason.value, outcome.message]

@@ -186,6 +186,7 @@ def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
         if extra is not None:
             if call.options.explanations:
                 score.explanation = clean(extra[0])
+                score.answer = clean(extra[2])
             if call.options.step_rewards:
                 score.step_rewards.extend(extra[1])
         return

@@ -124,7 +124,8 @@ def outcome_of(call: Call) -> Outcome:
         return ScoreError(Reason(number), message)
     names = call.served[0].component_names
     components = dict(zip(names, call.components, strict=False)) if call.stride else {}
-    return Score(call.rewards[0], components, extra[0] if extra else "")
+    explanation, steps, answer = extra or ("", (), "")
+    return Score(call.rewards[0], components, explanation, tuple(steps), answer)
 
 
 def error_status(error: CallError) -> tuple[int, dict[str, str]]:

@@ -108,8 +108,9 @@ class BatchWriter:
             at = index * segment.k
             for offset, name in enumerate(self._names):
                 segment.components[at + offset] = outcome.components[name]
-        if outcome.explanation or outcome.step_rewards:
-            segment.append_words(index, outcome.explanation, list(outcome.step_rewards))
+        if segment.words[0] and (outcome.explanation or outcome.step_rewards or outcome.answer):
+            steps = list(outcome.step_rewards)
+            segment.append_words(index, outcome.explanation, steps, outcome.answer)
         segment.states[index] = SCORED
         return False
 

@@ -28,7 +28,7 @@ class Part:
 
     `states[i]` is SCORED or FAILED for the items told here, PENDING for the others. `rewards` is n
     f64, `components` n x K f64, `elapsed_us` n u64, all as bytes. `extras[i]` is [reason, message]
-    of a failed item, [explanation, step rewards] of a scored one. `isolation` is
+    of a failed item, [explanation, step rewards, answer] of a scored one. `isolation` is
     `Reward.isolation_held` where they ran; 0: no untrusted code, or nothing ran.
     """
 
@@ -76,6 +76,8 @@ class Job:
     deadline_s: float
     start_by_s: float
     label: str
+    words: bool
+    """Whether explanations, step rewards and answers are wanted."""
     emit: Emit
     told: bytearray = field(default_factory=bytearray)
     """Whose outcome was emitted: 1 a byte."""
@@ -102,7 +104,7 @@ class Job:
         start_by_ns, deadline_ns = int(self.start_by_s * 1e9), int(self.deadline_s * 1e9)
         ranges = [(first, end, start_by_ns) for first, end in self._never_run(todo)]
         ranges += [(first, end, deadline_ns) for first, end in self._run_before(todo)]
-        return Work(self.data, sorted(ranges), self.timeout_s, deadline_ns)
+        return Work(self.data, sorted(ranges), self.timeout_s, deadline_ns, self.words)
 
     def start_within_s(self, todo: Sequence[Range]) -> float:
         """Seconds until some of `todo` may not start any more."""
@@ -203,7 +205,7 @@ def _fits(state: int, extra: list[Any]) -> bool:
     match extra:
         case [int(reason), str()]:
             return state == FAILED and reason in _REASONS
-        case [str(), list()]:
+        case [str(), list(), str()]:
             steps = cast("list[Any]", extra[1])
             return state == SCORED and all(type(step) is float for step in steps)
         case _:

@@ -19,9 +19,9 @@ FLUSH_S = 0.02
 TELL_S = 0.05
 """How long before the deadline a job ends: what it got done must reach the gateway in time."""
 
-Message = tuple[Sequence[Data], int, Sequence[tuple[int, int]], float, float, float, str]
+Message = tuple[Sequence[Data], int, Sequence[tuple[int, int]], float, float, float, str, bool]
 """A job: a `RequestFrame` in pieces, its number of responses, ranges to run, time-out, deadline,
-start by (s), label."""
+start by (s), label, whether explanations, step rewards and answers are wanted."""
 
 Answer = tuple[list[tuple[int, Part, int]], bool, dict[str, float]]
 """(job, outcomes, microseconds waited here) each; whether there is room; what was counted."""
@@ -138,7 +138,7 @@ def worker_spec(config: RewardConfig) -> WorkerSpec:
 
 
 def _job(message: Message, now_s: float, emit: Emit) -> Job:
-    data, n, ranges, timeout_s, deadline_s, start_s, label = message
+    data, n, ranges, timeout_s, deadline_s, start_s, label, words = message
     end_s = now_s + deadline_s - min(TELL_S, 0.1 * deadline_s)
     start_by_s = min(end_s, now_s + start_s)
-    return Job(data, n, ranges, timeout_s, end_s, start_by_s, label, emit)
+    return Job(data, n, ranges, timeout_s, end_s, start_by_s, label, words, emit)

@@ -10,8 +10,8 @@ finished is there to be read. One writer (the worker) but for `stop`, which the 
 
 An item's values are written before its state, and read after it. For cheap items the worker writes
 no state until their group is over: `cursor` says which item executes, and all from `base` up to it
-have ended. Extras (messages of errors, explanations, step rewards) are appended to a file as
-`[index, …]` in JSON: what a worker says is parsed, never unpickled, and what makes no sense is
+have ended. Extras (messages of errors, explanations, step rewards, answers) are appended to a file
+as `[index, …]` in JSON: what a worker says is parsed, never unpickled, and what makes no sense is
 passed over.
 """
 
@@ -84,6 +84,7 @@ class Segment:
         "states",
         "stepping",
         "stop",
+        "words",
     )
 
     def __init__(self, view: memoryview, extras_fd: int, *, fd: int = -1, slot: int = -1) -> None:
@@ -103,6 +104,8 @@ class Segment:
         """1: the worker is out of memory, or holds a call that never ends; it is to be replaced."""
         self.isolation = view[_STOP_AT + 2 : _STOP_AT + 3]
         """The level of isolation that untrusted code ran under: `Reward.isolation_held`."""
+        self.words = view[_STOP_AT + 3 : _STOP_AT + 4]
+        """1: somebody wants what scores say beside their numbers."""
         cells = view[_STEPPING_AT:_COLUMNS_AT].cast("Q")
         self.stepping = cells[0:1]
         """Whose code has the event loop of an async reward's worker: an item's index + 1, or 0."""
@@ -169,9 +172,11 @@ class Segment:
         """Writes why an item failed; before its state, so that the reader of the state finds it."""
         self._append([index, reason, message], _MAX_EXTRAS_BYTES)
 
-    def append_words(self, index: int, explanation: str, step_rewards: list[float]) -> None:
+    def append_words(
+        self, index: int, explanation: str, step_rewards: list[float], answer: str
+    ) -> None:
         """Writes what a score says beside its numbers; left out where there is no room."""
-        self._append([index, explanation, step_rewards], _MAX_EXPLANATION_BYTES)
+        self._append([index, explanation, step_rewards, answer], _MAX_EXPLANATION_BYTES)
 
     def append_figures(self, figures: Mapping[str, float]) -> None:
         """Writes what the reward counted while it ran this."""
@@ -205,7 +210,7 @@ class Segment:
     def extras(self) -> dict[int, list[Any]]:
         """The extras so far by item; a torn last line, of a worker killed as it wrote, is left out.
 
-        [reason, message] of a failed item, [explanation, step rewards] of a scored one.
+        [reason, message] of a failed item, [explanation, step rewards, answer] of a scored one.
         """
         return dict(filter(None, map(self._extra, self._lines())))
 
@@ -219,7 +224,9 @@ class Segment:
         except (ValueError, RecursionError):
             return None
         match record:
-            case [int(index), int() | str(), str() | list()] if 0 <= index < self.n:
+            case [int(index), int(), str()] | [int(index), str(), list(), str()] if (
+                0 <= index < self.n
+            ):
                 return index, cast("list[Any]", record[1:])
             case _:
                 return None

@@ -141,9 +141,12 @@ class Worker:
         if in_slot and self._free_slots and Ring.fits(n, k, work.size):
             ring = self._ring or self._send_ring()
             if ring is not None:
-                slot = self._free_slots.pop()
-                return ring.segment(slot, n, k, work.size, work.write)
-        return Segment.with_payload(n, k, work.size, work.write)
+                segment = ring.segment(self._free_slots.pop(), n, k, work.size, work.write)
+                segment.words[0] = work.words
+                return segment
+        segment = Segment.with_payload(n, k, work.size, work.write)
+        segment.words[0] = work.words
+        return segment
 
     def release(self, segment: Segment) -> None:
         """Nobody reads or writes a segment any more."""

@@ -170,8 +170,8 @@ def outcome_from(message: pb.Outcome, component_names: Sequence[str]) -> Outcome
                 fault = f"holds {len(values)} values for {len(component_names)} names"
                 raise FieldError("score.components", fault)
             components = dict(zip(component_names, values, strict=True))
-        steps = score.step_rewards
-        return Score(score.reward, components, score.explanation, tuple(steps) if steps else ())
+        steps = tuple(score.step_rewards) if score.step_rewards else ()
+        return Score(score.reward, components, score.explanation, steps, score.answer)
     if not message.HasField("error"):
         raise FieldError("result", "is neither score nor error")
     error = message.error

@@ -114,7 +114,7 @@ async def test_outcomes_of_the_inline_lane_are_placed() -> None:
     call.spread(0, 4, 400)
     call.settle(range(4))
     assert bytes(call.states) == bytes([SCORED, SCORED, FAILED, SCORED])
-    assert call.extras == {1: ["why", [0.5]], 2: [Reason.INVALID_INPUT.value, "no"]}
+    assert call.extras == {2: [Reason.INVALID_INPUT.value, "no"]}
     assert call.components.tolist()[2:4] == [1.0, 2.0]
     assert call.elapsed_us.tolist() == [100] * 4
     assert call.rewards.tolist()[:2] == [0.25, 1.0]

@@ -59,6 +59,6 @@ def test_the_plain_form_reads_as_the_general_one(
     call.queue_us[0], call.elapsed_us[-1], call.isolation[-1] = times, times // 3, isolation
     plain = pb.ScoreResponse.FromString(render_call(call))
     # An explanation that nobody asked for is not sent, but takes the general way.
-    call.extras[0] = ["because", []]
+    call.extras[0] = ["because", [], "read"]
     assert plain == pb.ScoreResponse.FromString(render_call(call))
     assert [o.score.reward for g in plain.groups for o in g.outcomes] == call.rewards.tolist()

@@ -213,11 +213,12 @@ async def test_bad_json_is_the_item_s_own_fault(it: Rig, reward: str) -> None:
             example=pb.Example(json_references={"answer": document}),
             responses=[pb.Response(text="5")],
         )
-        for document in ("5", "{", '"5"', "[5]", "null", "[" * 20_000)
+        for document in ("5", "{", '"5"', "[5]", "null", '{"a": 5}', "[" * 20_000)
     ]
     outcomes = flat(await it.answer(pb.ScoreRequest(reward=reward, groups=groups)))
     bad = "INVALID_REFERENCE"
-    assert rewards(outcomes) == [1.0, bad, 1.0, bad, bad, bad]
+    # A list holds acceptable golds.
+    assert rewards(outcomes) == [1.0, bad, 1.0, 1.0, bad, bad, bad]
 
 
 @pytest.mark.parametrize(
@@ -285,8 +286,8 @@ async def test_groups_of_many_rewards_in_one_call(it: Rig) -> None:
     wanted = [
         ("", "1", {"": 1.0}),
         ("parts", "4", {"half": 2.0, "double": 8.0}),
-        ("format", "<think></think><answer></answer>", None),
-        ("tags", "<a></a><b>", None),
+        ("format", "<think>a</think><answer>b</answer>", None),
+        ("tags", "<a>x</a><b>", None),
         ("parts", "6", {"half": 3.0, "double": 12.0}),
         ("exact_pool", "1", {"": 1.0}),
     ]
@@ -316,7 +317,7 @@ async def test_groups_of_many_rewards_in_one_call(it: Rig) -> None:
         if components is not None:
             assert outcome.components == {k: v for k, v in components.items() if k}
     assert isinstance(outcomes[4], Score)
-    assert set(outcomes[4].components) == {"once", "in_order", "nothing_outside"}
+    assert set(outcomes[4].components) == {"once", "in_order", "nothing_outside", "not_empty"}
     assert isinstance(outcomes[6], Score)
     assert outcomes[6].components["found"] == 0.5
 

@@ -64,8 +64,8 @@ def test_extras_are_read_by_item() -> None:
     worker = Segment.attach(os.dup(owner.fd))
     assert owner.extras() == {}
     worker.append_error(0, 4, "a\nb\0c 'd' \u2028 😀")
-    worker.append_words(2, "because", [0.5, 1.0])
-    assert owner.extras() == {0: [4, "a\nb\0c 'd' \u2028 😀"], 2: ["because", [0.5, 1.0]]}
+    worker.append_words(2, "because", [0.5, 1.0], "read")
+    assert owner.extras() == {0: [4, "a\nb\0c 'd' \u2028 😀"], 2: ["because", [0.5, 1.0], "read"]}
     os.pwrite(worker.fd, b'[1,4,"torn', os.fstat(worker.fd).st_size)
     assert set(owner.extras()) == {0, 2}
     set_end(worker)
@@ -125,8 +125,8 @@ def test_errors_have_room_when_explanations_have_none_left() -> None:
     owner = Segment.create(3, 0, b"")
     worker = Segment.attach(os.dup(owner.fd))
     for _ in range(9):
-        worker.append_words(0, "x" * (8 << 20), [])
-    worker.append_words(1, "x" * (9 << 20), [])
+        worker.append_words(0, "x" * (8 << 20), [], "")
+    worker.append_words(1, "x" * (9 << 20), [], "")
     worker.append_error(2, 4, "still told")
     extras = owner.extras()
     assert 1 not in extras
@@ -167,7 +167,7 @@ def segment_of(work: Work, n: int) -> Segment:
 def job_of(n: int, told: list[Part], **times: float) -> Job:
     now_s = time.monotonic()
     deadline_s, start_by_s = now_s + times.get("left", 60), now_s + times.get("start", 60)
-    return Job([b""], n, [(0, n)], 5.0, deadline_s, start_by_s, "test", told.append)
+    return Job([b""], n, [(0, n)], 5.0, deadline_s, start_by_s, "test", True, told.append)
 
 
 def finish(segment: Segment, index: int, reward: float | None) -> None:
@@ -233,7 +233,7 @@ def test_a_failed_item_whose_reason_is_lost_has_one_all_the_same() -> None:
     segment.states[0] = FAILED
     segment.append_error(1, 99, "no such reason")
     segment.states[1] = FAILED
-    segment.append_words(2, "because", [])
+    segment.append_words(2, "because", [], "")
     segment.states[2] = FAILED
     job.tell(segment)
     segment.close()

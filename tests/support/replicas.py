@@ -69,7 +69,7 @@ class Replicas:
         self, messages: Sequence[Any], backlog: tuple[int, float]
     ) -> AsyncIterator[Answer]:
         call = Handled([], [], [], [], backlog)
-        for data, n, ranges, timeout_s, deadline_s, _start_s, _label in messages:
+        for data, n, ranges, timeout_s, deadline_s, _start_s, _label, _words in messages:
             parsed = pb.ScoreRequest.FromString(b"".join(data)).groups
             assert sum(len(group.responses) for group in parsed) == n
             texts = [response.text for group in parsed for response in group.responses]

@@ -144,6 +144,7 @@ async def run_timed(
         deadline_s,
         start_s,
         "test",
+        True,
     )
     told: dict[int, tuple[Outcome, float]] = {}
     loop = asyncio.get_running_loop()
@@ -157,7 +158,8 @@ async def run_timed(
                 assert index not in told, f"item {index} was told twice"
                 extra = part.extras.get(index)
                 if state == 2:
-                    outcome: Outcome = Score(values[index], {}, extra[0] if extra else "", ())
+                    words = extra or ("", (), "")
+                    outcome: Outcome = Score(values[index], {}, words[0], (), words[2])
                 else:
                     assert state == 3
                     assert extra is not None

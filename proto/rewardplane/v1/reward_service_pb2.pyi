@@ -309,16 +309,18 @@ class Outcome(_message.Message):
     def __init__(self, score: _Optional[_Union[Score, _Mapping]] = ..., error: _Optional[_Union[ScoreError, _Mapping]] = ...) -> None: ...
 
 class Score(_message.Message):
-    __slots__ = ("reward", "components", "explanation", "step_rewards")
+    __slots__ = ("reward", "components", "explanation", "step_rewards", "answer")
     REWARD_FIELD_NUMBER: _ClassVar[int]
     COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     STEP_REWARDS_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
     reward: float
     components: _containers.RepeatedScalarFieldContainer[float]
     explanation: str
     step_rewards: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, reward: _Optional[float] = ..., components: _Optional[_Iterable[float]] = ..., explanation: _Optional[str] = ..., step_rewards: _Optional[_Iterable[float]] = ...) -> None: ...
+    answer: str
+    def __init__(self, reward: _Optional[float] = ..., components: _Optional[_Iterable[float]] = ..., explanation: _Optional[str] = ..., step_rewards: _Optional[_Iterable[float]] = ..., answer: _Optional[str] = ...) -> None: ...
 
 class ScoreError(_message.Message):
     __slots__ = ("reason", "message", "retryable")
