@@ -21,7 +21,7 @@ from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import Limits
 from rewardplane.gateway.admission import Admission
 from rewardplane.gateway.doors.door import DoorKind
-from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost, Send
+from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost
 from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.metrics import Metrics
 from rewardplane.gateway.scorer import Scorer
@@ -143,11 +143,12 @@ def log_to_stderr() -> None:
 
 
 def _lane(served: ServedReward) -> PoolLane:
-    return PoolLane(served, _connect(served.config))
+    replicas = _replicas_of(served.config)
+    return PoolLane(served, replicas.send, replicas.start)
 
 
-def _connect(config: RewardConfig) -> Send:
-    """What carries jobs to the replicas of a reward: on this node by socket, else by handle.
+def _replicas_of(config: RewardConfig) -> LocalReplicas:
+    """What carries jobs to the replicas of a reward: on this node by links, else by handle.
 
     The handle is made on the gateway's own loop: its router runs there.
     """
@@ -173,4 +174,4 @@ def _connect(config: RewardConfig) -> Send:
             stream.cancel()
 
     folder = local_folder(ray.get_runtime_context().get_session_name())
-    return LocalReplicas(folder, config, send).send
+    return LocalReplicas(folder, config, send)

@@ -20,6 +20,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from rewardplane.replica.direct_run import DirectRun
 from rewardplane.replica.job import Part
 from rewardplane.replica.segment import PENDING, SCORED
 from rewardplane.replica.work import Data
@@ -43,6 +44,12 @@ Answers = AsyncGenerator[tuple[list[tuple[int, Part, int]], bool, dict[str, floa
 Send = Callable[[Sequence[Any], tuple[int, float]], Answers]
 
 
+OnLaneEnd = Callable[[BaseException | None, dict[str, float]], None]
+"""Called when a job that was started at once is over: what ended it, and what was counted."""
+Start = Callable[[Any, Callable[[Part | None, int], None], OnLaneEnd], DirectRun | None]
+"""Runs a job at once, without a task, where a replica is free for it."""
+
+
 class ReplicaLost(Exception):
     """The replica of a call is gone, or none could be reached."""
 
@@ -50,9 +57,11 @@ class ReplicaLost(Exception):
 class PoolLane:
     """The queue in front of one reward's replicas, on one gateway. Owned by its event loop."""
 
-    def __init__(self, served: ServedReward, send: Send) -> None:
+    def __init__(self, served: ServedReward, send: Send, start: Start | None = None) -> None:
         self._served = served
         self._send = send
+        self._start = start
+        self._direct: dict[DirectRun, list[Shard]] = {}
         self._waiting: deque[Shard] = deque()
         self._alone: deque[Shard] = deque()
         self._waiting_items = 0
@@ -86,6 +95,8 @@ class PoolLane:
         """Ends what runs. Call it when no call is bound any more."""
         for task in [*self._tasks, *([self._lonely] if self._lonely else [])]:
             task.cancel()
+        for run in list(self._direct):
+            run.cancel()
         if self._sweeper is not None:
             self._sweeper.cancel()
 
@@ -106,9 +117,45 @@ class PoolLane:
             jobs = self._take()
             if jobs:
                 self._in_flight += 1
-                self._own(self._carry(jobs), jobs)
-        if (self._waiting or self._tasks) and self._sweeper is None:
+                if len(jobs) > 1 or not self._start_at_once(jobs[0]):
+                    self._own(self._carry(jobs), jobs)
+        if (self._waiting or self._tasks or self._direct) and self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+    def _start_at_once(self, job: list[Shard]) -> bool:
+        """Has a job run without a task of its own; whether that was possible."""
+        if self._start is None:
+            return False
+        now_s = time.monotonic()
+        sent_us = int((now_s - min(shard.submitted_s for shard in job)) * 1e6)
+        holds_slot = True
+
+        def give_slot() -> None:
+            nonlocal holds_slot
+            self._in_flight -= holds_slot
+            holds_slot = False
+
+        def told(part: Part | None, waited_us: int) -> None:
+            if part is not None:
+                self._deliver(job, part, waited_us + sent_us)
+            else:
+                give_slot()
+                self._pump_soon()
+
+        def ended(error: BaseException | None, figures: dict[str, float]) -> None:
+            give_slot()
+            if run is not None:
+                self._direct.pop(run, None)
+            self._served.note_figures(figures)
+            if error is not None:
+                self._lose([job], str(error) or type(error).__name__)
+            self._pump_soon()
+
+        run = self._start(_message(job, now_s), told, ended)
+        if run is None:
+            return False
+        self._direct[run] = job
+        return True
 
     def _worth_a_call(self) -> bool:
         if self._in_flight == 0:
@@ -128,6 +175,9 @@ class PoolLane:
         for task, jobs in self._tasks.items():
             if all(shard.dead for job in jobs for shard in job):
                 task.cancel()
+        for run, job in list(self._direct.items()):
+            if all(shard.dead for shard in job):
+                run.cancel()
         now_s = time.monotonic()
         kept = [shard for shard in self._waiting if self._fresh(shard, now_s)]
         if len(kept) < len(self._waiting):

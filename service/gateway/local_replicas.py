@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from rewardplane.config.load import RewardConfig
+from rewardplane.replica.direct_run import DirectRun
+from rewardplane.replica.job import Part
 from rewardplane.replica.linked_workers import LinkedWorkers, clear_away, pid_in
-from rewardplane.replica.replica import Pool
+from rewardplane.replica.replica import OnPart, Pool
 from rewardplane.replica.worker import WorkersGone, WorkerSpec
 from rewardplane.replica.worker_pool import WorkerPool
 
-from .lane import Answers, ReplicaLost, Send
+from .lane import Answers, OnLaneEnd, ReplicaLost, Send
 
 SCAN_S = 0.25
 """How often at most to look for replicas that came up."""
@@ -62,6 +64,40 @@ class LocalReplicas:
             replica.busy -= holds_place
             replica.open -= 1
             replica.close_when_drained()
+
+    def start(self, message: Any, on_part: OnPart, on_end: OnLaneEnd) -> DirectRun | None:
+        """Runs a job at once where a replica of this node is free for it; see `Pool`."""
+        few = len(self._replicas) < self._config.settings.replicas
+        if few and time.monotonic() >= self._scan_again_s:
+            return None  # it is time to look for more
+        replica = min(self._replicas.values(), key=_load, default=None)
+        if replica is None or replica.busy or replica.workers.is_draining:
+            return None
+        holds_place = False
+
+        def give_place() -> None:
+            nonlocal holds_place
+            replica.busy -= holds_place
+            holds_place = False
+
+        def told(part: Part | None, waited_us: int) -> None:
+            if part is None:
+                give_place()
+            on_part(part, waited_us)
+
+        def ended(error: BaseException | None) -> None:
+            give_place()
+            replica.open -= 1
+            replica.close_when_drained()
+            lost = ReplicaLost(str(error)) if isinstance(error, WorkersGone) else error
+            on_end(lost, replica.take_figures())
+
+        run = replica.start_at_once(message, told, ended)
+        if run is not None:
+            holds_place = True
+            replica.busy += 1
+            replica.open += 1
+        return run
 
     async def close(self) -> None:
         """Hangs up."""

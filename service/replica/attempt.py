@@ -62,6 +62,20 @@ class Attempt:
             raise
         return cls(worker, job, todo, segment, ended, first, beside)
 
+    @classmethod
+    def begin_now(
+        cls, worker: Worker, job: Job, todo: list[Range], component_count: int
+    ) -> Attempt | None:
+        """As `begin`, of items that do not run side by side; None: the worker does not read now."""
+        first = worker.shards_fed == 0
+        segment = worker.segment(job.n, component_count, job.work(todo), in_slot=True)
+        ended = worker.feed_now(segment)
+        if ended is None:
+            worker.release(segment)
+            return None
+        job.started_s = job.started_s or time.monotonic()
+        return cls(worker, job, todo, segment, ended, first, beside=False)
+
     def tell(self, without: Iterable[Range] = ()) -> None:
         """Emits what the worker has finished, but for the items in `without`."""
         self.job.tell(self.segment, without)

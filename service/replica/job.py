@@ -87,6 +87,8 @@ class Job:
     """When a worker first got it (`time.monotonic()`); 0 before."""
     losses: int = 0
     """How often its workers were lost by nobody's doing."""
+    on_room: Callable[[], None] | None = None
+    """Called when an item holds its worker up, and another one is free for other jobs."""
     fruitless: int = 0
     """How often in a row a worker ended before it started anything of this job."""
 

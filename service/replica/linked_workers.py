@@ -78,6 +78,11 @@ class LinkedWorkers:
             raise OSError(f"{path} is not the socket of process {pid}")
         return cls(connection, on_lost)
 
+    @property
+    def at_work(self) -> Worker | None:
+        """The worker at work, if there is one."""
+        return self._at_work
+
     async def worker(self) -> Worker:
         """The worker at work.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 
 from rewardplane.config.load import RewardConfig
 
+from .direct_run import DirectRun, OnEnd
 from .job import Emit, Job, Part
 from .supervisor import Supervisor
 from .work import Data
@@ -25,6 +27,9 @@ start by (s), label, whether explanations, step rewards and answers are wanted."
 
 Answer = tuple[list[tuple[int, Part, int]], bool, dict[str, float]]
 """(job, outcomes, microseconds waited here) each; whether there is room; what was counted."""
+
+
+OnPart = Callable[[Part | None, int], None]
 
 
 class Pool:
@@ -112,6 +117,29 @@ class Pool:
             self._items -= items
             for task in tasks:
                 task.cancel()
+
+    def start_at_once(self, message: Message, on_part: OnPart, on_end: OnEnd) -> DirectRun | None:
+        """Runs a job without a task, where a worker is free for it; else None.
+
+        `on_part` gets outcomes and the microseconds that they waited; None: there is room for
+        another job before this one ends. `on_end` is called when all were told, or with what ended
+        the job before.
+        """
+        supervisor = self._supervisor
+        if supervisor is None:
+            return None
+        now_s = time.monotonic()
+
+        def emit(part: Part) -> None:
+            on_part(part, max(0, int((job.started_s - now_s) * 1e6)))
+
+        job = _job(message, now_s, emit)
+        job.on_room = partial(on_part, None, 0)
+        return supervisor.start_now(job, on_end)
+
+    def take_figures(self) -> dict[str, float]:
+        """What was counted since the last call."""
+        return self._supervisor.take_figures() if self._supervisor is not None else {}
 
     def _has_room(self, supervisor: Supervisor) -> bool:
         """Whether another call would start at once."""

@@ -19,8 +19,10 @@ from rewardplane.wire.item_errors import unavailable
 
 from .attempt import Attempt, Ending
 from .blame import Blame, Left
+from .direct_run import DirectRun, OnEnd
 from .job import Job, Range
 from .segment import PENDING, RUNNING
+from .turn import Turn
 from .worker import WorkerFailed, WorkersGone, WorkerSpec
 from .worker_pool import WorkerPool
 
@@ -49,7 +51,7 @@ class Supervisor:
         splits = facts.unit != Unit.ITEM.value and not facts.whole_group
         self._blame = Blame(facts.is_async, splits, spec.memory_limit_bytes, GRACE_S)
         self._workers = workers
-        self._turn = asyncio.Lock()
+        self._turn = Turn()
         self._alone = asyncio.Semaphore(MAX_ALONE)
         self._item_s = 0.0
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -82,7 +84,7 @@ class Supervisor:
     @property
     def has_room(self) -> bool:
         """Whether another shard would start at once."""
-        return not self.waiting and (self._is_async or not self._turn.locked())
+        return not self.waiting and (self._is_async or not self._turn.taken)
 
     def take_figures(self) -> dict[str, float]:
         """What was counted since the last call: by the reward, and workers replaced by cause."""
@@ -97,8 +99,53 @@ class Supervisor:
 
         Cancelling it stops the work: what runs is killed.
         """
-        todo: list[Range] = list(job.ranges)
+        await self._run(job, list(job.ranges), set())
+
+    def start_now(self, job: Job, on_end: OnEnd) -> DirectRun | None:
+        """Runs a job at once, without a task, where a worker is free for it; else None.
+
+        `on_end` is called when it is over.
+        """
+        worker = self._workers.at_work
+        if self._is_async or self._stopping or worker is None or not worker.usable:
+            return None
+        if job.start_within_s(job.ranges) <= 0 or not self._turn.try_take():
+            return None
+        attempt = Attempt.begin_now(worker, job, list(job.ranges), self._spec.component_count)
+        if attempt is None:
+            self._turn.give()
+            return None
+        return DirectRun(self, attempt, on_end)
+
+    def end_well(self, attempt: Attempt) -> Left | None:
+        """Settles an attempt that its worker is done with; None: that takes a task."""
+        if attempt.segment.spent[0] or self._stopping:
+            return None
+        self._measure(attempt)
+        left = self._blame.what_is_left(attempt, Ending.DONE)
+        self._end(attempt)
+        self._give_turn()
+        return left
+
+    async def resume(self, attempt: Attempt) -> None:
+        """Watches an attempt that was begun to its end, and runs what is left of its job."""
         aside: set[asyncio.Task[list[Range]]] = set()
+        todo = await self._follow(attempt, aside)
+        await self._run(attempt.job, todo, aside)
+
+    async def go_on(self, attempt: Attempt, left: Left) -> None:
+        """Runs what is left of a job."""
+        job = attempt.job
+        aside = {asyncio.create_task(self._run_alone(job, unit)) for unit in left.alone}
+        await self._run(job, left.together, aside)
+
+    def give_up(self, attempt: Attempt) -> None:
+        """Stops work that nobody waits for any more."""
+        self._own(self._abandon(attempt))
+
+    async def _run(
+        self, job: Job, todo: list[Range], aside: set[asyncio.Task[list[Range]]]
+    ) -> None:
         try:
             while todo or aside:
                 if todo:
@@ -133,6 +180,11 @@ class Supervisor:
             return []
         finally:
             self.waiting -= 1
+        return await self._follow(attempt, aside)
+
+    async def _follow(self, attempt: Attempt, aside: set[asyncio.Task[list[Range]]]) -> list[Range]:
+        """Watches an attempt to its end; returns and adds what `_advance` does."""
+        job = attempt.job
         try:
             ending = await self._watch(attempt, may_stall=not self._is_async)
             if ending is Ending.STALLED:
@@ -145,6 +197,8 @@ class Supervisor:
                     self._tasks.add(straggling)
                     straggling.add_done_callback(self._tasks.discard)
                 self._give_turn()
+                if job.on_room is not None:
+                    job.on_room()
                 return pending
             left = await self._settle(attempt, ending)
         except BaseException:
@@ -166,7 +220,7 @@ class Supervisor:
             WorkerFailed: there is no worker to be had.
         """
         if not self._is_async:
-            await self._turn.acquire()
+            await self._turn.take()
         try:
             worker = await self._workers.worker()
             width = self._spec.component_count
@@ -177,7 +231,7 @@ class Supervisor:
 
     def _give_turn(self) -> None:
         if not self._is_async:
-            self._turn.release()
+            self._turn.give()
 
     async def _straggle(self, attempt: Attempt) -> list[Range]:
         """Sees a call that takes long to its end; returns what of it is to be run again."""

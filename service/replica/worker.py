@@ -188,30 +188,33 @@ class Worker:
 
         The future is True when the worker is done with the segment, False when it died before.
         """
+        while self.usable:
+            if (ended := self.feed_now(segment)) is not None:
+                return ended
+            await asyncio.sleep(0.001)
+        await asyncio.shield(self.exited)
+        ended = self._loop.create_future()
+        ended.set_result(False)
+        return ended
+
+    def feed_now(self, segment: Segment) -> asyncio.Future[bool] | None:
+        """As `feed`; None where the worker does not read now, or is gone."""
         number = self._next_number
+        where = OWN_FILE if segment.slot < 0 else FIRST_SLOT + segment.slot
+        try:
+            if segment.slot < 0:
+                socket.send_fds(self._socket, [ORDER.pack(number, where)], [segment.fd])
+            else:
+                self._socket.send(ORDER.pack(number, where))
+        except BlockingIOError:
+            return None
+        except OSError:  # its end of the socket is gone; so is the process, soon
+            self.kill()
+            return None
         self._next_number += 1
         self.shards_fed += 1
         ended: asyncio.Future[bool] = self._loop.create_future()
         self._running[number] = ended, segment
-        order = ORDER.pack(number, OWN_FILE if segment.slot < 0 else FIRST_SLOT + segment.slot)
-        try:
-            while self.usable:
-                try:
-                    if segment.slot < 0:
-                        socket.send_fds(self._socket, [order], [segment.fd])
-                    else:
-                        self._socket.send(order)
-                except BlockingIOError:
-                    await asyncio.sleep(0.001)
-                except OSError:  # its end of the socket is gone; so is the process, soon
-                    self.kill()
-                else:
-                    return ended
-            await asyncio.shield(self.exited)
-        except asyncio.CancelledError:
-            self._running.pop(number, None)
-            raise
-        self._end(number, finished=False)
         return ended
 
     def duplicate_pidfd(self) -> int:

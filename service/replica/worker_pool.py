@@ -27,6 +27,11 @@ class WorkerPool(Protocol):
     replaced: Counter[str]
     """Workers that were ended or ended themselves, by cause."""
 
+    @property
+    def at_work(self) -> Worker | None:
+        """The worker at work, if there is one."""
+        ...
+
     async def worker(self) -> Worker:
         """The worker at work. Raises WorkerFailed: its reward cannot be set up."""
         ...

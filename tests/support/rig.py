@@ -190,10 +190,19 @@ class Rig:
         self.pools: dict[str, Pool] = {}
         self.metrics = Metrics()
         self.admission = Admission(config.limits)
-        made = connect or self._connect
 
         def lane(served: ServedReward) -> PoolLane:
-            return PoolLane(served, made(served.config))
+            if connect is not None:
+                return PoolLane(served, connect(served.config))
+            pool = self.pools[served.name] = Pool(served.config)
+
+            def start(message: Any, on_part: Any, on_end: Any) -> Any:
+                def ended(error: BaseException | None) -> None:
+                    on_end(error, pool.take_figures())
+
+                return pool.start_at_once(message, on_part, ended)
+
+            return PoolLane(served, pool.run, start)
 
         self.rewards = ServedRewards(self.metrics.figures, lane)
         self.rewards.switch(config, 1)
@@ -203,10 +212,6 @@ class Rig:
         self.server = Server(servicer, self.admission, config.limits, door)
         self.address = ""
         self.channel: grpc.aio.Channel
-
-    def _connect(self, config: RewardConfig) -> Send:
-        pool = self.pools[config.name] = Pool(config)
-        return pool.run
 
     async def __aenter__(self) -> Rig:
         port = await self.server.start("127.0.0.1", 0)
