@@ -13,7 +13,7 @@ import pytest
 from rewardplane.client import retry_policy as retry
 from rewardplane.client.chunks import MAX_CHUNK_BYTES, MAX_CHUNK_ITEMS, chunks
 from rewardplane.client.client import RewardClient
-from rewardplane.client.endpoint import Credentials, Endpoint
+from rewardplane.client.endpoint import Credentials
 from rewardplane.client.results import RewardUsed
 from rewardplane.client.session import CHUNKS_AT_ONCE
 from rewardplane.rewards.types import Example, Group, Reason, Response, Score, ScoreError
@@ -222,13 +222,13 @@ def test_chunks_hold_whole_groups_below_the_limit_in_order() -> None:
 
 def test_a_group_above_the_limit_goes_alone() -> None:
     groups = numbered([1]) + numbered([16], filler=MAX_CHUNK_BYTES // 8) + numbered([1])
-    assert [len(part.frames) for part in chunks(groups)] == [1, 1, 1]
+    assert [len(part.groups) for part in chunks(groups)] == [1, 1, 1]
 
 
 def test_chunks_hold_a_bounded_number_of_items() -> None:
     parts = list(chunks(numbered([1024] * 40)))
-    assert sum(f.size for p in parts for f in p.frames) == 40 * 1024
-    assert max(sum(f.size for f in p.frames) for p in parts) == MAX_CHUNK_ITEMS
+    assert sum(f.size for p in parts for f in p.groups) == 40 * 1024
+    assert max(sum(f.size for f in p.groups) for p in parts) == MAX_CHUNK_ITEMS
 
 
 async def test_a_large_call_goes_in_chunks_some_at_once() -> None:
@@ -378,7 +378,7 @@ async def test_an_overload_longer_than_the_deadline_fails_at_once() -> None:
 async def test_a_service_that_comes_up_late_is_waited_for(
     free_port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "_TELL_EVERY_S", 0)
+    monkeypatch.setattr(retry, "_WARN_EVERY_S", 0)
     async with RewardClient(f"127.0.0.1:{free_port}") as client:
         with caplog.at_level(logging.WARNING, "rewardplane"):
             call = asyncio.create_task(client.score("math", numbered([2])))
@@ -486,28 +486,6 @@ async def test_many_calls_at_once_on_one_channel(
 
 
 # ---- endpoints -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("target", "names"),
-    [
-        ("a:1", ["dns:///a:1"]),
-        ("a:1, b:2,", ["dns:///a:1", "dns:///b:2"]),
-        ("dns:///a:1", ["dns:///a:1"]),
-        ("[::1]:5", ["dns:///[::1]:5"]),
-        ("unix:/tmp/socket", ["unix:/tmp/socket"]),
-        ("ipv4:1.2.3.4:5,1.2.3.5:6", ["ipv4:1.2.3.4:5,1.2.3.5:6"]),
-    ],
-)
-def test_targets_are_read(target: str, names: list[str]) -> None:
-    assert Endpoint(target).names == names
-
-
-@pytest.mark.parametrize("target", ["", "localhost", " , "])
-def test_a_target_that_is_none_is_refused(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("REWARDPLANE_TARGET", raising=False)
-    with pytest.raises(ValueError, match="host:port"):
-        RewardClient(target)
 
 
 async def test_the_target_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,5 +249,5 @@ async def test_nothing_is_left_when_all_is_done(client: RewardClient, service: F
         await client.score_one("math", Example(), Response("1"), step=step)
     await asyncio.sleep(0.02)
     (session,) = client._sessions.values()
-    assert session._batcher._lanes == {}
-    assert [t for t in asyncio.all_tasks() if "_Lane" in repr(t)] == []
+    assert session._batcher._queues == {}
+    assert [t for t in asyncio.all_tasks() if "_Queue" in repr(t)] == []
