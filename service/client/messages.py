@@ -95,7 +95,7 @@ def _fields(message: object) -> Message:
             )
             if hasattr(message, name)
         }
-    fields = cast("Message", message) if isinstance(message, Mapping) else {}
+    fields: Message = cast("Message", message) if isinstance(message, Mapping) else {}
     if "role" not in fields:
         shown = str(cast("object", message))[:80]
         raise TypeError(f"want a message with role and content, not {shown!r}")

@@ -63,6 +63,8 @@ class AdapterArgs(TypedDict, total=False):
     """How to speak to the service; None: in the clear."""
     channels: int
     """The connections to open: as many as gateways share one port; 1."""
+    name: str
+    """The name by which the trainer logs it; the reward's."""
 
 
 @dataclass(slots=True, frozen=True)

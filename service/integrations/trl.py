@@ -11,15 +11,14 @@ The shape: https://huggingface.co/docs/trl/grpo_trainer#using-a-custom-reward-fu
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from types import CodeType
-from typing import Any, ClassVar, Unpack, cast
+from typing import Any, Unpack
 
 from rewardplane.client.failures import FailedItem, ItemsFailed, counts
 from rewardplane.client.target import Target
 from rewardplane.rewards.types import Group, Outcome, Reason, Score
 
+from .named_function import NamedFunction
 from .remote_reward import AdapterArgs, Policy, RemoteReward
 
 __all__ = ["ItemsFailed", "RewardFn", "SyncRewardFn", "reward_fn", "sync_reward_fn"]
@@ -33,8 +32,6 @@ POLICIES: tuple[Policy, ...] = ("none", "raise", "value")
 class RewardFnArgs(AdapterArgs, total=False):
     """The keyword arguments of `reward_fn`; `on_error` is "none" by default."""
 
-    name: str
-    """The function's `__name__`, by which trainers log it; the reward's."""
     group_size: int
     """The responses of one group, TRL's `num_generations`; 0: as many as there are."""
 
@@ -68,39 +65,10 @@ def sync_reward_fn(
     return SyncRewardFn(RemoteReward.of(reward, target, POLICIES, args))
 
 
-class _NamedFunction:
-    """An object that trainers and `inspect` take for a function with a name of its own.
-
-    A closure cannot be pickled, and a partial's name is passed over by TRL. `inspect` takes an
-    object for a function that has the attributes of one, `__code__` among them, and so tells that
-    it is async (TRL up to 1.9, verl and ms-swift ask nothing else).
-    """
-
-    __defaults__: ClassVar[None] = None
-    __kwdefaults__: ClassVar[None] = None
-    __annotations__: ClassVar[dict[str, Any]] = {}  # pyright: ignore[reportIncompatibleVariableOverride]
-
+class _TrlFunction(NamedFunction):
     def __init__(self, remote: RemoteReward) -> None:
-        self.remote = remote
-        self.__name__ = self.__qualname__ = remote.label
+        super().__init__(remote)
         self._seen: set[Reason] = set()
-
-    @property
-    def __code__(self) -> CodeType:
-        return cast("Any", type(self)).__call__.__code__
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        whole = inspect.signature(cast("Any", type(self)).__call__)
-        return whole.replace(parameters=list(whole.parameters.values())[1:])
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.remote == cast("_NamedFunction", other).remote
-
-    __hash__ = object.__hash__
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.__name__!r})"
 
     def _prepare(
         self,
@@ -116,7 +84,7 @@ class _NamedFunction:
 
 
 # Positional only: a data set may have a column of any name.
-class RewardFn(_NamedFunction):
+class RewardFn(_TrlFunction):
     """What `reward_fn` makes."""
 
     async def __call__(
@@ -139,7 +107,7 @@ class RewardFn(_NamedFunction):
         return self.remote.settle(outcomes)
 
 
-class SyncRewardFn(_NamedFunction):
+class SyncRewardFn(_TrlFunction):
     """What `sync_reward_fn` makes."""
 
     def __call__(
