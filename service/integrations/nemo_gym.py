@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from rewardplane.rewards.types import Outcome, Reason
 
@@ -109,7 +109,7 @@ def _classes() -> dict[str, type]:
     server_base: Any = server.SimpleResourcesServer
 
     class RewardplaneConfig(config_base):
-        """`on_error`: "mask" (the default), "raise" answers with an error, "value" gives `value`."""
+        """`on_error`: "mask" (the default), "raise" answers an error, "value" gives `value`."""
 
         reward: str
         target: str | list[str] | None = None
@@ -121,12 +121,12 @@ def _classes() -> dict[str, type]:
     class RewardplaneVerifyRequest(request_base):
         """The task's own fields come beside those of every request."""
 
-        model_config = {**request_base.model_config, "extra": "allow"}
+        model_config: ClassVar[Any] = {**request_base.model_config, "extra": "allow"}
 
     class RewardplaneVerifyResponse(response_base):
         """The request and the verdict."""
 
-        model_config = {**response_base.model_config, "extra": "allow"}
+        model_config: ClassVar[Any] = {**response_base.model_config, "extra": "allow"}
 
     class RewardplaneResourcesServer(server_base):
         """One reward of one service as a resources server."""
