@@ -75,8 +75,7 @@ def test_what_no_service_can_be_reached_by_is_refused(
 def test_any_text_is_read_or_refused(target: str | list[str]) -> None:
     try:
         found = names(target)
-    except ValueError as error:
-        assert str(error)
+    except ValueError:
         return
     assert len(found) == len(addresses(target)) > 0
 

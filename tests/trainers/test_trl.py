@@ -195,12 +195,8 @@ def test_other_processes_get_the_function_by_pickle(method: str, service: Servic
     import multiprocessing
 
     function = sync_reward_fn("math", service.target)
-    wanted = [1.0, 0.0]
-    assert called(function) == wanted
+    batch = {"prompts": ["1+3?"] * 2, "completions": ["A: 4", "A: 5"], "answer": ["4", "4"]}
+    assert function(**batch) == [1.0, 0.0]
     with multiprocessing.get_context(method).Pool(1) as pool:
-        assert pool.apply(called, (function,)) == wanted
-    assert called(function) == wanted
-
-
-def called(function: Any) -> Any:
-    return function(prompts=["1+3?"] * 2, completions=["A: 4", "A: 5"], answer=["4", "4"])
+        assert pool.apply(function, (), batch) == [1.0, 0.0]
+    assert function(**batch) == [1.0, 0.0]
