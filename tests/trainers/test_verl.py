@@ -186,7 +186,8 @@ def ray_instance() -> Iterator[Any]:
         ray.shutdown()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_the_manager_that_scores_in_ray_actors(
     ray_instance: Any, target: str, model_folder: Path
 ) -> None:
