@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import mimetypes
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -103,6 +102,9 @@ def _medium(value: object, kind: str, hint: str, *, encoded: bool) -> Blob | Fil
     if encoded:
         data = _decoded(value, kind)
         return Blob(mime_type or _sniffed(data, kind), data)
+    # A table of a thousand types, for those who send addresses.
+    import mimetypes
+
     guessed, _ = mimetypes.guess_type(value.partition("?")[0])
     return FileData(mime_type or guessed or _unknown(kind), value)
 

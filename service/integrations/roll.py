@@ -1,46 +1,31 @@
 """A reward worker for ROLL's RLVR pipeline: one call for each batch.
 
-    rewards:
-      math:
-        worker_cls: rewardplane.integrations.roll.RewardplaneWorker
-        rewardplane: {reward: math, target: "localhost:50051"}
+In a module, `my_workers.py`::
 
-ROLL 8eb27cc2 calls `compute_rewards(data)` with a DataProto
+    from rewardplane.integrations.roll import worker
+
+    MathWorker = worker("math", "localhost:50051")
+
+and `worker_cls: my_workers.MathWorker` under `rewards:` in the configuration. ROLL 8eb27cc2 calls
+`compute_rewards(data)` with a DataProto
 (roll/pipeline/rlvr/rewards/math_rule_reward_worker.py); an exception ends the step.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib
-import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
+from rewardplane.client.target import Target
 from rewardplane.rewards.types import Outcome
 
 from .end_tokens import without_end_tokens
-from .remote_reward import Policy, RemoteReward
+from .remote_reward import AdapterArgs, Policy, RemoteReward
 
 POLICIES: tuple[Policy, ...] = ("raise", "value")
 
 NOT_SENT = frozenset({"prompt_id", "sampling_params", "messages", "domain"})
-
-
-def remote(settings: Mapping[str, Any] | None) -> RemoteReward:
-    """The reward that a worker's configuration names, or the environment's REWARDPLANE_REWARD.
-
-    Raises:
-        ValueError: there is no reward, or a setting is malformed.
-    """
-    given = {**(settings or {})}
-    reward = given.pop("reward", "") or os.environ.get("REWARDPLANE_REWARD", "")
-    if not reward:
-        raise ValueError(
-            "no reward: want `rewardplane: {reward: NAME}` in the worker's configuration, or "
-            "REWARDPLANE_REWARD in its environment"
-        )
-    return RemoteReward.of(reward, given.pop("target", None), POLICIES, given)
 
 
 def outcomes_of(
@@ -56,15 +41,17 @@ def outcomes_of(
     return remote.score_rows_sync(batch)
 
 
-def __getattr__(name: str) -> Any:
-    if name == "RewardplaneWorker":
-        return _worker_class()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def worker(reward: str, target: Target | None = None, **args: Unpack[AdapterArgs]) -> type:
+    """A reward worker class, for a module that `worker_cls` names.
 
+    The columns are those of the batch. `on_error`: "raise" (the default) ends the step, "value"
+    gives `value`; ROLL has no mask.
 
-@functools.cache
-def _worker_class() -> Any:
-    # ROLL and torch are imported when ROLL asks for the class.
+    Raises:
+        ValueError: the target or a setting is malformed.
+    """
+    remote = RemoteReward.of(reward, target, POLICIES, args)
+    # ROLL and torch are imported when a worker is made.
     torch = importlib.import_module("torch")
     base: Any = importlib.import_module("roll.distributed.executor.worker").Worker
     decorator = importlib.import_module("roll.distributed.scheduler.decorator")
@@ -81,7 +68,6 @@ def _worker_class() -> Any:
             self.tokenizer = providers.default_tokenizer_provider(
                 model_args=self.worker_config.model_args
             )
-            self.remote = remote(getattr(worker_config, "rewardplane", None))
 
         @decorator.register(dispatch_mode=decorator.Dispatch.ONE_TO_ALL)
         def initialize(self, pipeline_config: Any) -> None:
@@ -91,13 +77,13 @@ def _worker_class() -> Any:
         def compute_rewards(self, data: Any) -> Any:
             decode = self.tokenizer.batch_decode
             outcomes = outcomes_of(
-                self.remote,
+                remote,
                 decode(data.batch["prompts"], skip_special_tokens=False),
                 decode(data.batch["responses"], skip_special_tokens=False),
                 data.non_tensor_batch,
             )
             # float16, as ROLL's own workers give.
-            rewards = torch.tensor(self.remote.settle(outcomes), dtype=torch.float16)
+            rewards = torch.tensor(remote.settle(outcomes), dtype=torch.float16)
             by_token = torch.zeros_like(data.batch["responses"], dtype=torch.float16)
             return data_proto.from_dict(
                 tensors={

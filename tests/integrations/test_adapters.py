@@ -14,8 +14,9 @@ import pickle
 import sys
 import types
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -537,23 +538,102 @@ async def test_nemo_rl_steps(service: FakeService, target: str) -> None:
         nemo_rl.remote({"target": target})
 
 
+async def test_nemo_rl_has_an_environment(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # nemo_rl/environments/interfaces.py (7ea279abf); numpy stands for torch's tensors.
+    class EnvironmentReturn(NamedTuple):
+        observations: Any
+        metadata: Any
+        next_stop_strings: Any
+        rewards: Any
+        terminateds: Any
+        answers: Any
+
+    module(
+        monkeypatch,
+        "torch",
+        tensor=lambda values, dtype: np.array(values, dtype=dtype),
+        ones=np.ones,
+        float32=np.float32,
+    )
+    module(
+        monkeypatch,
+        "nemo_rl.environments.interfaces",
+        EnvironmentInterface=object,
+        EnvironmentReturn=EnvironmentReturn,
+    )
+    nemo_rl.environment_class.cache_clear()
+    cfg = {"reward": "math", "target": target, "on_error": "value", "value": -1.0}
+    environment = nemo_rl.environment_class()(cfg)
+    step = await asyncio.to_thread(environment.step, LOGS, [{"ground_truth": "4"}] * 3)
+    assert step.rewards.tolist() == [4.0, 5.0, -1.0]
+    assert step.terminateds.tolist() == [1.0] * 3
+    assert [len(value) for value in (step.observations, step.metadata)] == [3, 3]
+    assert step.next_stop_strings == [None] * 3
+    nemo_rl.environment_class.cache_clear()
+
+
 async def test_roll_computes_rewards(
     service: FakeService, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remote = roll.remote({"reward": "math", "target": target, "rename": {"ground_truth": "answer"}})
-    columns = {"ground_truth": ["4", "4"], "domain": ["math", "math"], "prompt_id": [1, 2]}
-    outcomes = await asyncio.to_thread(
-        roll.outcomes_of, remote, ["<pad>2+2?"] * 2, ["4<|im_end|><pad><pad>", "5<pad>"], columns
+    # What ROLL's reward workers take from ROLL (8eb27cc2) and torch; numpy stands for tensors.
+    class Worker:
+        def __init__(self, worker_config: Any) -> None:
+            self.worker_config = worker_config
+            self.rank_info = types.SimpleNamespace(rank=1, world_size=2)
+
+    class Tokenizer:
+        def batch_decode(self, ids: Any, skip_special_tokens: bool) -> list[str]:
+            assert skip_special_tokens is False
+            return list(ids)
+
+    class Tensor(list[float]):
+        def clone(self) -> Tensor:
+            return Tensor(self)
+
+    registered: dict[str, Any] = {}
+
+    def register(**options: Any) -> Any:
+        return lambda function: registered.setdefault(function.__name__, (options, function))[1]
+
+    module(
+        monkeypatch,
+        "torch",
+        tensor=lambda values, dtype: Tensor(values),
+        zeros_like=lambda ids, dtype: Tensor([0.0] * len(ids)),
+        float16="float16",
     )
-    assert remote.settle(outcomes) == [4.0, 5.0]
+    module(monkeypatch, "roll.distributed.executor.worker", Worker=Worker)
+    module(
+        monkeypatch,
+        "roll.distributed.scheduler.decorator",
+        register=register,
+        Dispatch=types.SimpleNamespace(ONE_TO_ALL="one", DP_MP_COMPUTE="dp"),
+    )
+    proto = types.SimpleNamespace(from_dict=lambda tensors: tensors)
+    module(monkeypatch, "roll.distributed.scheduler.protocol", DataProto=proto)
+    module(
+        monkeypatch,
+        "roll.models.model_providers",
+        default_tokenizer_provider=lambda model_args: Tokenizer(),
+    )
+    made = roll.worker(
+        *("math", target), rename={"ground_truth": "answer"}, on_error="value", value=-1.0
+    )
+    worker = made(types.SimpleNamespace(model_args=None))
+    data = types.SimpleNamespace(
+        batch={
+            "prompts": ["<pad>2+2?"] * 3,
+            "responses": ["4<|im_end|><pad><pad>", "5<pad>", "RAISED"],
+        },
+        non_tensor_batch={"ground_truth": ["4"] * 3, "domain": ["m"] * 3, "prompt_id": [1, 2, 3]},
+    )
+    tensors = await asyncio.to_thread(worker.compute_rewards, data)
+    assert tensors["scores"] == tensors["response_level_rewards"] == [4.0, 5.0, -1.0]
+    assert tensors["token_level_rewards"] == [0.0] * 3
     (group,) = groups(service)
-    assert [response.text for response in group.responses] == ["4", "5"]
+    assert [response.text for response in group.responses] == ["4", "5", "RAISED"]
     assert row(group) == {"answer": "4"}
-    monkeypatch.delenv("REWARDPLANE_REWARD", raising=False)
-    with pytest.raises(ValueError, match="no reward"):
-        roll.remote(None)
-    monkeypatch.setenv("REWARDPLANE_REWARD", "math2")
-    assert roll.remote(None).reward == "math2"
+    assert registered["compute_rewards"][0] == {"dispatch_mode": "dp", "clear_cache": False}
 
 
 # ---- verl ----------------------------------------------------------------------------------------
