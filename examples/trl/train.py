@@ -14,6 +14,7 @@ parser.add_argument("--model", required=True)
 parser.add_argument("--target", required=True)
 parser.add_argument("--output", default="output")
 parser.add_argument("--steps", type=int, default=100)
+parser.add_argument("--cpu", action="store_true")
 args = parser.parse_args()
 
 rows = [
@@ -34,6 +35,8 @@ trainer = GRPOTrainer(
         logging_steps=1,
         log_completions=True,
         report_to=[],
+        use_cpu=args.cpu,
+        bf16=not args.cpu,
     ),
 )
 trainer.train()
