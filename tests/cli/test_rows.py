@@ -83,7 +83,7 @@ def test_verl_in_parquet(tmp_path: Path) -> None:
     file = tmp_path / "train.parquet"
     rows = [{**VERL, "extra_info": {**VERL["extra_info"], "index": i}} for i in range(2_500)]  # type: ignore[dict-item]
     pq.write_table(pa.Table.from_pylist(rows), file)
-    with pytest.raises(BadLine, match="line 1: there is no a column of responses; name the one"):
+    with pytest.raises(BadLine, match="line 1: there is no column of responses; name the one"):
         next(read(file))
     # verl's rows have no response: the gold of GSM8K, with its working, is the first one to try.
     for row in rows:
