@@ -119,7 +119,9 @@ def _split(row: Mapping[str, Any], named: str) -> tuple[Any, dict[str, Any]]:
         if "data_source" in rest:
             verl["data_source"] = rest["data_source"]
         extra = rest.get("extra_info")
-        own = cast("Mapping[str, Any]", extra) if isinstance(extra, Mapping) else {}
+        own: Mapping[str, Any] = {}
+        if isinstance(extra, Mapping):
+            own = cast("Mapping[str, Any]", extra)
         kept = {named: rest[named]} if named in rest else {}
         return prompt, {**own, **kept, **verl}
     return prompt, rest

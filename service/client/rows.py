@@ -25,6 +25,9 @@ from .plain import document
 References = tuple[dict[str, str], dict[str, str]]
 """A row's columns as references and JSON references."""
 
+_Encoded = tuple[bool, str]
+"""A value: whether it is text, and the text or its JSON."""
+
 _NO_TURNS: tuple[Content, ...] = ()
 
 
@@ -35,7 +38,9 @@ def example(prompt: object, columns: Mapping[str, Any], rename: Mapping[str, str
         ValueError: `rename` names a column that there is not, or makes two of one name.
         TypeError: the prompt or a value is of a type that cannot be sent.
     """
-    return _example(prompt, _references(renamed(columns, rename)))
+    named = renamed(columns, rename)
+    row = _references({name: _encoded(name, value) for name, value in named.items()})
+    return _example(prompt, row)
 
 
 def response(completion: object, token_count: int | None = None) -> Response:
@@ -75,16 +80,17 @@ def groups(
     for name, values in (("prompts", prompts), ("completion_ids", completion_ids)):
         if values is not None and len(values) != n:
             raise ValueError(f"{name} has {len(values)} values for {n} completions")
-    rows = _rows(renamed(columns or {}, rename), n)
+    encoded, differs = _columns(renamed(columns or {}, rename), n)
     found: list[Group] = []
     responses: list[Response] = []
-    last: tuple[object, References] | None = None
+    last: object = None
     for i in range(n):
         prompt = None if prompts is None else prompts[i]
-        if last is None or len(responses) == group_size or not _same(last, (prompt, rows[i])):
+        if differs[i] or len(responses) == group_size or not _equal(prompt, last):
             responses = []
-            found.append(Group(_example(prompt, rows[i]), responses, group_size))
-            last = prompt, rows[i]
+            row = _references({name: values[i] for name, values in encoded.items()})
+            found.append(Group(_example(prompt, row), responses, group_size))
+            last = prompt
         count = None if completion_ids is None else len(completion_ids[i])
         responses.append(response(completions[i], count))
     return found
@@ -108,11 +114,11 @@ def renamed(columns: Mapping[str, Any], rename: Mapping[str, str]) -> Mapping[st
     return dict(zip(named, columns.values(), strict=True))
 
 
-def _same(one: tuple[object, References], other: tuple[object, References]) -> bool:
-    if one[1] != other[1]:
-        return False
+def _equal(one: object, other: object) -> bool:
+    if one is other:
+        return True
     try:
-        return one[0] is other[0] or bool(one[0] == other[0])
+        return bool(one == other)
     except ValueError:
         # Arrays, in which each pair is compared: they are not worth more than a group.
         return False
@@ -143,24 +149,37 @@ def _turns(value: object, what: str, role: str) -> tuple[Content, ...]:
     raise TypeError(f"a {what} is {type(value).__name__}, want text or a list of messages")
 
 
-def _references(columns: Mapping[str, Any]) -> References:
+def _references(values: Mapping[str, _Encoded]) -> References:
     row: References = ({}, {})
-    for name, value in columns.items():
-        _put(row, name, value)
+    for name, (is_text, text) in values.items():
+        row[0 if is_text else 1][name] = text
     return row
 
 
-def _rows(columns: Mapping[str, Any], n: int) -> list[References]:
-    rows: list[References] = [({}, {}) for _ in range(n)]
+def _columns(columns: Mapping[str, Any], n: int) -> tuple[dict[str, list[_Encoded]], bytearray]:
+    """The columns' values by name, and for each row whether it differs from the one before."""
+    found: dict[str, list[_Encoded]] = {}
+    differs = bytearray(n)
+    differs[:1] = b"\1"[:n]
     for name, values in columns.items():
         if not _is_column(values):
             warnings.warn(f"{name!r} is no column and is not sent", stacklevel=4)
             continue
         if len(values) != n:
             raise ValueError(f"column {name!r} has {len(values)} values for {n} rows")
-        for row, value in zip(rows, cast("Iterable[object]", values), strict=True):
-            _put(row, name, value)
-    return rows
+        encoded = found[name] = []
+        last: object = _Encoded
+        before: _Encoded = (False, "")
+        for i, value in enumerate(cast("Iterable[object]", values)):
+            # The responses of a group repeat their row: what is the same is not written again.
+            if value is not last:
+                now = _encoded(name, value)
+                if now != before:
+                    differs[i] = True
+                    before = now
+                last = value
+            encoded.append(before)
+    return found, differs
 
 
 def _is_column(values: object) -> bool:
@@ -170,13 +189,12 @@ def _is_column(values: object) -> bool:
     return getattr(values, "ndim", 1) != 0
 
 
-def _put(row: References, name: str, value: object) -> None:
+def _encoded(name: str, value: object) -> _Encoded:
     if isinstance(value, str):
         # Not the value itself: numpy has strings of its own.
-        row[0][name] = value if type(value) is str else str(value)
-        return
+        return True, value if type(value) is str else str(value)
     try:
-        row[1][name] = document(value)
+        return False, document(value)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"column {name!r}: {error}; name the columns to send with `columns=`"
