@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from .installed import module
+
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv" / "bin" / "python"
 
@@ -91,10 +93,7 @@ def own_service() -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A language model of a few thousand weights, with a tokenizer of single characters."""
-    pytest.importorskip("torch", reason="make test-trainers installs torch")
-    transformers: Any = pytest.importorskip(
-        "transformers", reason="make test-trainers installs transformers"
-    )
+    transformers = module("transformers", "transformers")
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     letters = [

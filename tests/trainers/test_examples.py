@@ -7,11 +7,11 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from .conftest import ROOT, Service
+from .installed import module
 
 EXAMPLES = ROOT / "examples"
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def test_the_example_of_trl_trains(service: Service, model_folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("trl", reason="make test-trainers installs TRL")
+    module("trl", "trl")
     command = [
         *(sys.executable, EXAMPLES / "trl" / "train.py", "--model", model_folder),
         *("--target", service.target, "--output", tmp_path, "--steps", "2", "--cpu"),
@@ -32,13 +32,13 @@ def test_the_example_of_trl_trains(service: Service, model_folder: Path, tmp_pat
 
 
 def test_the_plugin_of_ms_swift_registers() -> None:
-    rewards: Any = pytest.importorskip("swift.rewards", reason="make test-trainers installs it")
+    rewards = module("ms-swift", "swift.rewards")
     runpy.run_path(str(EXAMPLES / "ms_swift" / "plugin.py"))
     assert rewards.orms["rp_math"](args=None).remote.reward == "math"
 
 
 def test_the_environment_of_skyrl_can_be_made() -> None:
-    gym: Any = pytest.importorskip("skyrl_gym", reason="make test-trainers installs it")
+    gym = module("skyrl-gym", "skyrl_gym")
     runpy.run_path(str(EXAMPLES / "skyrl" / "environment.py"))
     spec = {"ground_truth": "4"}
     env = gym.make("rp_math", env_config={}, extras={"reward_spec": spec})
@@ -46,7 +46,7 @@ def test_the_environment_of_skyrl_can_be_made() -> None:
 
 
 def test_the_builder_of_tinker_can_be_made() -> None:
-    pytest.importorskip("tinker_cookbook", reason="make test-trainers installs it")
+    module("tinker-cookbook", "tinker_cookbook")
     made = runpy.run_path(str(EXAMPLES / "tinker" / "builder.py"))["MathGroupBuilder"]
     builder = made(env_thunk=lambda: None, num_envs=4)
     assert builder.remote.reward == "math"

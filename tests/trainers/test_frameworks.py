@@ -17,6 +17,7 @@ from rewardplane.client import ItemsFailed
 from rewardplane.integrations import areal, ms_swift, tinker, verifiers
 
 from .conftest import Service
+from .installed import module
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -40,11 +41,9 @@ def file_of(distribution: str, path: str, name: str) -> Any:
 
 
 def test_ms_swift_computes_rewards_per_function(service: Service) -> None:
-    torch: Any = pytest.importorskip("torch")
-    algorithm: Any = pytest.importorskip(
-        "swift.rl_core.grpo_algorithm", reason="make test-trainers installs ms-swift"
-    )
-    data: Any = pytest.importorskip("swift.rl_core.data")
+    algorithm = module("ms-swift", "swift.rl_core.grpo_algorithm")
+    data = module("ms-swift", "swift.rl_core.data")
+    torch = module("torch", "torch")
     samples = [
         data.GRPOSample.from_row(
             {
@@ -109,8 +108,8 @@ async def test_areal_scores_in_its_pool_of_processes(areal_rewards: Any, service
 
 
 def test_skyrl_steps_in_32_threads(service: Service) -> None:
-    gym: Any = pytest.importorskip("skyrl_gym", reason="make test-trainers installs skyrl-gym")
-    for name, reward in (("rp_math", "math"), ("rp_picky", "picky")):
+    gym = module("skyrl-gym", "skyrl_gym")
+    for name, reward in (("tested_math", "math"), ("tested_picky", "picky")):
         gym.register(
             id=name,
             entry_point="rewardplane.integrations.skyrl:RewardplaneEnv",
@@ -121,7 +120,7 @@ def test_skyrl_steps_in_32_threads(service: Service) -> None:
             },
         )
 
-    def episode(i: int, name: str = "rp_math", prompt: str = "2+2?") -> Any:
+    def episode(i: int, name: str = "tested_math", prompt: str = "2+2?") -> Any:
         spec = {"method": "rule", "ground_truth": "4"}
         env = gym.make(name, env_config={}, extras={"reward_spec": spec})
         env.init([{"role": "user", "content": prompt}])
@@ -136,10 +135,10 @@ def test_skyrl_steps_in_32_threads(service: Service) -> None:
     assert step["metadata"]["parsed"] == 1.0
     assert metrics["rewardplane_ok"] == 1.0
     with pytest.raises(ItemsFailed, match="RAISED"):
-        episode(0, "rp_picky", "please fail")
-    gym.register(id="rp_none", entry_point="rewardplane.integrations.skyrl:RewardplaneEnv")
+        episode(0, "tested_picky", "please fail")
+    gym.register(id="tested_none", entry_point="rewardplane.integrations.skyrl:RewardplaneEnv")
     with pytest.raises(ValueError, match="no reward: want `reward`"):
-        gym.make("rp_none", env_config={}, extras={})
+        gym.make("tested_none", env_config={}, extras={})
 
 
 # ---- verifiers -----------------------------------------------------------------------------------
@@ -184,9 +183,7 @@ class Engine:
 
 
 async def openrlhf_reward(file: Path, model: Path, text: str, label: Any) -> dict[str, Any]:
-    agent: Any = pytest.importorskip(
-        "openrlhf.utils.agent", reason="make test-trainers installs OpenRLHF"
-    )
+    agent = module("openrlhf", "openrlhf.utils.agent")
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(model))
@@ -219,9 +216,7 @@ async def test_openrlhf_loads_the_reward_file(
 
 
 async def test_tinker_computes_group_rewards(service: Service) -> None:
-    types_module: Any = pytest.importorskip(
-        "tinker_cookbook.rl.types", reason="make test-trainers installs the Tinker cookbook"
-    )
+    types_module = module("tinker-cookbook", "tinker_cookbook.rl.types")
 
     class Builder(tinker.RemoteGroupRewards, types_module.EnvGroupBuilder):  # type: ignore[misc]
         remote = tinker.remote("math", service.target)

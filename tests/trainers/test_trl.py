@@ -18,9 +18,10 @@ import pytest
 from rewardplane.integrations.trl import reward_fn, sync_reward_fn
 
 from .conftest import Service
+from .installed import module
 
-trl: Any = pytest.importorskip("trl", reason="make test-trainers installs TRL")
-datasets: Any = pytest.importorskip("datasets", reason="make test-trainers installs datasets")
+trl = module("trl", "trl")
+datasets = module("datasets", "datasets")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

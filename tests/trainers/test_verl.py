@@ -12,8 +12,9 @@ import pytest
 from rewardplane.client import ItemsFailed
 
 from ..support.fake_server import FakeService, serving
+from .installed import module
 
-pytest.importorskip("verl", reason="make test-trainers installs verl")
+module("verl", "verl")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -178,7 +179,7 @@ async def test_sync_functions_in_threads_are_batched(
 
 @pytest.fixture
 def ray_instance() -> Iterator[Any]:
-    ray: Any = pytest.importorskip("ray")
+    ray = module("ray", "ray")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         yield ray
