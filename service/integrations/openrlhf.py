@@ -105,9 +105,13 @@ class RewardFunc(NamedFunction):
             without_end_tokens(response_of(query, prompt), self.end_tokens)
             for query, prompt in zip(queries, prompts, strict=True)
         ]
-        columns = by_column([gold_columns(label, self.gold) for label in labels])
-        batch = self.remote.groups_of(prompts, completions, None, columns)
-        outcomes = self.remote.score_rows_sync(batch)
+        rows = [gold_columns(label, self.gold) for label in labels]
+        if len(rows) == 1:
+            # What OpenRLHF does, from hundreds of threads at once: these calls are batched.
+            outcomes = [self.remote.score_row_sync(prompts[0], completions[0], rows[0])]
+        else:
+            batch = self.remote.groups_of(prompts, completions, None, by_column(rows))
+            outcomes = self.remote.score_rows_sync(batch)
         settled = self.remote.settle(outcomes)
         rewards = [reward for reward in settled if reward is not None]
         return rewards, [not isinstance(outcome, Score) for outcome in outcomes]

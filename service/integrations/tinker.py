@@ -57,10 +57,10 @@ class RemoteGroupRewards:
             ItemsFailed: a trajectory has no reward, and `on_error` is "raise".
             CallError: the call failed as a whole.
         """
-        return await group_rewards(self.remote, trajectory_group, env_group, self.row)
+        return await compute_group_rewards(self.remote, trajectory_group, env_group, self.row)
 
 
-async def group_rewards(
+async def compute_group_rewards(
     remote: RemoteReward,
     trajectory_group: Sequence[Any],
     env_group: Sequence[Any],

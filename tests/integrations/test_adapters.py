@@ -14,6 +14,7 @@ import pickle
 import sys
 import types
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -240,6 +241,20 @@ async def test_openrlhf_batches_and_single_queries(service: FakeService, target:
     assert one == {"rewards": 5.0, "scores": 5.0, "extra_logs": {"rewardplane_ok": 1.0}}
     none = await asyncio.to_thread(function, [], [], [])
     assert none["rewards"] == []
+
+
+async def test_single_queries_of_many_threads_are_few_calls(
+    service: FakeService, target: str
+) -> None:
+    function = openrlhf.reward_fn("math", target)
+
+    def all_at_once() -> list[Any]:
+        with ThreadPoolExecutor(64) as pool:
+            return list(pool.map(lambda i: function([f"q {i}"], ["q "], ["4"]), range(256)))
+
+    got = await asyncio.to_thread(all_at_once)
+    assert [one["rewards"] for one in got] == [float(i) for i in range(256)]
+    assert len(service.calls) < 128
 
 
 async def test_openrlhf_logs_why_a_call_failed(
