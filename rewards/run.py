@@ -10,10 +10,10 @@ import inspect
 import math
 import sys
 import traceback
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from .deadline import ends_in
 from .result import NO_COMPONENTS, number, plain, score_of, shown
@@ -31,6 +31,23 @@ from .types import (
 )
 
 _MAX = sys.float_info.max
+
+
+class Cell(Protocol):
+    """A number at index 0 that others may see or set."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+    def __setitem__(self, index: int, value: int, /) -> None: ...
+
+
+class Column(Protocol):
+    """Numbers by index, such as an array or a view of memory."""
+
+    def __setitem__(self, index: int, value: float, /) -> None: ...
+
+
+_NOWHERE: Cell = [0]
+_GO_ON: Cell = [0]
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,28 +75,46 @@ def run_item(reward: Reward, item: Item, clip: Clip) -> Outcome:
 
 
 def run_each(
-    reward: Reward, example: Example, responses: Sequence[Response], clip: Clip
-) -> tuple[list[float], dict[int, Outcome]]:
-    """As `run_item` for each response, as columns: rewards, and by index what is more than one.
+    reward: Reward,
+    example: Example,
+    responses: Sequence[Response],
+    clip: Clip,
+    rewards: Column,
+    first: int,
+    other: Callable[[int, Outcome], bool],
+    cursor: Cell = _NOWHERE,
+    stop: Cell = _GO_ON,
+    forked: Cell = _GO_ON,
+) -> int:
+    """As `run_item` for each response, for items so cheap that a `Score` each would double them.
 
-    For the inline lane, where making a `Score` for each item is a tenth of the item's cost.
+    A score that is nothing but a reward goes to `rewards`, from index `first` on. All else goes to
+    `other` with its index, before the next item starts; it returns whether to go on. `cursor` gets
+    the index + 1 of each item as it starts; none starts any more once `stop` or `forked` is set.
+
+    Returns:
+        The index after the last item that ran.
     """
     score, plain = reward.score, not reward.component_names
     low, high = max(clip.low, -_MAX), min(clip.high, _MAX)
-    rewards: list[float] = []
-    others: dict[int, Outcome] = {}
+    index = first
     for response in responses:
+        if stop[0] or forked[0]:
+            return index
+        cursor[0] = index + 1
         try:
             result = cast("Result", score(example, response))
             if type(result) is float and plain and low <= result <= high:
-                rewards.append(result)
+                rewards[index] = result
+                index += 1
                 continue
             outcome = _outcome(reward.component_names, result, clip)
         except BaseException as error:  # noqa: BLE001 - as in run_item
             outcome = _fault(error)
-        others[len(rewards)] = outcome
-        rewards.append(0.0)
-    return rewards, others
+        index += 1
+        if not other(index - 1, outcome):
+            return index
+    return index
 
 
 def run_items(reward: Reward, items: Sequence[Item], clip: Clip) -> list[Outcome]:

@@ -86,12 +86,8 @@ def depends(file: str) -> set[str]:
     What stands under `if TYPE_CHECKING` counts too: a type that looks up is a dependency that
     looks up.
     """
-    return {
-        BY_NAME[known]
-        for name in imports(file)
-        for known in (name, name.rpartition(".")[0])
-        if known in BY_NAME and BY_NAME[known] != file
-    }
+    names = (name if name in BY_NAME else name.rpartition(".")[0] for name in imports(file))
+    return {BY_NAME[name] for name in names if name in BY_NAME} - {file}
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from rewardplane.config.load import ConfigError, ServiceConfig, load
+from rewardplane.gateway.doors.door import DoorKind, DoorUnavailable
 from rewardplane.wire.errors import CallError
 from rich.console import Console
 from rich.table import Table
@@ -40,6 +41,10 @@ def serve(
     gateways_per_node: Annotated[
         int, typer.Option(min=1, help="Gateways that share the port on each node.")
     ] = 1,
+    door: Annotated[
+        DoorKind,
+        typer.Option(help="Who speaks gRPC: `native` in Rust outside the GIL, `grpc` by grpcio."),
+    ] = DoorKind.NATIVE,
 ) -> None:
     """Serve rewards until SIGTERM; SIGHUP reloads the file."""
     from rewardplane.cluster.cluster import Cluster, DeployFailed
@@ -51,12 +56,15 @@ def serve(
 
     def on_ready(cluster: Cluster, served: ServiceConfig) -> None:
         _out.print(_rewards(served))
-        _out.print(f"serving on {', '.join(cluster.addresses())}; metrics on port {metrics_port}")
+        where = ", ".join(cluster.addresses())
+        _out.print(f"serving on {where}; door: {door}; metrics on port {metrics_port}")
 
-    options = Options(host, port, metrics_port, http_port, address, gateways, gateways_per_node)
+    options = Options(
+        host, port, metrics_port, http_port, address, gateways, gateways_per_node, door
+    )
     try:
         run(config, options, on_ready)
-    except (ConfigError, PortTaken, DeployFailed) as error:
+    except (ConfigError, PortTaken, DoorUnavailable, DeployFailed) as error:
         _fail(error)
 
 

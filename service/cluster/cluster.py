@@ -18,7 +18,7 @@ from typing import Any
 
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import Limits
-from rewardplane.replica.local_server import local_folder
+from rewardplane.replica.worker_host import local_folder
 
 from .membership import NAME as ROSTER
 from .membership import Roster

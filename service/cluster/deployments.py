@@ -4,51 +4,54 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray import serve
-from rewardplane.gateway.pool_lane import AHEAD, AHEAD_ASYNC
-from rewardplane.replica.local_server import LocalServer, local_folder
+from rewardplane.config.load import RewardConfig
+from rewardplane.config.settings import Limits
+from rewardplane.gateway.lane import AHEAD, AHEAD_ASYNC
 from rewardplane.replica.replica import Pool
 from rewardplane.replica.supervisor import MAX_STRAGGLERS
+from rewardplane.replica.worker import WorkerSpec
+from rewardplane.replica.worker_host import WorkerHost, local_folder
+from rewardplane.replica.worker_pool import ForkedWorkers, WorkerPool
 
 from .gateway import DRAIN_S, Gateway, log_to_stderr
-
-if TYPE_CHECKING:
-    from rewardplane.config.load import RewardConfig
-    from rewardplane.config.settings import Limits
-
-    from .options import Options
-
+from .options import Options
 
 _log = logging.getLogger(__name__)
 
 
 class PoolReplica(Pool):
-    """A pool that gateways reach by Serve's handle and, on its own node, by a socket."""
+    """A replica that gateways reach by Serve's handle, and whose workers those of its node use."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         log_to_stderr()
-        super().__init__(config)
-        self._local: LocalServer | None = None
+        super().__init__(RewardConfig.from_dict(config))
+        self._workers: ForkedWorkers | None = None
+        self._host: WorkerHost | None = None
+
+    def _make_workers(self, spec: WorkerSpec) -> WorkerPool:
+        self._workers = ForkedWorkers(spec)
+        return self._workers
 
     async def check_health(self) -> None:
         """Serve's probe; gateways of this node may come as soon as the first one has passed."""
         await super().check_health()
-        if self._local is None:
-            self._local = LocalServer(self.run)
+        if self._host is None and self._workers is not None:
+            self._host = WorkerHost(self._workers)
             folder = local_folder(ray.get_runtime_context().get_session_name())
             if folder is not None:
                 try:
-                    await self._local.start(folder, self.config.fingerprint)
+                    self._host.start(folder, self.config.fingerprint)
                 except OSError as error:
                     _log.warning("no socket in %s, calls come by Serve's handle: %s", folder, error)
 
     async def __del__(self) -> None:
-        """Called by Serve when the replica stops; it knows nothing of calls by socket."""
-        if self._local is not None:
-            await self._local.drain(DRAIN_S)
+        """Called by Serve when the replica stops; it knows nothing of what gateways run here."""
+        if self._host is not None:
+            await self._host.drain(DRAIN_S)
         await self.stop()
 
 
@@ -92,6 +95,7 @@ def gateway_application(options: Options, limits: Limits) -> Any:
         options.http_port,
         limits.model_dump(),
         shared,
+        options.door,
     )
 
 

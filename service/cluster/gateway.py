@@ -20,15 +20,16 @@ from ray.serve.exceptions import RayServeException
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import Limits
 from rewardplane.gateway.admission import Admission
-from rewardplane.gateway.local_replicas import Neighbours
+from rewardplane.gateway.doors.door import DoorKind
+from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost, Send
+from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.metrics import Metrics
-from rewardplane.gateway.pool_lane import Answers, ReplicaLost, Send
 from rewardplane.gateway.scorer import Scorer
-from rewardplane.gateway.served import Table
+from rewardplane.gateway.served import ServedReward, ServedRewards
 from rewardplane.gateway.server import Server, Servicer
 from rewardplane.gateway.validate import Validator
 from rewardplane.http.server import HttpFace
-from rewardplane.replica.local_server import local_folder
+from rewardplane.replica.worker_host import local_folder
 
 from .membership import NAME as ROSTER
 from .options import NAMESPACE, app_name
@@ -50,6 +51,7 @@ class Gateway:
         http_port: int,
         limits: dict[str, Any],
         share_port: bool,
+        door: DoorKind,
     ) -> None:
         log_to_stderr()
         self._id = ray.get_runtime_context().get_actor_id()
@@ -58,21 +60,21 @@ class Gateway:
         self._metrics = Metrics()
         bounds = Limits(**limits)
         self._admission = Admission(bounds)
-        self._table = Table(self._metrics, _connect)
-        scorer = Scorer(self._table, self._admission, self._metrics)
+        self._rewards = ServedRewards(self._metrics.figures, _lane)
+        scorer = Scorer(self._rewards, self._admission, self._metrics)
         validator = Validator(scorer, self._metrics, bounds)
-        servicer = Servicer(scorer, validator, self._table, bounds, self._metrics)
-        self._server = Server(servicer, self._admission, bounds)
+        servicer = Servicer(scorer, validator, self._rewards, bounds, self._metrics)
+        self._server = Server(servicer, self._admission, bounds, door, _end_process)
         self._gauges()
         async with asyncio.timeout(FIRST_CONFIG_S):
-            while not self._table.generation:
+            while not self._rewards.generation:
                 await self._follow_once()
         self._address = f"{host}:{await self._server.start(host, port, share_port=share_port)}"
-        await self._server.tell_health(self._table.names())
+        self._server.tell_health(self._rewards.names())
         self._stop_metrics = (
             self._metrics.serve(metrics_port + rank.local_rank, host) if metrics_port else None
         )
-        self._http = HttpFace(scorer, validator, self._table, self._metrics, bounds)
+        self._http = HttpFace(scorer, validator, self._rewards, self._metrics, bounds)
         if http_port:
             await self._http.start(host, http_port + rank.local_rank)
         self._following = asyncio.ensure_future(self._follow())
@@ -92,19 +94,19 @@ class Gateway:
         while True:
             try:
                 if await self._follow_once():
-                    await self._server.tell_health(self._table.names())
+                    self._server.tell_health(self._rewards.names())
             except RayError as error:
                 _log.warning("the roster cannot be asked: %s", error)
                 await asyncio.sleep(1.0)
 
     async def _follow_once(self) -> bool:
         news = await self._roster.ask.remote(
-            self._id, self._table.generation, sorted(self._table.in_use()), self._address
+            self._id, self._rewards.generation, sorted(self._rewards.in_use()), self._address
         )
         if news is None:
             return False
         generation, data = news
-        self._table.switch(ServiceConfig.from_dict(data), generation)
+        self._rewards.switch(ServiceConfig.from_dict(data), generation)
         return True
 
     def _gauges(self) -> None:
@@ -123,6 +125,12 @@ class Gateway:
             await asyncio.to_thread(self._stop_metrics)
 
 
+def _end_process(why: str) -> None:
+    """Ends a gateway that no client reaches any more; Serve starts another in its place."""
+    _log.critical("the gateway ends: %s", why)
+    os._exit(1)
+
+
 def log_to_stderr() -> None:
     """Our logs go to the actor's own stderr: Serve puts its logger in the place of `sys.stderr`."""
     handler = logging.StreamHandler(sys.__stderr__)
@@ -130,6 +138,10 @@ def log_to_stderr() -> None:
     ours = logging.getLogger("rewardplane")
     ours.addHandler(handler)
     ours.propagate = False
+
+
+def _lane(served: ServedReward) -> PoolLane:
+    return PoolLane(served, _connect(served.config))
 
 
 def _connect(config: RewardConfig) -> Send:
@@ -142,7 +154,8 @@ def _connect(config: RewardConfig) -> Send:
     )
 
     async def send(messages: Any, backlog: tuple[int, float]) -> Answers:
-        stream = handle.remote(messages, backlog)
+        packed = [([b"".join(data)], *others) for data, *others in messages]
+        stream = handle.remote(packed, backlog)
         try:
             async for answer in stream:
                 yield answer
@@ -158,4 +171,4 @@ def _connect(config: RewardConfig) -> Send:
             stream.cancel()
 
     folder = local_folder(ray.get_runtime_context().get_session_name())
-    return Neighbours(folder, config.fingerprint, config.settings.replicas, send).send
+    return LocalReplicas(folder, config, send).send

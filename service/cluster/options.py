@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rewardplane.config.load import RewardConfig
+from rewardplane.gateway.doors.door import DoorKind
 
 NAMESPACE = "rewardplane"
 
@@ -14,6 +15,7 @@ class Options:
     """Where and how to serve. `address`: "local" starts a Ray of its own, else one that runs.
 
     `port` 0: a free one, chosen once. `metrics_port` 0: no metrics. `http_port` 0: no HTTP face.
+    `door`: what speaks gRPC with the clients; one that cannot be had is an error.
     """
 
     host: str = "127.0.0.1"
@@ -23,6 +25,7 @@ class Options:
     address: str = "local"
     gateways: int = 1
     gateways_per_node: int = 1
+    door: DoorKind = DoorKind.NATIVE
 
 
 def app_name(reward: RewardConfig) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 from rewardplane.config.load import ConfigError, ServiceConfig, load
+from rewardplane.gateway.doors.door import door_class
 
 from .cluster import Cluster, DeployFailed
 from .options import Options
@@ -85,10 +86,12 @@ def serve(path: Path, options: Options, on_ready: Callable[[Cluster, ServiceConf
     Raises:
         ConfigError: the file cannot be served.
         PortTaken: somebody listens on one of the ports.
+        DoorUnavailable: this host does not have what the door needs.
         DeployFailed: the rewards or the gateway did not come up.
     """
     config = load(path)
     check_ports(options)
+    door_class(options.door)
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
     cluster = Cluster(options)
     cluster.start(config)

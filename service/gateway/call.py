@@ -5,27 +5,25 @@ Items of a call are numbered through all its groups: group 0's responses, then g
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
+from typing import Any
 
 from rewardplane.replica.job import Part, Range, ranges_in
 from rewardplane.replica.segment import FAILED, PENDING, SCORED
 from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError
+from rewardplane.wire.frame import Span
 
-if TYPE_CHECKING:
-    from .served import Bound
-
+from .served import ServedReward
 
 _SCORED = bytes([SCORED])
 
 
 @dataclass(slots=True)
-class Ask:
+class CallOptions:
     """What a call wants and how long it waits; times are `time.monotonic()` seconds."""
 
     request_id: str
@@ -42,58 +40,65 @@ class Ask:
 
 
 class Call:
-    """The outcomes of one call's items. `done` is set when none is pending.
+    """The outcomes of one call's items.
 
-    `bound[g]` is group g's reward, `offsets[g]` the number of its first item.
+    `data` is the serialized `ScoreRequest`, `spans[g]` where group g lies in it, `served[g]` its
+    reward, `offsets[g]` the number of its first item. `on_done` is called once, when no item is
+    pending any more; `on_items`, where it is set, with the numbers of items that got their outcome.
     """
 
     __slots__ = (
-        "ask",
-        "bound",
         "closed",
         "components",
-        "done",
+        "data",
         "elapsed_us",
         "extras",
         "isolation",
         "n",
         "offsets",
+        "on_done",
         "on_items",
+        "options",
         "pending",
         "queue_us",
         "rewards",
         "sent",
+        "served",
+        "spans",
         "states",
         "stride",
     )
 
-    def __init__(self, ask: Ask, bound: Sequence[Bound], sizes: Sequence[int]) -> None:
-        self.ask = ask
-        self.bound = bound
-        self.offsets = [0, *itertools.accumulate(sizes)]
+    def __init__(
+        self,
+        options: CallOptions,
+        served: Sequence[ServedReward],
+        sizes: Sequence[int],
+        data: bytes = b"",
+        spans: Sequence[Span] = (),
+    ) -> None:
+        self.options = options
+        self.served = served
+        self.data = data
+        self.spans = spans
+        self.offsets = [0, *accumulate(sizes)]
         n = self.n = self.offsets[-1]
         self.states = bytearray(n)
         self.rewards = array("d", bytes(8 * n))
         self.elapsed_us = array("Q", bytes(8 * n))
         # One stride for all items, so that a place follows from the item's number.
-        self.stride = max(b.component_count for b in bound) if ask.components else 0
+        self.stride = max(s.component_count for s in served) if options.components else 0
         self.components = array("d", bytes(8 * n * self.stride))
         self.extras: dict[int, list[Any]] = {}
-        self.queue_us = array("Q", bytes(8 * len(bound)))
-        self.isolation = bytearray(len(bound))
+        self.queue_us = array("Q", bytes(8 * len(served)))
+        self.isolation = bytearray(len(served))
         """Per group the lowest level that untrusted code ran under: 1 + `Level`; 0: none ran."""
         self.pending = n
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = False
         self.sent: list[Range] = []
         """What went to a replica: it may have started."""
+        self.on_done: Callable[[], None] | None = None
         self.on_items: Callable[[Sequence[int]], None] | None = None
-
-    def set_rewards(self, first: int, rewards: Sequence[float]) -> None:
-        """Places scores with nothing to them but a reward, from item `first` on."""
-        end = first + len(rewards)
-        self.rewards[first:end] = array("d", rewards)
-        self.states[first:end] = _SCORED * len(rewards)
 
     def set(self, item: int, outcome: Outcome, names: Sequence[str]) -> None:
         """Places one outcome."""
@@ -120,34 +125,55 @@ class Call:
         self.pending -= len(items)
         if self.on_items is not None and items:
             self.on_items(items)
-        if self.pending == 0 and not self.done.done():
-            self.done.set_result(None)
+        if self.pending == 0:
+            self._done()
+
+    def _done(self) -> None:
+        on_done, self.on_done = self.on_done, None
+        if on_done is not None:
+            on_done()
+
+    def place_score(self, item: int, reward: float, elapsed_us: int, waited_us: int) -> None:
+        """Places the score of the one item of a call, where there is nothing to it but a reward."""
+        if self.closed or self.states[item]:
+            return
+        self.states[item] = SCORED
+        self.rewards[item] = reward
+        self.elapsed_us[item] = elapsed_us
+        self.queue_us[0] = waited_us
+        self.settle((item,))
 
     def place(self, part: Part, places: Sequence[Range], k: int, waited_us: int) -> None:
-        """Places a part of a shard whose items stand at `places`; what was told before stays.
+        """Places a part of a shard whose items stand at `places`; what has its outcome keeps it.
 
         `waited_us` is how long its items waited before they started.
         """
         if self.closed:
             return
         self._note_groups(places, waited_us, part.isolation)
-        if len(places) == 1 and PENDING not in part.states:
-            first, end = places[0]
-            if not any(self.states[first:end]):
-                self._place_run(part, first, end, k)
-                return
-        self._place_each(part, places, k)
+        if PENDING in part.states or any(any(self.states[a:b]) for a, b in places):
+            self._place_each(part, places, k)
+            return
+        at = 0
+        for first, end in places:
+            self._place_run(part, at, first, end, k)
+            at += end - first
 
-    def _place_run(self, part: Part, first: int, end: int, k: int) -> None:
-        self.states[first:end] = part.states
-        self.rewards[first:end] = array("d", part.rewards)
-        self.elapsed_us[first:end] = array("Q", part.elapsed_us)
-        if self.stride and self.stride == k and part.components:
-            self.components[first * k : end * k] = array("d", part.components)
-        elif self.stride and part.components:
-            self._place_components(part, list(range(first, end)), list(range(end - first)), k)
+    def _place_run(self, part: Part, at: int, first: int, end: int, k: int) -> None:
+        stop = at + end - first
+        self.states[first:end] = part.states[at:stop]
+        self.rewards[first:end] = array("d", part.rewards[8 * at : 8 * stop])
+        self.elapsed_us[first:end] = array("Q", part.elapsed_us[8 * at : 8 * stop])
+        if self.stride and part.components:
+            if self.stride == k:
+                width = 8 * k
+                columns = array("d", part.components[width * at : width * stop])
+                self.components[first * k : end * k] = columns
+            else:
+                self._place_components(part, range(first, end), range(at, stop), k)
         for index, extra in part.extras.items():
-            self.extras[first + index] = extra
+            if at <= index < stop:
+                self.extras[first + index - at] = extra
         self.settle(range(first, end))
 
     def _place_each(self, part: Part, places: Sequence[Range], k: int) -> None:
@@ -184,17 +210,19 @@ class Call:
             self.settle(range(first, end))
 
     def close(self) -> None:
-        """Nothing is placed any more."""
+        """Nothing is placed any more; the request is forgotten."""
         self.closed = True
-        if not self.done.done():
-            self.done.set_result(None)
+        self.on_done = self.on_items = None
+        self.data = b""
 
     def _note_groups(self, places: Iterable[Range], waited_us: int, isolation: int) -> None:
-        for first, _end in places:
+        for first, end in places:
             group = bisect_right(self.offsets, first) - 1
-            self.queue_us[group] = max(self.queue_us[group], waited_us)
-            if isolation:
-                self.isolation[group] = min(self.isolation[group] or isolation, isolation)
+            while group < len(self.served) and self.offsets[group] < end:
+                self.queue_us[group] = max(self.queue_us[group], waited_us)
+                if isolation:
+                    self.isolation[group] = min(self.isolation[group] or isolation, isolation)
+                group += 1
 
     def reasons(self) -> dict[Reason, int]:
         """How many items failed for which reason."""

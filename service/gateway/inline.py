@@ -8,80 +8,118 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 from rewardplane.config.load import INLINE_CHARS
-from rewardplane.replica.items import items_of
-from rewardplane.rewards.reward import Reward
+from rewardplane.replica.items import unreadable
+from rewardplane.replica.segment import ENDED
 from rewardplane.rewards.run import Clip, run_each, run_item
-from rewardplane.rewards.types import Example, Response, ScoreError
-from rewardplane.v1 import reward_service_pb2 as pb
-from rewardplane.wire.messages import FieldError, example_from, response_from
+from rewardplane.rewards.types import Example, Outcome
+from rewardplane.v1 import frame_pb2 as frames
+from rewardplane.wire.frame import read_example, read_response
+from rewardplane.wire.messages import FieldError
 
-if TYPE_CHECKING:
-    from .call import Call
-    from .served import Bound
+from .call import Call
+from .served import ServedReward
 
 BREATH_S = 0.005
 """How long the gateway's loop may be held before others get their turn."""
+CHUNK_ITEMS = 256
+CHUNK_BYTES = 128 * 1024
+"""How much of a group is scored between two looks at the clock."""
+
+Groups = Sequence[tuple[int, frames.GroupFrame]]
 
 
-async def run_inline(
-    call: Call, bound: Bound, groups: Sequence[tuple[int, pb.Group]], *, may_be_large: bool
-) -> list[tuple[int, pb.Group]]:
-    """Scores the groups; returns those that hold something too large for this lane, untouched.
+class InlineRun:
+    """Scores groups of a call in the event loop, with pauses; `too_large` gets what must not."""
 
-    Raises:
-        ValueError: the reward is not of this lane.
-    """
-    reward, names = _reward(bound), bound.component_names
-    clip = Clip(*bound.config.clip)
-    large: list[tuple[int, pb.Group]] = []
-    breath_s = time.perf_counter() + BREATH_S
-    for index, group in groups:
-        first, end = call.offsets[index], call.offsets[index + 1]
-        begin_ns = time.perf_counter_ns()
+    def __init__(
+        self,
+        call: Call,
+        served: ServedReward,
+        groups: Groups,
+        too_large: Callable[[Groups], None],
+    ) -> None:
+        if served.reward is None:
+            raise ValueError(f"reward {served.name!r} is not of the inline lane")
+        self._call = call
+        self._reward = served.reward
+        self._names = served.component_names
+        self._clip = Clip(*served.config.clip)
+        self._too_large = too_large
+        self._work = self._score_all(groups)
+
+    def step(self) -> None:
+        """Scores for a breath; the rest follows when others had their turn."""
+        end_s = time.perf_counter() + BREATH_S
+        for _ in self._work:
+            if time.perf_counter() > end_s:
+                asyncio.get_running_loop().call_soon(self._go_on)
+                return
+
+    def _go_on(self) -> None:
+        if not self._call.closed:
+            self.step()
+
+    def _score_all(self, groups: Groups) -> Iterator[None]:
+        """Scores group by group; yields where there may be a pause."""
+        call, reward = self._call, self._reward
+        may_be_large = len(call.data) > INLINE_CHARS
+        for index, group in groups:
+            if may_be_large and _is_large(group):
+                self._too_large([(index, group)])
+                continue
+            first, end = call.offsets[index], call.offsets[index + 1]
+            begin, stop = call.spans[index]
+            step = max(1, min(CHUNK_ITEMS, (end - first) * CHUNK_BYTES // (stop - begin)))
+            begin_ns = time.perf_counter_ns()
+            try:
+                example = read_example(group.example, prompt=reward.reads_prompt)
+            except FieldError as error:
+                fault = unreadable("example", error)
+                call.fail([(first, end)], fault)
+                continue
+            for offset in range(0, end - first, step):
+                responses = group.responses[offset : offset + step]
+                at = first + offset
+                self._score(example, responses, at)
+                next_ns = time.perf_counter_ns()
+                call.spread(at, at + len(responses), (next_ns - begin_ns) // 1000)
+                call.settle(range(at, at + len(responses)))
+                yield
+                begin_ns = time.perf_counter_ns()
+
+    def _score(self, example: Example, sent: Sequence[bytes], first: int) -> None:
+        call = self._call
         try:
-            example = example_from(group.example, prompt=reward.reads_prompt)
-            responses = [response_from(message) for message in group.responses]
+            responses = [read_response(data) for data in sent]
         except FieldError:
-            _run_apart(call, bound, group, first, clip)
-            continue
-        if may_be_large and _is_large(example, responses):
-            large.append((index, group))
-            continue
-        rewards, others = run_each(reward, example, responses, clip)
-        call.set_rewards(first, rewards)
-        for offset, outcome in others.items():
-            call.set(first + offset, outcome, names)
-        call.spread(first, end, (time.perf_counter_ns() - begin_ns) // 1000)
-        call.settle(range(first, end))
-        if time.perf_counter() > breath_s:
-            await asyncio.sleep(0)
-            breath_s = time.perf_counter() + BREATH_S
-            if call.closed or time.monotonic() >= call.ask.answer_by_s:
-                break
-    return large
+            for item, data in enumerate(sent, first):
+                self._score_one(example, data, item)
+            return
+        run_each(self._reward, example, responses, self._clip, call.rewards, first, self._other)
+        end = first + len(responses)
+        call.states[first:end] = call.states[first:end].translate(ENDED)
+
+    def _score_one(self, example: Example, data: bytes, item: int) -> None:
+        try:
+            response = read_response(data)
+        except FieldError as error:
+            self._other(item, unreadable("response", error))
+        else:
+            self._other(item, run_item(self._reward, (example, response), self._clip))
+
+    def _other(self, item: int, outcome: Outcome) -> bool:
+        self._call.set(item, outcome, self._names)
+        return True
 
 
-def _run_apart(call: Call, bound: Bound, group: pb.Group, first: int, clip: Clip) -> None:
-    """Scores a group of which something cannot be read, item by item."""
-    reward = _reward(bound)
-    for item, read in enumerate(items_of(group, prompt=reward.reads_prompt), first):
-        outcome = read if isinstance(read, ScoreError) else run_item(reward, read, clip)
-        call.set(item, outcome, bound.component_names)
-    call.settle(range(first, first + len(group.responses)))
-
-
-def _is_large(example: Example, responses: Sequence[Response]) -> bool:
-    # A generator would cost twice as much an item.
-    return any([len(r.text) > INLINE_CHARS or r.turns for r in responses]) or any(  # noqa: C419
-        len(value) > INLINE_CHARS for value in example.references.values()
+def _is_large(group: frames.GroupFrame) -> bool:
+    return len(group.example) > _MOST_BYTES or any(
+        [len(data) > _MOST_BYTES for data in group.responses]  # noqa: C419 - half the time
     )
 
 
-def _reward(bound: Bound) -> Reward:
-    if bound.reward is None:
-        raise ValueError(f"reward {bound.name!r} is not of the inline lane")
-    return bound.reward
+_MOST_BYTES = INLINE_CHARS + 4
+"""A text of that length with its tag and length."""

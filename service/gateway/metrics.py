@@ -8,9 +8,8 @@ knows prometheus_client.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import (
@@ -23,87 +22,15 @@ from prometheus_client.registry import Collector
 from rewardplane.replica.segment import FAILED, SCORED
 from rewardplane.rewards.types import Reason
 
-if TYPE_CHECKING:
-    from .call import Call
-    from .served import Bound
+from .call import Call
+from .figures import COUNTED, RewardFigures, TimeHistogram
+from .served import ServedReward
 
 MAX_JOBS = 100
 OTHER = "other"
 MIXED = "(mixed)"
-_TIME_BITS = range(4, 30)
-"""Times are binned by the bit length of their microseconds: 16 µs to 9 min."""
 _REWARD_BOUNDS = (-1.0, -0.75, -0.5, -0.25, -0.1, -1e-9, 0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 _SIZE_BITS = range(1, 18)
-
-
-COUNTED: Mapping[str, tuple[str, str]] = {
-    "worker_restarts": ("Worker processes ended and replaced.", "cause"),
-    "sandbox_runs": ("Runs of untrusted code, by verdict.", "verdict"),
-    "sandbox_run_seconds": ("Time that runs of untrusted code took.", ""),
-    "sandbox_wait_seconds": ("Time that runs of untrusted code waited for a slot.", ""),
-    "sandbox_sessions": ("Sandboxed processes started that serve many items.", ""),
-    "sandbox_faults": ("Faults of the sandbox; their runs were tried again.", ""),
-    "sandbox_slot_restarts": ("Slots of the sandbox started anew.", "cause"),
-    "judge_calls": ("Calls of judges.", ""),
-    "judge_retries": ("Calls of judges that were sent again.", ""),
-    "judge_prompt_tokens": ("Tokens that judges read.", ""),
-    "judge_completion_tokens": ("Tokens that judges wrote.", ""),
-}
-"""What replicas and rewards may count, with its help and its label; anything else is not shown."""
-
-
-class TimeHistogram:
-    """Times in bins of powers of two microseconds."""
-
-    __slots__ = ("bins", "sum_us")
-
-    def __init__(self) -> None:
-        self.bins: Counter[int] = Counter()
-        self.sum_us = 0
-
-    def add(self, us: int, times: int = 1) -> None:
-        """One time, so often."""
-        self.bins[us.bit_length()] += times
-        self.sum_us += us * times
-
-    def add_all(self, column_us: Sequence[int]) -> None:
-        """A column of times."""
-        if len(column_us) == 1:
-            self.add(column_us[0])
-            return
-        self.bins.update(map(int.bit_length, column_us))
-        self.sum_us += sum(column_us)
-
-    def buckets(self) -> tuple[list[tuple[str, float]], float]:
-        """As Prometheus wants it: cumulative counts by upper bound in seconds, and the sum."""
-        out: list[tuple[str, float]] = []
-        for bits in _TIME_BITS:
-            count = sum(n for b, n in self.bins.items() if b <= bits)
-            out.append((repr(((1 << bits) - 1) / 1e6), count))
-        out.append(("+Inf", self.bins.total()))
-        return out, self.sum_us / 1e6
-
-
-class RewardFigures:
-    """What one reward did on this gateway, all its versions together."""
-
-    def __init__(self) -> None:
-        self.items: Counter[str] = Counter()
-        self.groups = 0
-        self.zero_variance_groups = 0
-        self.rewards: Counter[int] = Counter()
-        self.gain = 0.0
-        """The sum of the positive rewards. Prometheus knows no sum that falls: a histogram with a
-        bound below 0 has none."""
-        self.loss = 0.0
-        """The sum of the negative rewards, without its sign."""
-        self.execution = TimeHistogram()
-        self.queue = TimeHistogram()
-        self.retries = 0
-        self.counted: defaultdict[str, float] = defaultdict(float)
-        """What replicas and rewards count: "metric" or "metric.label", those of `COUNTED`."""
-        self.isolation = 0
-        """The lowest that untrusted code ran under in the last call that ran any."""
 
 
 class Metrics:
@@ -156,15 +83,15 @@ class Metrics:
         self.batches_sum += call.n
         failed = FAILED in call.states
         group = 0
-        while group < len(call.bound):
-            bound, end = call.bound[group], group + 1
-            while end < len(call.bound) and call.bound[end] is bound:
+        while group < len(call.served):
+            served, end = call.served[group], group + 1
+            while end < len(call.served) and call.served[end] is served:
                 end += 1
-            self._count(call, bound, range(group, end), failed=failed)
+            self._count(call, served, range(group, end), failed=failed)
             group = end
 
-    def _count(self, call: Call, bound: Bound, groups: range, *, failed: bool) -> None:
-        figures = self.figures(bound.name)
+    def _count(self, call: Call, served: ServedReward, groups: range, *, failed: bool) -> None:
+        figures = served.figures
         first, end = call.offsets[groups.start], call.offsets[groups.stop]
         states, rewards = call.states[first:end], call.rewards[first:end]
         figures.execution.add_all(call.elapsed_us[first:end])

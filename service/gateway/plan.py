@@ -5,24 +5,37 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from google.protobuf.message import DecodeError
+from rewardplane.config.settings import Limits
 from rewardplane.rewards.types import ISOLATION_LEVELS
-from rewardplane.v1 import reward_service_pb2 as pb
+from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.errors import IncompleteGroup, InsufficientIsolation, InvalidRequest
+from rewardplane.wire.frame import group_spans
 from rewardplane.wire.messages import MAX_LABEL_CHARS
 
-from .call import Ask, Call
+from .call import Call, CallOptions
+from .served import ServedReward, ServedRewards
 
-if TYPE_CHECKING:
-    from rewardplane.config.settings import Limits
-
-    from .served import Bound, Table
+MAX_FAULTS = 100
+"""How many faults of a request are told; after that it is read no further."""
 
 
-def ask_of(
-    request: pb.ScoreRequest, remaining_s: float | None, limits: Limits, traceparent: str
-) -> Ask:
+def read_frame(data: bytes) -> frames.RequestFrame:
+    """The skeleton of a serialized `ScoreRequest`.
+
+    Raises:
+        InvalidRequest: the bytes are no such message.
+    """
+    try:
+        return frames.RequestFrame.FromString(data)
+    except DecodeError as error:
+        raise InvalidRequest(f"the message is no ScoreRequest: {error}") from None
+
+
+def options_of(
+    request: frames.RequestFrame, remaining_s: float | None, limits: Limits, traceparent: str
+) -> CallOptions:
     """What the call wants, and when it must be answered: before the client's deadline strikes.
 
     Raises:
@@ -43,34 +56,38 @@ def ask_of(
     margin_s = min(max(0.1, 0.02 * left_s), 0.5 * left_s)
     request_id = request.request_id or os.urandom(8).hex()
     label = f"request_id={request_id} traceparent={traceparent}" if traceparent else request_id
-    ask = Ask(request_id, label, now_s, now_s + left_s - margin_s, request.job)
+    options = CallOptions(request_id, label, now_s, now_s + left_s - margin_s, request.job)
     if request.HasField("options"):
-        options = request.options
-        ask.components = options.include_components
-        ask.explanations = options.include_explanations
-        ask.step_rewards = options.include_step_rewards
-        ask.min_isolation = options.min_isolation
-        if ask.min_isolation >= len(ISOLATION_LEVELS):
-            faults.append(("options.min_isolation", f"{ask.min_isolation} is no level"))
+        sent = request.options
+        options.components = sent.include_components
+        options.explanations = sent.include_explanations
+        options.step_rewards = sent.include_step_rewards
+        options.min_isolation = sent.min_isolation
+        if not 0 <= options.min_isolation < len(ISOLATION_LEVELS):
+            faults.append(("options.min_isolation", f"{options.min_isolation} is no level"))
         for field, attribute in (
             ("item_timeout", "item_timeout_s"),
             ("queue_timeout", "queue_timeout_s"),
         ):
-            if options.HasField(field):
-                span = getattr(options, field)
+            if sent.HasField(field):
+                span = getattr(sent, field)
                 seconds = span.seconds + span.nanos / 1e9
                 if seconds <= 0:
                     faults.append((f"options.{field}", "want more than 0 s"))
-                setattr(ask, attribute, seconds)
+                setattr(options, attribute, seconds)
     if faults:
         raise _invalid(faults)
-    return ask
+    return options
 
 
 def plan(
-    request: pb.ScoreRequest, request_bytes: int, ask: Ask, table: Table, limits: Limits
+    request: frames.RequestFrame,
+    data: bytes,
+    options: CallOptions,
+    rewards: ServedRewards,
+    limits: Limits,
 ) -> Call:
-    """The call of a request, each group bound to one version of its reward.
+    """The call of a request, read from `data`, each group bound to one version of its reward.
 
     Raises:
         InvalidRequest: the request breaks a limit or names no reward; all faults at once.
@@ -81,10 +98,12 @@ def plan(
     groups = request.groups
     if not groups:
         raise _invalid([("groups", "want at least one group")])
+    if len(groups) > limits.max_request_items:
+        raise _invalid([_too_many(f"{len(groups)} groups", limits)])
     faults: list[tuple[str, str]] = []
     sizes: list[int] = []
-    bound: list[Bound] = []
-    bindings: dict[tuple[str, str], Bound] = {}
+    served: list[ServedReward] = []
+    found: dict[tuple[str, str], ServedReward] = {}
     for index, group in enumerate(groups):
         size = len(group.responses)
         sizes.append(size)
@@ -95,63 +114,77 @@ def plan(
             faults.append((f"groups[{index}].expected_size", f"{expected}, but {size} responses"))
         own = group.reward
         key = (own, group.version) if own else (request.reward, group.version or request.version)
-        binding = bindings.get(key)
-        if binding is None:
+        reward = found.get(key)
+        if reward is None:
             if not key[0]:
                 faults.append(
                     ("reward", f"groups[{index}] names no reward and neither does the call")
                 )
+                if len(faults) >= MAX_FAULTS:
+                    break
                 continue
-            binding = bindings[key] = table.bind(*key)
-            if ask.min_isolation:
-                _check_isolation(binding, ask.min_isolation)
-        bound.append(binding)
-        if binding.whole_group and size and size != (expected or (size if size > 1 else -1)):
-            raise _incomplete(binding, index, size, expected)
+            reward = found[key] = rewards.find(*key)
+            if options.min_isolation:
+                _check_isolation(reward, options.min_isolation)
+        served.append(reward)
+        if reward.whole_group and size and size != (expected or (size if size > 1 else -1)):
+            raise _incomplete(reward, index, size, expected)
+        if len(faults) >= MAX_FAULTS:
+            break
     items = sum(sizes)
     if items > limits.max_request_items:
-        faults.append(("groups", f"{items} items; at most {limits.max_request_items} a call"))
-    if request_bytes > limits.max_item_bytes:
+        faults.append(_too_many(f"{items} items", limits))
+    if len(data) > limits.max_item_bytes:
         faults += _oversize(groups, limits.max_item_bytes)
     if faults:
         raise _invalid(faults)
-    return Call(ask, bound, sizes)
+    try:
+        spans = group_spans(data)
+    except ValueError as error:
+        raise InvalidRequest(f"the message is no ScoreRequest: {error}") from None
+    return Call(options, served, sizes, data, spans)
 
 
-def _check_isolation(bound: Bound, demanded: int) -> None:
-    promised = bound.config.facts.isolation
+def _too_many(what: str, limits: Limits) -> tuple[str, str]:
+    return "groups", f"{what}; at most {limits.max_request_items} items a call"
+
+
+def _check_isolation(served: ServedReward, demanded: int) -> None:
+    promised = served.config.facts.isolation
     if promised and ISOLATION_LEVELS.index(promised) < demanded:
         level = ISOLATION_LEVELS[demanded]
         raise InsufficientIsolation(
-            f"reward {bound.name!r} promises isolation {promised!r}, and the call demands "
+            f"reward {served.name!r} promises isolation {promised!r}, and the call demands "
             f"{level!r}; configure the reward with `isolation: {level}` (`rewardplane sandbox` "
             "tells what a host lacks for it)",
-            {"reward": bound.name, "isolation": promised, "demanded": level},
+            {"reward": served.name, "isolation": promised, "demanded": level},
         )
 
 
-def _oversize(groups: Sequence[pb.Group], max_item_bytes: int) -> list[tuple[str, str]]:
+def _oversize(groups: Sequence[frames.GroupFrame], max_item_bytes: int) -> list[tuple[str, str]]:
     faults: list[tuple[str, str]] = []
     for g, group in enumerate(groups):
-        example_bytes = group.example.ByteSize()
+        example_bytes = len(group.example)
         for r, response in enumerate(group.responses):
-            item_bytes = example_bytes + response.ByteSize()
+            item_bytes = example_bytes + len(response)
             if item_bytes > max_item_bytes:
                 fault = f"the item has {item_bytes} bytes; at most {max_item_bytes}"
                 faults.append((f"groups[{g}].responses[{r}]", fault))
+                if len(faults) >= MAX_FAULTS:
+                    return faults
     return faults
 
 
-def _incomplete(bound: Bound, index: int, size: int, expected: int) -> IncompleteGroup:
+def _incomplete(served: ServedReward, index: int, size: int, expected: int) -> IncompleteGroup:
     return IncompleteGroup(
-        f"groups[{index}]: reward {bound.name!r} scores whole groups and got {size} of "
+        f"groups[{index}]: reward {served.name!r} scores whole groups and got {size} of "
         f"{expected or 'an unknown number of'} responses; send the whole group in one call"
         + ("" if expected else " (expected_size: 1 says that one response is the whole group)"),
-        {"reward": bound.name, "group": str(index), "size": str(size), "expected": str(expected)},
+        {"reward": served.name, "group": str(index), "size": str(size), "expected": str(expected)},
     )
 
 
 def _invalid(faults: list[tuple[str, str]]) -> InvalidRequest:
     path, fault = faults[0]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return InvalidRequest(f"{path}: {fault}{more}", violations=faults[:100])
+    return InvalidRequest(f"{path}: {fault}{more}", violations=faults[:MAX_FAULTS])

@@ -5,184 +5,181 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from google.protobuf.message import DecodeError, Message
-from rewardplane.config.load import INLINE_CHARS
-from rewardplane.v1 import reward_service_pb2 as pb
-from rewardplane.wire.errors import InvalidRequest
+from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.item_errors import CANCELLED, DEADLINE_EXECUTING, NEVER_STARTED
 
 from .admission import Admission
 from .call import Call
-from .inline import run_inline
+from .deadlines import Deadlines
+from .inline import Groups, InlineRun
 from .metrics import Metrics
-from .plan import ask_of, plan
-from .served import Bound, Table
+from .plan import options_of, plan, read_frame
+from .served import ServedReward, ServedRewards
 from .shard import shards_of
 
 _log = logging.getLogger(__name__)
 
 
 class Scorer:
-    """Scores calls with the rewards of a table, within the places of an admission."""
+    """Scores calls with served rewards, within the places of an admission."""
 
-    def __init__(self, table: Table, admission: Admission, metrics: Metrics) -> None:
-        self._table = table
+    def __init__(self, rewards: ServedRewards, admission: Admission, metrics: Metrics) -> None:
+        self._rewards = rewards
         self._admission = admission
         self._metrics = metrics
+        self._deadlines = Deadlines[Call](_expire)
 
-    def with_table(self, table: Table) -> Scorer:
+    def with_rewards(self, rewards: ServedRewards) -> Scorer:
         """The same places and figures over other rewards."""
-        return Scorer(table, self._admission, self._metrics)
+        return Scorer(rewards, self._admission, self._metrics)
 
-    def parse(self, data: bytes) -> pb.ScoreRequest:
-        """The request in `data`, if there is room for it.
-
-        Raises:
-            NotReady, Overloaded: see `Admission`.
-            InvalidRequest: the bytes are no ScoreRequest.
-        """
-        self._admission.check_bytes(len(data), 1.0)
-        return parsed(pb.ScoreRequest, data)
-
-    def parse_stream(self, data: bytes) -> pb.ScoreRequest:
-        """As `parse`, of a StreamScoresRequest."""
-        self._admission.check_bytes(len(data), 1.0)
-        return parsed(pb.StreamScoresRequest, data).request
-
-    async def score(
-        self, request: pb.ScoreRequest, size: int, remaining_s: float | None, traceparent: str
+    def begin(
+        self,
+        data: bytes,
+        remaining_s: float | None,
+        traceparent: str,
+        on_done: Callable[[Call], None],
+        on_items: Callable[[Sequence[int]], None] | None = None,
     ) -> Call:
-        """Scores a request of `size` bytes; every item of the call has its outcome then.
+        """Starts a call, from a serialized `ScoreRequest`.
 
-        `remaining_s` is until the client's deadline (None: it set none).
+        `remaining_s` is until the client's deadline (None: it set none). `on_done` gets the call
+        when every item has its outcome, perhaps before this returns; `on_items` the numbers of
+        items as they get theirs, each once. Whoever gives the call up says so by `cancel`.
 
         Raises:
             CallError: the call as a whole is refused.
         """
-        call = self._open(request, size, remaining_s, traceparent)
+        self._admission.check_bytes(len(data), 1.0)
+        request = read_frame(data)
+        limits = self._admission.limits
+        options = options_of(request, remaining_s, limits, traceparent)
+        call = plan(request, data, options, self._rewards, limits)
+        self._admission.enter(call.n, len(data), call.served[0].backlog_s)
+        for served in call.served:
+            served.calls += 1
+        call.on_items = on_items
+
+        def done() -> None:
+            self._close(call, len(data))
+            on_done(call)
+
+        call.on_done = done
+        self._deadlines.add(call, options.answer_by_s)
         try:
-            await self._start(call, request, size)
-            # A call may wait long, and thousands may: what it was made of is not kept for that.
-            del request
-            await _until_done(call)
-        finally:
-            self._close(call, size)
+            self._start(call, request)
+        except BaseException:
+            self.cancel(call)
+            raise
         return call
 
+    def cancel(self, call: Call) -> None:
+        """Nobody waits for the call any more: what runs for it is stopped, `on_done` not called."""
+        if not call.closed:
+            size = len(call.data)
+            call.on_done = call.on_items = None
+            call.fail([(0, call.n)], CANCELLED)
+            self._close(call, size)
+
+    async def score(self, data: bytes, remaining_s: float | None, traceparent: str) -> Call:
+        """The call of a serialized `ScoreRequest`; every item has its outcome then.
+
+        Raises:
+            CallError: the call as a whole is refused.
+        """
+        done = asyncio.get_running_loop().create_future()
+
+        def on_done(call: Call) -> None:
+            if not done.done():
+                done.set_result(call)
+
+        call = self.begin(data, remaining_s, traceparent, on_done)
+        try:
+            return await done
+        finally:
+            self.cancel(call)
+
     async def stream(
-        self, request: pb.ScoreRequest, size: int, remaining_s: float | None, traceparent: str
+        self, data: bytes, remaining_s: float | None, traceparent: str
     ) -> AsyncIterator[tuple[Call, Sequence[int]]]:
-        """Scores a request; yields the numbers of items as they get their outcomes, each once.
+        """As `score`; yields the numbers of items as they get their outcomes, each once.
 
         Raises:
             CallError: the call as a whole is refused; before anything is yielded.
         """
-        call = self._open(request, size, remaining_s, traceparent)
         told: asyncio.Queue[Sequence[int]] = asyncio.Queue()
-        call.on_items = told.put_nowait
+        call = self.begin(data, remaining_s, traceparent, _ignore, told.put_nowait)
         try:
-            await self._start(call, request, size)
-            del request
-            waiting = asyncio.ensure_future(_until_done(call))
-            try:
-                left = call.n
-                while left:
-                    items = await told.get()
-                    left -= len(items)
-                    yield call, items
-            finally:
-                waiting.cancel()
+            left = call.n
+            while left:
+                items = await told.get()
+                left -= len(items)
+                yield call, items
         finally:
-            call.on_items = None
-            self._close(call, size)
-
-    def _open(
-        self, request: pb.ScoreRequest, size: int, remaining_s: float | None, traceparent: str
-    ) -> Call:
-        limits = self._admission.limits
-        ask = ask_of(request, remaining_s, limits, traceparent)
-        call = plan(request, size, ask, self._table, limits)
-        self._admission.enter(call.n, size, _backlog_s(call.bound[0]))
-        for bound in call.bound:
-            bound.calls += 1
-        return call
+            self.cancel(call)
 
     def _close(self, call: Call, size: int) -> None:
-        if call.pending:
-            call.fail([(0, call.n)], CANCELLED)
+        """Every item has its outcome: gives the places back and counts."""
         call.close()
-        for bound in call.bound:
-            bound.calls -= 1
+        self._deadlines.remove(call, call.options.answer_by_s)
+        for served in call.served:
+            served.calls -= 1
         self._admission.leave(call.n, size)
         self._metrics.items_ended(call)
         if call.extras and (reasons := call.reasons()):
             counts = ", ".join(f"{count} {reason.name}" for reason, count in reasons.items())
             _log.warning(
                 "%s: %d of %d items failed: %s",
-                call.ask.label,
+                call.options.label,
                 sum(reasons.values()),
                 call.n,
                 counts,
             )
         elif _log.isEnabledFor(logging.DEBUG):
-            elapsed_s = time.monotonic() - call.ask.started_s
-            _log.debug("%s: %d items in %.3f s", call.ask.label, call.n, elapsed_s)
+            elapsed_s = time.monotonic() - call.options.started_s
+            _log.debug("%s: %d items in %.3f s", call.options.label, call.n, elapsed_s)
 
-    async def _start(self, call: Call, request: pb.ScoreRequest, size: int) -> None:
-        """Hands the items to their lanes; those of the inline lane have their outcomes then."""
-        by_bound: dict[Bound, list[tuple[int, pb.Group]]] = {}
+    def _start(self, call: Call, request: frames.RequestFrame) -> None:
+        """Hands the items to their lanes; those of the inline lane may have their outcomes then."""
+        served = call.served[0]
+        if len(call.served) == 1 or all(other is served for other in call.served):
+            self._start_lane(call, served, list(enumerate(request.groups)))
+            return
+        by_reward: dict[ServedReward, list[tuple[int, frames.GroupFrame]]] = {}
         for index, group in enumerate(request.groups):
-            by_bound.setdefault(call.bound[index], []).append((index, group))
-        for bound, groups in by_bound.items():
-            if bound.lane != "inline":
-                self._submit(call, bound, groups)
-        for bound, groups in by_bound.items():
-            if bound.lane == "inline" and (
-                large := await run_inline(call, bound, groups, may_be_large=size > INLINE_CHARS)
-            ):
-                self._submit(call, bound, large)
+            by_reward.setdefault(call.served[index], []).append((index, group))
+        # What goes to other processes is on its way before anything runs in this one.
+        for served in sorted(by_reward, key=_runs_here):
+            self._start_lane(call, served, by_reward[served])
 
-    def _submit(self, call: Call, bound: Bound, groups: Sequence[tuple[int, pb.Group]]) -> None:
-        for shard in shards_of(call, bound, groups, bound.pool.item_s):
-            bound.pool.submit(shard)
+    def _start_lane(self, call: Call, served: ServedReward, groups: Groups) -> None:
+        if served.lane != "inline":
+            _submit(call, served, groups)
+            return
 
+        def too_large(left: Groups) -> None:
+            _submit(call, served, left)
 
-_M = TypeVar("_M", bound=Message)
+        InlineRun(call, served, groups, too_large).step()
 
 
-def parsed(kind: type[_M], data: bytes) -> _M:
-    """The message in `data`.
-
-    Raises:
-        InvalidRequest: the bytes are no such message.
-    """
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        raise InvalidRequest(f"the message is no {kind.__name__}: {error}") from None
+def _submit(call: Call, served: ServedReward, groups: Groups) -> None:
+    for shard in shards_of(call, served, groups, served.pool.item_s):
+        served.pool.submit(shard)
 
 
-async def _until_done(call: Call) -> None:
-    """Waits for the last outcome or the time to answer; what is missing then is an error."""
-    if not call.pending:
-        return
-    loop = asyncio.get_running_loop()
-    left_s = call.ask.answer_by_s - time.monotonic()
-    timer = loop.call_later(max(0.0, left_s), _time_is_up, call)
-    try:
-        await call.done
-    finally:
-        timer.cancel()
+def _runs_here(served: ServedReward) -> bool:
+    return served.lane == "inline"
 
 
-def _time_is_up(call: Call) -> None:
-    call.fail(call.sent, DEADLINE_EXECUTING)
-    call.fail([(0, call.n)], NEVER_STARTED)
+def _expire(call: Call) -> None:
+    """The time to answer has come; what has no outcome is an error."""
+    if not call.closed:
+        call.fail(call.sent, DEADLINE_EXECUTING)
+        call.fail([(0, call.n)], NEVER_STARTED)
 
 
-def _backlog_s(bound: Bound) -> float:
-    """How long what waits for a reward will take."""
-    return bound.pool.backlog_items * bound.pool.item_s / bound.settings.replicas
+def _ignore(_call: Call) -> None:
+    pass

@@ -1,20 +1,43 @@
-"""Which rewards a gateway serves now, each bound to one version."""
+"""Which rewards a gateway serves now, each in one version."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from typing import Any, Protocol
 
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import HttpSettings
 from rewardplane.rewards.reward import Reward
 from rewardplane.wire.errors import UnknownReward, VersionGone
 
-from .metrics import Metrics
-from .pool_lane import PoolLane, Send
+from .figures import RewardFigures
+
+MAX_NAME_CHARS = 128
+"""No reward has a longer name; looking for similar ones takes a second for a megabyte."""
 
 
-class Bound:
+class Lane(Protocol):
+    """Where a reward's items wait for their replicas."""
+
+    item_s: float
+    """The measured cost of an item: its share of a replica's time, in seconds."""
+
+    @property
+    def backlog_items(self) -> int:
+        """The items that wait."""
+        ...
+
+    def submit(self, shard: Any, /) -> None:
+        """Takes a `Shard`, which imports this module; its outcomes go to its call."""
+        ...
+
+    async def close(self) -> None:
+        """Ends what runs."""
+        ...
+
+
+class ServedReward:
     """One version of one reward on one gateway. A call is bound to it from admission to its end."""
 
     __slots__ = (
@@ -28,13 +51,16 @@ class Bound:
         "lane",
         "name",
         "pool",
+        "rendered",
         "reward",
         "settings",
         "version",
         "whole_group",
     )
 
-    def __init__(self, config: RewardConfig, send: Send, metrics: Metrics) -> None:
+    def __init__(
+        self, config: RewardConfig, figures: RewardFigures, lane: Callable[[ServedReward], Lane]
+    ) -> None:
         self.config = config
         self.name = config.name
         self.settings = config.settings
@@ -45,57 +71,70 @@ class Bound:
         self.is_async = config.facts.is_async
         self.component_names = config.facts.component_names
         self.component_count = len(self.component_names)
-        self.figures = metrics.figures(config.name)
-        self.pool = PoolLane(self, send)
+        self.figures = figures
         self.calls = 0
+        self.rendered: dict[bool, bytes] = {}
+        """How answers name it, serialized: with and without component names."""
         self.reward: Reward | None = None
         if self.lane == "inline":
             self.reward = config.build()
             self.reward.setup()
+        self.pool = lane(self)
 
     def note_retry(self) -> None:
         """A shard is sent again."""
         self.figures.retries += 1
 
     def note_figures(self, figures: Mapping[str, float]) -> None:
-        """A replica counted this since it told the last time."""
+        """A replica counted this since it reported the last time."""
         for name, value in figures.items():
             self.figures.counted[name] += value
 
+    @property
+    def backlog_s(self) -> float:
+        """How long what waits for the reward will take."""
+        return self.pool.backlog_items * self.pool.item_s / self.settings.replicas
 
-class Table:
-    """The rewards by name. `switch` replaces them; what is bound stays until its calls end."""
 
-    def __init__(self, metrics: Metrics, connect: Callable[[RewardConfig], Send]) -> None:
-        self._metrics = metrics
-        self._connect = connect
-        self._current: dict[str, Bound] = {}
-        self._retired: list[Bound] = []
+class ServedRewards:
+    """The rewards by name. `switch` replaces them; one that is replaced ends with its calls."""
+
+    def __init__(
+        self,
+        figures: Callable[[str], RewardFigures],
+        lane: Callable[[ServedReward], Lane],
+    ) -> None:
+        self._figures = figures
+        self._lane = lane
+        self._current: dict[str, ServedReward] = {}
+        self._retired: list[ServedReward] = []
         self.http = HttpSettings()
         """What the HTTP port answers with now."""
         self.generation = 0
 
-    def bind(self, name: str, version: str) -> Bound:
+    def find(self, name: str, version: str) -> ServedReward:
         """The reward `name` as it is served now.
 
         Raises:
             UnknownReward: there is none of that name.
             VersionGone: it is served in another version than `version` (empty: any).
         """
-        bound = self._current.get(name)
-        if bound is None:
-            near = get_close_matches(name, self._current, n=3)
+        served = self._current.get(name)
+        if served is None:
+            shown = name[:MAX_NAME_CHARS]
+            near = get_close_matches(shown, self._current, n=3)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
             raise UnknownReward(
-                f"no reward is named {name!r}{hint}",
-                {"reward": name, "nearest": ",".join(near)},
+                f"no reward is named {shown!r}{hint}",
+                {"reward": shown, "nearest": ",".join(near)},
             )
-        if version and version != bound.version:
+        if version and version != served.version:
+            shown = version[:MAX_NAME_CHARS]
             raise VersionGone(
-                f"version {version!r} of reward {name!r} is not served; {bound.version!r} is",
-                {"reward": name, "version": version, "served": bound.version},
+                f"version {shown!r} of reward {name!r} is not served; {served.version!r} is",
+                {"reward": name, "version": shown, "served": served.version},
             )
-        return bound
+        return served
 
     def names(self) -> list[str]:
         """The names served now, sorted."""
@@ -103,19 +142,19 @@ class Table:
 
     def switch(self, config: ServiceConfig, generation: int) -> None:
         """Serves `config` from now on; versions that did not change keep what they have."""
-        fresh: dict[str, Bound] = {}
+        fresh: dict[str, ServedReward] = {}
         for name, reward in config.rewards.items():
             old = self._current.get(name)
             if old is not None and old.config.fingerprint == reward.fingerprint:
                 fresh[name] = old
             else:
-                fresh[name] = Bound(reward, self._connect(reward), self._metrics)
-        self._retired += [b for b in self._current.values() if b not in fresh.values()]
+                fresh[name] = ServedReward(reward, self._figures(reward.name), self._lane)
+        self._retired += [s for s in self._current.values() if s not in fresh.values()]
         self._current = fresh
         self.http = config.http
         self.generation = generation
 
     def in_use(self) -> set[str]:
-        """The fingerprints that are served or that calls are still bound to."""
-        self._retired = [bound for bound in self._retired if bound.calls]
-        return {b.config.fingerprint for b in (*self._current.values(), *self._retired)}
+        """The fingerprints that are served or that calls still use."""
+        self._retired = [served for served in self._retired if served.calls]
+        return {s.config.fingerprint for s in (*self._current.values(), *self._retired)}

@@ -1,7 +1,8 @@
-"""The gateway's gRPC server: start → serve → stop accepting → finish → close. No Ray here.
+"""The gateway's gRPC server: open → serve → stop accepting → finish → close. No Ray here.
 
-A servicer method parses, dispatches, renders. Handlers take and give raw bytes: malformed protobuf
-is then ours to answer (gRPC would say UNKNOWN), and nothing is parsed for a call that is refused.
+A method parses, dispatches, renders. Handlers take and give raw bytes: malformed protobuf is then
+ours to answer (gRPC would say UNKNOWN), and nothing is parsed for a call that is refused. Who
+speaks gRPC with the clients is a door's part (`doors/`).
 """
 
 from __future__ import annotations
@@ -9,137 +10,200 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from google.protobuf.message import DecodeError, Message
+from rewardplane.config.settings import Limits
+from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
-from rewardplane.wire.errors import CallError
+from rewardplane.wire.errors import CallError, InvalidRequest
 from rewardplane.wire.errors import Internal as InternalError
 from rewardplane.wire.status import Trailers, encode
 
+from .admission import Admission
+from .call import Call
+from .doors.door import Door, DoorKind, Lost, door_class
+from .doors.health import CHECK, WATCH, Health
+from .doors.rpc import Rpc
 from .metrics import MIXED, Metrics
 from .render import render_call, render_info, render_items, render_validation
-from .scorer import parsed
-
-if TYPE_CHECKING:
-    from rewardplane.config.settings import Limits
-
-    from .admission import Admission
-    from .scorer import Scorer
-    from .served import Table
-    from .validate import Validator
+from .scorer import Scorer
+from .served import ServedRewards
+from .validate import Validator
 
 _log = logging.getLogger(__name__)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RewardService"].full_name
-Context = grpc.aio.ServicerContext[bytes, bytes]
+SEND_S = 60.0
+"""The longest that the reader of a stream whose client set no deadline may leave it full."""
 
 
 class Servicer:
-    """`RewardService` over a scorer, a validator and a table."""
+    """`RewardService` over a scorer, a validator and the served rewards."""
 
     def __init__(
-        self, scorer: Scorer, validator: Validator, table: Table, limits: Limits, metrics: Metrics
+        self,
+        scorer: Scorer,
+        validator: Validator,
+        rewards: ServedRewards,
+        limits: Limits,
+        metrics: Metrics,
     ) -> None:
         self._scorer = scorer
         self._validator = validator
-        self._table = table
+        self._rewards = rewards
         self._limits = limits
         self._metrics = metrics
+        self._running: set[asyncio.Task[None]] = set()
 
-    def handlers(self) -> grpc.GenericRpcHandler:
-        """The methods, over raw bytes."""
-        unary = {
-            "Score": self._score,
-            "ValidateReward": self._validate,
-            "ListRewards": self._list,
-            "GetReward": self._get,
+    def methods(self) -> dict[str, Callable[[Rpc], None]]:
+        """What answers a call of each method, by full path."""
+        return {
+            f"/{SERVICE}/Score": self._score,
+            f"/{SERVICE}/StreamScores": self._in_task(self._stream),
+            f"/{SERVICE}/ValidateReward": self._in_task(self._validate),
+            f"/{SERVICE}/ListRewards": self._list,
+            f"/{SERVICE}/GetReward": self._get,
         }
-        methods: dict[str, Any] = {
-            name: grpc.unary_unary_rpc_method_handler(_answered(method))
-            for name, method in unary.items()
-        }
-        methods["StreamScores"] = grpc.unary_stream_rpc_method_handler(self._stream)
-        return grpc.method_handlers_generic_handler(SERVICE, methods)
 
-    async def _score(self, data: bytes, context: Context) -> bytes:
-        begin_s, reward, job, code = time.perf_counter(), "", "", "INTERNAL"
+    def _score(self, rpc: Rpc) -> None:
+        scoring = _Scoring(rpc, self._metrics)
         try:
-            call = await self._scorer.score(self._scorer.parse(data), len(data), *_of(context))
-            reward, job, code = _reward_of(call), call.ask.job, "OK"
-            return render_call(call).SerializeToString()
+            call = self._scorer.begin(_taken(rpc), *_of(rpc), scoring.done)
         except CallError as error:
-            code = encode(error)[0].name
+            scoring.ended("", "", encode(error)[0].name)
             raise
+        except Exception:
+            scoring.ended("", "", "INTERNAL")
+            raise
+        if not call.closed:
+            rpc.on_cancel = partial(scoring.given_up, self._scorer, call)
+
+    def _in_task(self, method: Callable[[Rpc], Awaitable[None]]) -> Callable[[Rpc], None]:
+        """A method that waits: cancelled when its caller leaves."""
+
+        async def run(rpc: Rpc) -> None:
+            try:
+                await method(rpc)
+            except Exception as error:  # noqa: BLE001 - the outermost layer: our faults end here
+                rpc.fail(*told(error))
+
+        def begin(rpc: Rpc) -> None:
+            task = asyncio.ensure_future(run(rpc))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            rpc.on_cancel = task.cancel
+
+        return begin
+
+    async def _stream(self, rpc: Rpc) -> None:
+        scoring = _Scoring(rpc, self._metrics)
+        reward, job, code = "", "", "INTERNAL"
+        by_s = rpc.deadline_s
+        try:
+            request = parsed(frames.StreamRequestFrame, _taken(rpc)).request
+            stream = self._scorer.stream(request, *_of(rpc))
+            del request
+            async with aclosing(cast("Any", stream)) as told_items:
+                async for call, items in told_items:
+                    reward, job = _reward_of(call), call.options.job
+                    for message in render_items(call, items):
+                        until_s = time.monotonic() + SEND_S if by_s is None else by_s
+                        if not await rpc.send(message.SerializeToString(), until_s):
+                            code = "CANCELLED"
+                            return
+            rpc.finish()
+            code = "OK"
         except asyncio.CancelledError:
             code = "CANCELLED"
             raise
-        finally:
-            self._metrics.call_ended(reward, job, code, time.perf_counter() - begin_s)
-
-    async def _stream(self, data: bytes, context: Context) -> AsyncIterator[bytes]:
-        begin_s, reward, job, code = time.perf_counter(), "", "", "INTERNAL"
-        try:
-            request = self._scorer.parse_stream(data)
-            async for call, items in self._scorer.stream(request, len(data), *_of(context)):
-                reward, job = _reward_of(call), call.ask.job
-                for message in render_items(call, items):
-                    yield message.SerializeToString()
-            code = "OK"
-        except (asyncio.CancelledError, GeneratorExit):
-            code = "CANCELLED"
+        except TimeoutError:
+            code = "DEADLINE_EXCEEDED"
+            rpc.fail(grpc.StatusCode.DEADLINE_EXCEEDED, "the stream was not read in time")
+        except CallError as error:
+            code = encode(error)[0].name
             raise
-        except Exception as error:  # noqa: BLE001 - the outermost layer: our own faults end here
-            status, text, trailers = _told(error)
-            code = status.name
-            await context.abort(status, text, trailers)
         finally:
-            self._metrics.call_ended(reward, job, code, time.perf_counter() - begin_s)
+            scoring.ended(reward, job, code)
 
-    async def _validate(self, data: bytes, context: Context) -> bytes:
-        request = parsed(pb.ValidateRewardRequest, data)
-        call, remarks = await self._validator.validate(request, *_of(context))
-        return render_validation(call, remarks).SerializeToString()
+    async def _validate(self, rpc: Rpc) -> None:
+        request = parsed(pb.ValidateRewardRequest, rpc.message)
+        call, remarks = await self._validator.validate(request, *_of(rpc))
+        rpc.answer(render_validation(call, remarks).SerializeToString())
 
-    async def _list(self, data: bytes, context: Context) -> bytes:
-        del context
-        parsed(pb.ListRewardsRequest, data)
-        bound = [self._table.bind(name, "") for name in self._table.names()]
-        infos = [render_info(b.config, self._limits) for b in bound]
-        return pb.ListRewardsResponse(rewards=infos).SerializeToString()
+    def _list(self, rpc: Rpc) -> None:
+        parsed(pb.ListRewardsRequest, rpc.message)
+        found = [self._rewards.find(name, "") for name in self._rewards.names()]
+        infos = [render_info(served.config, self._limits) for served in found]
+        rpc.answer(pb.ListRewardsResponse(rewards=infos).SerializeToString())
 
-    async def _get(self, data: bytes, context: Context) -> bytes:
-        del context
-        bound = self._table.bind(parsed(pb.GetRewardRequest, data).name, "")
-        info = render_info(bound.config, self._limits)
-        return pb.GetRewardResponse(reward=info).SerializeToString()
+    def _get(self, rpc: Rpc) -> None:
+        served = self._rewards.find(parsed(pb.GetRewardRequest, rpc.message).name, "")
+        info = render_info(served.config, self._limits)
+        rpc.answer(pb.GetRewardResponse(reward=info).SerializeToString())
+
+
+class _Scoring:
+    """One call of `Score` from its arrival to its answer: what a unary call allocates here."""
+
+    __slots__ = ("_began_s", "_metrics", "_rpc")
+
+    def __init__(self, rpc: Rpc, metrics: Metrics) -> None:
+        self._rpc = rpc
+        self._metrics = metrics
+        self._began_s = time.perf_counter()
+
+    def done(self, call: Call) -> None:
+        """Every item has its outcome. A lane calls this: nothing may be raised into it."""
+        code = "INTERNAL"
+        try:
+            self._rpc.answer(render_call(call))
+            code = "OK"
+        except Exception as error:  # noqa: BLE001 - the outermost layer: our faults end here
+            self._rpc.fail(*told(error))
+        self.ended(_reward_of(call), call.options.job, code)
+
+    def given_up(self, scorer: Scorer, call: Call) -> None:
+        """Nobody waits for the answer any more."""
+        scorer.cancel(call)
+        self.ended(_reward_of(call), call.options.job, "CANCELLED")
+
+    def ended(self, reward: str, job: str, code: str) -> None:
+        """Counts the call."""
+        self._metrics.call_ended(reward, job, code, time.perf_counter() - self._began_s)
 
 
 class Server:
-    """The servicer behind a port, with health and reflection."""
+    """The servicer behind a door, with health."""
 
-    def __init__(self, servicer: Servicer, admission: Admission, limits: Limits) -> None:
+    def __init__(
+        self,
+        servicer: Servicer,
+        admission: Admission,
+        limits: Limits,
+        door: DoorKind = DoorKind.NATIVE,
+        on_lost: Lost | None = None,
+    ) -> None:
+        """`on_lost` is called when the door has died; without it, the log has it.
+
+        Raises:
+            DoorUnavailable: this host does not have what the door needs.
+        """
         self._admission = admission
-        options = [
-            ("grpc.max_receive_message_length", limits.max_request_bytes),
-            ("grpc.max_send_message_length", -1),
-            # gRPC core cancels bursts on its own below these; refusing is ours alone.
-            ("grpc.server.max_pending_requests", 2 * limits.max_in_flight_items + 10_000),
-            (
-                "grpc.server.max_pending_requests_hard_limit",
-                4 * limits.max_in_flight_items + 20_000,
-            ),
-            ("grpc.so_reuseport", 0),
-            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-        ]
-        self._options = options
-        self._servicer = servicer
-        self._health: Any = cast("Any", health).aio.HealthServicer()
-        self._server: grpc.aio.Server | None = None
+        self._health = Health()
+        self._methods = {
+            **servicer.methods(),
+            CHECK: self._health.check,
+            WATCH: self._health.watch,
+        }
+        streams = {method: method.endswith("/StreamScores") for method in self._methods}
+        streams[WATCH] = True
+        self.door: Door = door_class(door)(streams, self._handle, limits, on_lost or _log.error)
+        self._open = False
 
     async def start(self, host: str, port: int, *, share_port: bool = False) -> int:
         """Listens; returns the port (`port` 0: any free one).
@@ -147,74 +211,72 @@ class Server:
         Raises:
             OSError: the port is taken.
         """
-        options = [
-            (k, int(share_port) if k == "grpc.so_reuseport" else v) for k, v in self._options
-        ]
-        server = grpc.aio.server(options=options)
-        server.add_generic_rpc_handlers((self._servicer.handlers(),))
-        cast("Any", health_pb2_grpc).add_HealthServicer_to_server(self._health, server)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
-        try:
-            taken = server.add_insecure_port(f"{host}:{port}")
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {host}:{port}: {error}") from None
-        await server.start()
-        self._server = server
+        taken = await self.door.open(host, port, share_port=share_port)
+        self._open = True
+        _log.warning("the %s door serves on %s, port %d", self.door.kind, host, taken)
         return taken
 
-    async def tell_health(self, rewards: list[str]) -> None:
+    def tell_health(self, rewards: list[str]) -> None:
         """The service and these rewards serve; those told before and not now are unknown."""
-        serving = health_pb2.HealthCheckResponse.SERVING
-        gone = self._health_names - set(rewards)
-        for name in ("", SERVICE, *rewards):
-            await self._health.set(name, serving)
-        for name in gone:
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
-        self._health_names = set(rewards)
-
-    _health_names: set[str] = set()  # noqa: RUF012 - replaced, never changed in place
+        self._health.tell(("", SERVICE, *rewards))
 
     async def stop(self, grace_s: float) -> None:
         """Stops accepting, lets what was admitted end within `grace_s`, closes."""
         self._admission.closed = True
-        await self._health.enter_graceful_shutdown()
-        if self._server is not None:
-            await self._server.stop(grace_s)
+        self._health.leave()
+        if self._open:
+            self._open = False
+            await self.door.drain(grace_s)
+            await self._health.close()
+            await self.door.close()
+
+    def _handle(self, rpcs: Sequence[Rpc]) -> None:
+        """Takes a batch of calls from the door."""
+        for rpc in rpcs:
+            try:
+                self._methods[rpc.method](rpc)
+            except Exception as error:  # noqa: BLE001 - the outermost layer: our faults end here
+                rpc.fail(*told(error))
 
 
-def _answered(
-    method: Callable[[bytes, Context], Awaitable[bytes]],
-) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    """The outermost layer: errors of a call become its status, whatever they are."""
-
-    async def answer(data: bytes, context: Context) -> bytes:
-        try:
-            return await method(data, context)
-        except Exception as error:  # noqa: BLE001 - the outermost layer: our own faults end here
-            status, text, trailers = _told(error)
-        await context.abort(status, text, trailers)
-        raise AssertionError  # abort raises
-
-    return answer
-
-
-def _told(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:
+def told(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:
+    """The status of a call that ended by an error, whatever it is."""
     if isinstance(error, CallError):
         return encode(error)
     _log.error("a call failed by our own fault", exc_info=error)
     return encode(InternalError("internal error; the log has the rest"))
 
 
-def _of(context: Context) -> tuple[float | None, str]:
+def _taken(rpc: Rpc) -> bytes:
+    """The message of a call that may wait long: it does not keep it."""
+    message, rpc.message = rpc.message, b""
+    return message
+
+
+def _of(rpc: Rpc) -> tuple[float | None, str]:
     """The time until the client's deadline, and its W3C traceparent."""
     traceparent = ""
-    for key, value in context.invocation_metadata() or ():
+    for key, value in rpc.metadata:
         if key == "traceparent" and isinstance(value, str):
             traceparent = value[:128]
-    return context.time_remaining(), traceparent
+    return rpc.remaining_s(), traceparent
 
 
-def _reward_of(call: Any) -> str:
-    bound = call.bound[0]
-    return bound.name if all(other is bound for other in call.bound) else MIXED
+def _reward_of(call: Call) -> str:
+    served = call.served[0]
+    return served.name if all(other is served for other in call.served) else MIXED
+
+
+_M = TypeVar("_M", bound=Message)
+
+
+def parsed(kind: type[_M], data: bytes) -> _M:
+    """The message in `data`.
+
+    Raises:
+        InvalidRequest: the bytes are no such message.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InvalidRequest(f"the message is no {kind.__name__}: {error}") from None

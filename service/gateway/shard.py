@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from rewardplane.replica.job import Part, Range
 from rewardplane.replica.segment import PENDING
-from rewardplane.v1 import reward_service_pb2 as pb
+from rewardplane.replica.work import Data
+from rewardplane.v1 import frame_pb2 as frames
+from rewardplane.wire.frame import part_of
 
-if TYPE_CHECKING:
-    from .call import Call
-    from .served import Bound
+from .call import Call
+from .served import ServedReward
 
 TARGET_BYTES = 2**20
 TARGET_COST_S = 0.05
 MAX_ITEMS = 4096
+MAX_SLICES = 64
+"""Of a group whose example is larger than its responses: each slice carries the example again."""
 
 
 @dataclass(slots=True)
 class Shard:
-    """Whole groups, or a slice of one, of a call: `n` items.
+    """Whole groups, or a slice of one, of a call: `n` items, `bytes` in size.
 
-    `groups` are serialized `rewardplane.v1.Group`s, `sizes` their numbers of responses, `places`
-    where the items of each stand in the call. `losses` counts the replicas lost under it.
+    `places` are the items in the call. `groups` are the runs of whole groups that they make up;
+    none: they are a slice of one group. The bytes are taken from the call when the shard is sent.
+    `losses` counts the replicas lost under it.
     """
 
     call: Call
-    bound: Bound
-    groups: list[bytes]
-    sizes: list[int]
+    served: ServedReward
+    groups: list[Range]
     places: list[Range]
     n: int
     bytes: int
@@ -42,6 +45,28 @@ class Shard:
     def dead(self) -> bool:
         """Whether nobody waits for it any more."""
         return self.call.closed
+
+    def data(self) -> list[Data]:
+        """The groups as a `RequestFrame`, in pieces; whole groups are views of the request."""
+        call = self.call
+        if not self.groups:
+            first, end = self.places[0]
+            group = _group_of(call, first)
+            offset = call.offsets[group]
+            return [part_of(_parsed(call, group), first - offset, end - offset)]
+        spans, view = call.spans, memoryview(call.data)
+        pieces: list[Data] = []
+        for first, end in self.groups:
+            begin = spans[first][0]
+            at = begin
+            for group in range(first, end):
+                start, stop = spans[group]
+                if start != at:  # another field of the request lies between
+                    pieces.append(view[begin:at])
+                    begin = start
+                at = stop
+            pieces.append(view[begin:at])
+        return pieces
 
     @property
     def pending(self) -> list[Range]:
@@ -62,73 +87,105 @@ class Shard:
     @property
     def timeout_s(self) -> float:
         """The longest that one item may execute."""
-        return min(self.call.ask.item_timeout_s, self.bound.settings.timeout_s)
+        return min(self.call.options.item_timeout_s, self.served.settings.timeout_s)
 
     @property
     def start_by_s(self) -> float:
         """When (`time.monotonic()`) its last item must have started; a retry has waited already."""
+        options = self.call.options
         if self.losses:
-            return self.call.ask.answer_by_s
-        queue_s = min(self.call.ask.queue_timeout_s, self.bound.settings.queue_timeout_s)
-        return min(self.call.ask.answer_by_s, self.submitted_s + queue_s)
+            return options.answer_by_s
+        queue_s = min(options.queue_timeout_s, self.served.settings.queue_timeout_s)
+        return min(options.answer_by_s, self.submitted_s + queue_s)
 
     def deliver(self, part: Part, waited_us: int) -> None:
         """Places a part of the outcomes in the call."""
-        self.call.place(part, self.places, self.bound.component_count, waited_us)
+        self.call.place(part, self.places, self.served.component_count, waited_us)
 
     def split(self) -> Iterator[Shard]:
         """A shard for each pending item, or, of a group that must stay whole, for each group."""
-        for g, (first, end) in enumerate(self.places):
-            pending = [i for i in range(first, end) if self.call.states[i] == PENDING]
-            if not pending:
-                continue
-            if self.bound.whole_group or len(self.groups) == self.n:
-                yield self._part([self.groups[g]], [self.sizes[g]], [(first, end)])
-                continue
-            group = pb.Group.FromString(self.groups[g])
-            for item in pending:
-                one = pb.Group(example=group.example, responses=[group.responses[item - first]])
-                yield self._part([one.SerializeToString()], [1], [(item, item + 1)])
+        call = self.call
+        for first, end in self.places:
+            item = first
+            while item < end:
+                group = _group_of(call, item)
+                whole = call.offsets[group], call.offsets[group + 1]
+                if self.served.whole_group:
+                    if PENDING in call.states[whole[0] : whole[1]]:
+                        yield self._part([(group, group + 1)], whole)
+                    item = whole[1]
+                    continue
+                if call.states[item] == PENDING:
+                    groups = [(group, group + 1)] if whole == (item, item + 1) else []
+                    yield self._part(groups, (item, item + 1))
+                item += 1
 
-    def _part(self, groups: list[bytes], sizes: list[int], places: list[Range]) -> Shard:
-        call, bound, size = self.call, self.bound, sum(map(len, groups))
-        n, since_s = sum(sizes), self.submitted_s
-        return Shard(call, bound, groups, sizes, places, n, size, since_s, self.losses)
+    def _part(self, groups: list[Range], place: Range) -> Shard:
+        n = place[1] - place[0]
+        size = self.bytes * n // self.n
+        return Shard(
+            self.call, self.served, groups, [place], n, size, self.submitted_s, self.losses
+        )
 
 
 def shards_of(
-    call: Call, bound: Bound, groups: Sequence[tuple[int, pb.Group]], item_s: float
+    call: Call,
+    served: ServedReward,
+    groups: Sequence[tuple[int, frames.GroupFrame]],
+    item_s: float,
 ) -> Iterator[Shard]:
     """Cuts a reward's groups, given with their indices, into shards of about 50 ms of work.
 
     `item_s` is the measured cost of one item. A group that must stay whole is never cut.
     """
     room = max(1, min(MAX_ITEMS, int(TARGET_COST_S / max(item_s, 1e-9))))
-    shard = Shard(call, bound, [], [], [], 0, 0)
+    now_s = time.monotonic()
+    shard = Shard(call, served, [], [], 0, 0, now_s)
     for index, group in groups:
         first, end = call.offsets[index], call.offsets[index + 1]
-        data = group.SerializeToString()
-        size = end - first
-        step = size if bound.whole_group else _slice(size, len(data), room)
-        for begin in range(0, size, step):
-            stop = min(begin + step, size)
-            if step < size:
-                responses = group.responses[begin:stop]
-                data = pb.Group(example=group.example, responses=responses).SerializeToString()
-            full = shard.n + stop - begin > room or shard.bytes + len(data) > TARGET_BYTES
-            if shard.groups and full:
+        begin, stop = call.spans[index]
+        size, data_bytes = end - first, stop - begin
+        step = size if served.whole_group else _slice(size, data_bytes, room, group)
+        if step < size:
+            if shard.n:
                 yield shard
-                shard = Shard(call, bound, [], [], [], 0, 0)
-            shard.groups.append(data)
-            shard.sizes.append(stop - begin)
-            shard.places.append((first + begin, first + stop))
-            shard.n += stop - begin
-            shard.bytes += len(data)
-    if shard.groups:
+                shard = Shard(call, served, [], [], 0, 0, now_s)
+            for at in range(first, end, step):
+                place = at, min(at + step, end)
+                part_bytes = data_bytes * (place[1] - at) // size
+                yield Shard(call, served, [], [place], place[1] - at, part_bytes, now_s)
+            continue
+        if shard.n and (shard.n + size > room or shard.bytes + data_bytes > TARGET_BYTES):
+            yield shard
+            shard = Shard(call, served, [], [], 0, 0, now_s)
+        if shard.groups and shard.groups[-1][1] == index:
+            shard.groups[-1] = (shard.groups[-1][0], index + 1)
+            shard.places[-1] = (shard.places[-1][0], end)
+        else:
+            shard.groups.append((index, index + 1))
+            shard.places.append((first, end))
+        shard.n += size
+        shard.bytes += data_bytes
+    if shard.n:
         yield shard
 
 
-def _slice(size: int, data_bytes: int, room: int) -> int:
+def _slice(size: int, data_bytes: int, room: int, group: frames.GroupFrame) -> int:
     """How many responses of a group of `size` and `data_bytes` go together."""
-    by_bytes = max(1, size * TARGET_BYTES // max(1, data_bytes))
-    return max(1, min(size, room, by_bytes))
+    if size <= room and data_bytes <= TARGET_BYTES:
+        return size
+    example_bytes = len(group.example)
+    by_bytes = size * TARGET_BYTES // max(1, data_bytes - example_bytes)
+    step = max(1, min(size, room, by_bytes))
+    if example_bytes > TARGET_BYTES:
+        step = max(step, -(-size // MAX_SLICES))
+    return step
+
+
+def _group_of(call: Call, item: int) -> int:
+    return bisect_right(call.offsets, item) - 1
+
+
+def _parsed(call: Call, group: int) -> frames.GroupFrame:
+    begin, end = call.spans[group]
+    return frames.RequestFrame.FromString(call.data[begin:end]).groups[0]

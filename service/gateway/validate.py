@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import math
 import time
-from typing import TYPE_CHECKING
 
 from rewardplane.config.document import BadDocument, read
 from rewardplane.config.load import (
@@ -16,6 +15,7 @@ from rewardplane.config.load import (
     ServiceConfig,
     parse_reward,
 )
+from rewardplane.config.settings import Limits
 from rewardplane.replica.replica import Pool
 from rewardplane.replica.worker import WorkerFailed
 from rewardplane.v1 import reward_service_pb2 as pb
@@ -27,14 +27,11 @@ from rewardplane.wire.errors import (
     InvalidRequest,
 )
 
+from .call import Call
+from .lane import PoolLane
+from .metrics import Metrics
 from .scorer import Scorer
-from .served import Table
-
-if TYPE_CHECKING:
-    from rewardplane.config.settings import Limits
-
-    from .call import Call
-    from .metrics import Metrics
+from .served import ServedRewards
 
 INLINE_NAME = "inline"
 MAX_CONFIG_CHARS = 256 * 1024
@@ -67,9 +64,8 @@ class Validator:
             fault = "want `reward` or `inline_config`"
             raise InvalidRequest(f"source: {fault}", violations=[("source", fault)])
         if source == "reward":
-            score = _one_item(request.example, request.response, request.reward)
-            size = request.ByteSize()
-            call = await self._scorer.score(score, size, remaining_s, traceparent)
+            score = one_item(request.example, request.response, request.reward)
+            call = await self._scorer.score(score, remaining_s, traceparent)
         else:
             begin_s = time.monotonic()
             # A long text takes a second to read, in which others want the loop.
@@ -97,7 +93,7 @@ class Validator:
             DeadlineExceeded: there was no place for it in time.
         """
         begin_s = time.monotonic()
-        request = _one_item(example, response, INLINE_NAME)
+        request = one_item(example, response, INLINE_NAME)
         try:
             async with asyncio.timeout(remaining_s):
                 async with self._places:
@@ -110,33 +106,32 @@ class Validator:
     async def _run_apart(
         self,
         config: RewardConfig,
-        request: pb.ScoreRequest,
+        request: bytes,
         remaining_s: float | None,
         traceparent: str,
     ) -> Call:
-        size = request.ByteSize()
-        apart = Pool(config.as_dict())
-        table = Table(self._metrics, lambda _config: apart.run)
-        table.switch(ServiceConfig(self._limits, {INLINE_NAME: config}), 0)
+        apart = Pool(config)
+        rewards = ServedRewards(self._metrics.figures, lambda served: PoolLane(served, apart.run))
+        rewards.switch(ServiceConfig(self._limits, {INLINE_NAME: config}), 0)
         try:
             await apart.start()
-            return await self._scorer.with_table(table).score(
-                request, size, remaining_s, traceparent
-            )
+            scorer = self._scorer.with_rewards(rewards)
+            return await scorer.score(request, remaining_s, traceparent)
         except WorkerFailed as error:
             raise _not_set_up(config, str(error)) from None
         finally:
             await apart.stop()
 
 
-def _one_item(example: pb.Example, response: pb.Response, reward: str) -> pb.ScoreRequest:
+def one_item(example: pb.Example, response: pb.Response, reward: str) -> bytes:
+    """A serialized `ScoreRequest` of one item that asks for all that a score can hold."""
     group = pb.Group(example=example, responses=[response], expected_size=1)
     score = pb.ScoreRequest(groups=[group], reward=reward)
     options = score.options
     options.include_components = True
     options.include_explanations = True
     options.include_step_rewards = True
-    return score
+    return score.SerializeToString()
 
 
 def _not_set_up(config: RewardConfig, why: str) -> CallError:
@@ -169,15 +164,15 @@ def _inline(text: str) -> RewardConfig:
 
 
 def _remarks(call: Call, request: pb.ValidateRewardRequest) -> list[str]:
-    bound = call.bound[0]
+    served = call.served[0]
     known = {*request.example.references, *request.example.json_references}
     known |= {*request.response.references, *request.response.json_references}
     remarks = [
         f"the reward reads reference {key!r}, which is missing"
-        for key in bound.config.facts.reference_keys
+        for key in served.config.facts.reference_keys
         if key not in known
     ]
-    low, high = bound.config.clip
+    low, high = served.config.clip
     if not call.extras and math.isfinite(low + high) and call.rewards[0] in (low, high):
         remarks.append(f"the reward is at an end of its clip range [{low:g}, {high:g}]")
     if not request.response.text and not request.response.turns:

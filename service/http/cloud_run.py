@@ -29,7 +29,7 @@ from .request import item_status, json_response, outcome_of, read_body, score_on
 if TYPE_CHECKING:
     from rewardplane.gateway.metrics import Metrics
     from rewardplane.gateway.scorer import Scorer
-    from rewardplane.gateway.served import Table
+    from rewardplane.gateway.served import ServedRewards
 
 ANSWER_S = 280.0
 """The job waits 300 s."""
@@ -41,9 +41,11 @@ _RETRY_AFTER_S = 2
 class CloudRun:
     """Answers `POST /` and `POST /rewards/{reward}`."""
 
-    def __init__(self, scorer: Scorer, table: Table, metrics: Metrics, max_bytes: int) -> None:
+    def __init__(
+        self, scorer: Scorer, rewards: ServedRewards, metrics: Metrics, max_bytes: int
+    ) -> None:
         self._scorer = scorer
-        self._table = table
+        self._rewards = rewards
         self._metrics = metrics
         self._max_bytes = max_bytes
         self._remembered: OrderedDict[bytes, tuple[float, ScoreError]] = OrderedDict()
@@ -54,11 +56,11 @@ class CloudRun:
         Raises:
             CallError, BadMessage, TooLarge: the call is refused.
         """
-        reward = request.path_params.get("reward") or self._table.http.reward
+        reward = request.path_params.get("reward") or self._rewards.http.reward
         if not reward:
             raise InvalidRequest("no reward is configured for this address: set http.reward")
         body = await read_body(request, self._max_bytes)
-        version = self._table.bind(reward, "").digest
+        version = self._rewards.find(reward, "").digest
         key = hashlib.blake2b(body, digest_size=16, key=f"{reward}/{version}".encode()[-64:])
         known = self._known(key.digest())
         if known is not None:
@@ -99,7 +101,7 @@ class CloudRun:
         return outcome_of(call)
 
     def _failed(self, error: ScoreError) -> HttpResponse:
-        value = self._table.http.value_on_error
+        value = self._rewards.http.value_on_error
         if value is None:
             return json_response(_told(error), 500)
         return json_response(cloud_run_value(error, value))

@@ -30,7 +30,7 @@ from starlette.responses import Response as HttpResponse
 from .request import json_response, outcome_of, read_body, traceparent_of
 
 if TYPE_CHECKING:
-    from rewardplane.gateway.served import Table
+    from rewardplane.gateway.served import ServedRewards
     from rewardplane.gateway.validate import Validator
 
 TIMEOUT_S = 600.0
@@ -40,9 +40,9 @@ TIMEOUT_S = 600.0
 class GeminiValidation:
     """Answers `…/tuningJobs:validateReinforcementTuningReward`."""
 
-    def __init__(self, validator: Validator, table: Table, max_bytes: int) -> None:
+    def __init__(self, validator: Validator, rewards: ServedRewards, max_bytes: int) -> None:
         self._validator = validator
-        self._table = table
+        self._rewards = rewards
         self._max_bytes = max_bytes
 
     async def answer(self, request: Request) -> HttpResponse:
@@ -52,7 +52,7 @@ class GeminiValidation:
             CallError, TooLarge: the call is refused.
         """
         body = await read_body(request, self._max_bytes)
-        settings = self._table.http
+        settings = self._rewards.http
         options, cloud_run = _options(settings)
         try:
             asked = parse_validation(body, options, cloud_run)

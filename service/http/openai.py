@@ -20,7 +20,7 @@ from starlette.responses import Response as HttpResponse
 from .request import json_object, json_response, outcome_of, read_body, traceparent_of
 
 if TYPE_CHECKING:
-    from rewardplane.gateway.served import Table
+    from rewardplane.gateway.served import ServedRewards
     from rewardplane.gateway.validate import Validator
 
 TIMEOUT_S = 300.0
@@ -29,9 +29,9 @@ TIMEOUT_S = 300.0
 class OpenAIGraders:
     """Answers `/validate` and `/run`."""
 
-    def __init__(self, validator: Validator, table: Table, max_bytes: int) -> None:
+    def __init__(self, validator: Validator, rewards: ServedRewards, max_bytes: int) -> None:
         self._validator = validator
-        self._table = table
+        self._rewards = rewards
         self._max_bytes = max_bytes
 
     async def validate(self, request: Request) -> HttpResponse:
@@ -70,13 +70,13 @@ class OpenAIGraders:
             traceparent_of(request),
         )
         result = run_result_of(grader.grader, outcome_of(call), call.elapsed_us[0] / 1e6)
-        return json_response(result.as_dict(invalid_as_zero=self._table.http.invalid_as_zero))
+        return json_response(result.as_dict(invalid_as_zero=self._rewards.http.invalid_as_zero))
 
     async def _grader(self, document: Mapping[str, Any]) -> tuple[RewardConfig, OpenAIGrader]:
         if "grader" not in document:
             raise _invalid("grader", "missing")
         try:
-            config = await asyncio.to_thread(openai_reward, document["grader"], self._table.http)
+            config = await asyncio.to_thread(openai_reward, document["grader"], self._rewards.http)
         except ConfigError as error:
             fault = str(error).removeprefix("inline.")
             raise InvalidRequest(fault, violations=[("grader", fault)]) from None

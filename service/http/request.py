@@ -113,7 +113,7 @@ async def score_one(
     group = request.groups.add(expected_size=1)
     group.example.CopyFrom(example_to(example))
     group.responses.append(response_to(response))
-    return await scorer.score(request, request.ByteSize(), timeout_s, traceparent)
+    return await scorer.score(request.SerializeToString(), timeout_s, traceparent)
 
 
 def outcome_of(call: Call) -> Outcome:
@@ -122,7 +122,7 @@ def outcome_of(call: Call) -> Outcome:
     if call.states[0] != SCORED:
         number, message = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
         return ScoreError(Reason(number), message)
-    names = call.bound[0].component_names
+    names = call.served[0].component_names
     components = dict(zip(names, call.components, strict=False)) if call.stride else {}
     return Score(call.rewards[0], components, extra[0] if extra else "")
 

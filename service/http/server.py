@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rewardplane.config.settings import Limits
     from rewardplane.gateway.metrics import Metrics
     from rewardplane.gateway.scorer import Scorer
-    from rewardplane.gateway.served import Table
+    from rewardplane.gateway.served import ServedRewards
     from rewardplane.gateway.validate import Validator
 
 _log = logging.getLogger(__name__)
@@ -51,14 +51,14 @@ class HttpFace:
         self,
         scorer: Scorer,
         validator: Validator,
-        table: Table,
+        rewards: ServedRewards,
         metrics: Metrics,
         limits: Limits,
     ) -> None:
         most = limits.max_item_bytes
-        target = CloudRun(scorer, table, metrics, most)
-        gemini = GeminiValidation(validator, table, most)
-        openai = OpenAIGraders(validator, table, most)
+        target = CloudRun(scorer, rewards, metrics, most)
+        gemini = GeminiValidation(validator, rewards, most)
+        openai = OpenAIGraders(validator, rewards, most)
         routes = [
             Route("/", _answered(target.answer), methods=["POST"]),
             Route("/rewards/{reward}", _answered(target.answer), methods=["POST"]),

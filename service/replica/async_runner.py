@@ -17,7 +17,7 @@ from rewardplane.rewards.run import Clip, run_items_async, timed_out
 from rewardplane.rewards.types import Outcome, Reason, ScoreError
 from rewardplane.wire.item_errors import DEADLINE_EXECUTING
 
-from .batch_writer import Scribe, failed_whole, start
+from .batch_writer import BatchWriter, failed_whole, start
 from .segment import Segment
 from .work import Work
 
@@ -38,7 +38,7 @@ class AsyncRunner:
     def __init__(self, reward: Reward, clip: Clip, concurrency: int) -> None:
         self._reward = reward
         self._clip = clip
-        self._scribe = Scribe(reward)
+        self._writer = BatchWriter(reward)
         self._places = asyncio.Semaphore(concurrency)
         self._concurrency = concurrency
         self._left_alone: set[asyncio.Task[Any]] = set()
@@ -51,8 +51,8 @@ class AsyncRunner:
         What is left PENDING may not start any more, or is the owner's to run again elsewhere.
         """
         work = Work.load(segment.payload())
-        items = self._scribe.read(segment, work)
-        units = list(self._scribe.units(items, work))
+        items = self._writer.read(segment, work)
+        units = list(self._writer.units(items, work))
         queue = iter(units)
 
         async def consume() -> None:
@@ -109,7 +109,7 @@ class AsyncRunner:
         elif splits and failed_whole(outcomes):
             segment.states[first:end] = bytes(end - first)
             return False
-        self._scribe.record_all(segment, first, outcomes, begin_ns)
+        self._writer.record_all(segment, first, outcomes, begin_ns)
         return True
 
     async def _outcomes(
@@ -143,17 +143,19 @@ class AsyncRunner:
         context: contextvars.Context | None = options.get("context")
         cell = _CELL.get() if context is None else context.get(_CELL)
         if cell is not None:
-            coroutine = _Stepped(coroutine, cell, self._scribe)
+            coroutine = _Stepped(coroutine, cell, self._writer)
         return asyncio.Task(coroutine, loop=loop, **options)
 
 
 class _Stepped(Coroutine[Any, Any, Any]):
     """A coroutine that tells, whenever it has the event loop, whose it is."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], cell: _Cell, scribe: Scribe) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, Any], cell: _Cell, writer: BatchWriter
+    ) -> None:
         self._coroutine = coroutine
         self._memory, self._mark = cell
-        self._scribe = scribe
+        self._writer = writer
 
     def send(self, value: Any) -> Any:
         """Runs the coroutine to its next await."""
@@ -178,7 +180,7 @@ class _Stepped(Coroutine[Any, Any, Any]):
             # asyncio lets these end the loop, which would run the others once more on its way out.
             os._exit(1)
         finally:
-            self._scribe.end_stray()
+            self._writer.end_forked()
             self._memory[0] = 0
 
 

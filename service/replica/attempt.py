@@ -44,6 +44,8 @@ class Attempt:
     """No other ran in this worker before."""
     beside: bool
     """Others may run in this worker at the same time."""
+    _seen_cursor: int = 0
+    _seen_ns: int = 0
 
     @classmethod
     async def begin(
@@ -51,12 +53,12 @@ class Attempt:
     ) -> Attempt:
         """Hands the items to the worker."""
         first = worker.shards_fed == 0
-        segment = job.segment(todo, component_count)
+        segment = worker.segment(job.n, component_count, job.work(todo), in_slot=not beside)
         job.started_s = job.started_s or time.monotonic()
         try:
             ended = await worker.feed(segment)
         except BaseException:
-            segment.close()
+            worker.release(segment)
             raise
         return cls(worker, job, todo, segment, ended, first, beside)
 
@@ -82,12 +84,24 @@ class Attempt:
 
     def longest_s(self) -> float:
         """How long the item that executes longest executes by now; 0 where none does."""
-        states, started_ns = self.segment.read_states(), self.segment.started_ns
+        segment = self.segment
+        if segment.cursor[0]:
+            return self._at_cursor_s(segment.cursor[0])
+        states, started_ns = segment.read_states(), segment.started_ns
         oldest_ns, index = 0, states.find(RUNNING)
         while index >= 0:
             oldest_ns = min(oldest_ns or started_ns[index], started_ns[index])
             index = states.find(RUNNING, index + 1)
         return (time.monotonic_ns() - oldest_ns) / 1e9 if oldest_ns else 0.0
+
+    def _at_cursor_s(self, cursor: int) -> float:
+        """How long the item at the cursor executes at the least: since it was first seen there."""
+        now_ns = time.monotonic_ns()
+        if cursor != self._seen_cursor:
+            self._seen_cursor, self._seen_ns = cursor, now_ns
+            if self.segment.base[0] == cursor - 1:  # its group's clock is its own
+                self._seen_ns = min(now_ns, self.segment.started_ns[cursor - 1])
+        return (now_ns - self._seen_ns) / 1e9
 
     def mean_s(self) -> float:
         """The mean execution time of the items that ended; 0 where none did."""
@@ -146,12 +160,15 @@ class Attempt:
             return first < self.segment.stepping[0] <= end
         if worker.overran:
             return (time.monotonic_ns() - self.segment.started_ns[first]) / 1e9 >= limit_s
-        return worker.running_at_death == end - first
+        return worker.running_at_death == end - first and not worker.shared
 
     def elapsed_us(self, unit: Range) -> int:
         """The share of one item of a call that did not come back in its execution time."""
         first, end = unit
-        return (time.monotonic_ns() - self.segment.started_ns[first]) // 1000 // (end - first)
+        started_ns = self.segment.started_ns[first] or self._seen_ns
+        if not started_ns:
+            return 0
+        return max(0, time.monotonic_ns() - started_ns) // 1000 // (end - first)
 
     def nothing_ended(self) -> bool:
         """Whether no item got anywhere."""

@@ -9,31 +9,31 @@ from typing import cast
 
 from rewardplane.rewards.reward import Item, Reward, Unit
 from rewardplane.rewards.types import Outcome, Reason, ScoreError
-from rewardplane.v1 import reward_service_pb2 as pb
+from rewardplane.v1 import frame_pb2 as frames
 
 from .items import items_of
 from .segment import FAILED, RUNNING, SCORED, Segment
 from .work import Work
 
 
-class Scribe:
+class BatchWriter:
     """Reads the items of segments for a reward, and writes what comes of them."""
 
     def __init__(self, reward: Reward) -> None:
         self._reward = reward
         self._names = reward.component_names
-        self.strayed = False
-        """Whether this process is not the worker but one that the reward forked, and that came
-        back here."""
-        os.register_at_fork(after_in_child=self._stray)
+        self.forked = [0]
+        """1: this process is not the worker but one that the reward forked, and that came back
+        here."""
+        os.register_at_fork(after_in_child=self._note_fork)
 
-    def end_stray(self) -> None:
-        """Ends this process if it is a stray: it would run the rest of the shard a second time."""
-        if self.strayed:
+    def end_forked(self) -> None:
+        """Ends this process if the reward forked it: it would run the shard a second time."""
+        if self.forked[0]:
             os._exit(0)
 
-    def _stray(self) -> None:
-        self.strayed = True
+    def _note_fork(self) -> None:
+        self.forked[0] = 1
 
     def read(self, segment: Segment, work: Work) -> list[Item | None]:
         """All items in order. One that cannot be read is recorded as INVALID_INPUT, and None.
@@ -41,29 +41,30 @@ class Scribe:
         So is its whole group, where none of it may be left out.
         """
         items: list[Item | None] = []
-        faults: dict[int, ScoreError] = {}
-        for data in work.groups:
-            first = len(items)
-            for index, read in enumerate(self._items_of(data), first):
-                if isinstance(read, ScoreError):
-                    faults[index] = read
-                    items.append(None)
-                else:
-                    items.append(read)
-            if self._reward.whole_group and None in items[first:]:
-                whole = range(first, len(items))
-                why = next(faults[index] for index in whole if index in faults).message
-                other = ScoreError(Reason.INVALID_INPUT, f"another response of the group: {why}")
-                for index in whole:
-                    faults.setdefault(index, other)
-                    items[index] = None
-        for first, end, _start_by_ns in work.ranges if faults else ():
-            for index in faults.keys() & range(first, end):
-                self.record(segment, index, faults[index])
+        for group in work.groups():
+            items += self.items_of(segment, group, len(items), work.ranges)
         return items
 
-    def _items_of(self, data: bytes) -> list[Item | ScoreError]:
-        return items_of(pb.Group.FromString(data), prompt=self._reward.reads_prompt)
+    def items_of(
+        self,
+        segment: Segment,
+        group: frames.GroupFrame,
+        at: int,
+        ranges: Sequence[tuple[int, int, int]] = (),
+    ) -> list[Item | None]:
+        """As `read`, of one group whose first item is number `at`; `ranges`: what is to run."""
+        read = items_of(group, prompt=self._reward.reads_prompt)
+        faults = {i: item for i, item in enumerate(read) if isinstance(item, ScoreError)}
+        if not faults:
+            return cast("list[Item | None]", read)
+        if self._reward.whole_group:
+            why = next(iter(faults.values())).message
+            other = ScoreError(Reason.INVALID_INPUT, f"another response of the group: {why}")
+            faults = {i: faults.get(i, other) for i in range(len(read))}
+        for index, fault in faults.items():
+            if not ranges or any(first <= at + index < end for first, end, _by in ranges):
+                self.record(segment, at + index, fault)
+        return [None if i in faults else cast("Item", item) for i, item in enumerate(read)]
 
     def units(self, items: Sequence[Item | None], work: Work) -> Iterator[tuple[int, int, int]]:
         """Splits ranges into what one call of the reward gets: (first, end, start by)."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from rewardplane.wire.item_errors import DEADLINE_EXECUTING, MEMORY_EXIT, died, timed_out
+from rewardplane.wire.item_errors import (
+    DEADLINE_EXECUTING,
+    MEMORY_EXIT,
+    died,
+    timed_out,
+    unavailable,
+)
 
 from .attempt import Attempt, Ending
 from .job import Job, Range
@@ -15,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 MAX_FRUITLESS = 3
 """How often a worker may end before it starts anything of a job."""
+MAX_LOSSES = 2
+"""How often the workers of a job may be lost before it is given up."""
+_LOST = "the worker processes were lost again and again with the process that forks them"
 MAX_RUNS = 4
 """How often a call may run beside others that end its process; after that it runs alone."""
 
@@ -30,7 +39,7 @@ class Left:
 
 
 @dataclass(slots=True, frozen=True)
-class Judge:
+class Blame:
     """Finds who is to blame. `splits`: the items of one call may be run one by one instead."""
 
     is_async: bool
@@ -43,7 +52,7 @@ class Judge:
         return job.timeout_s + (self.async_grace_s if self.is_async else 0.0)
 
     def what_is_left(self, attempt: Attempt, ending: Ending) -> Left:
-        """Tells what ended and judges what did not. The worker is no more, but for DONE."""
+        """Tells what ended and decides on the rest. The worker is no more, but for DONE."""
         job, left = attempt.job, Left()
         for unit in attempt.exhausted():
             # Others may have taken the memory, or left it taken.
@@ -59,6 +68,14 @@ class Judge:
             return left
         if ending is Ending.DIED:
             # Where something of another job ran, that is to blame.
+            if attempt.worker.lost and not attempt.worker.overran:
+                # Lost with its fork server or its replica: no item's doing, so that all run again.
+                job.losses += 1
+                left.together = running + pending
+                if job.losses > MAX_LOSSES:
+                    job.fail(left.together, unavailable(_LOST))
+                    left.together = []
+                return left
             nobodys = not attempt.worker.running_at_death and attempt.nothing_ended()
             job.fruitless = job.fruitless + 1 if nobodys else 0
             if job.fruitless >= MAX_FRUITLESS:
@@ -68,11 +85,11 @@ class Judge:
                 )
                 return left
         for unit in attempt.units(running):
-            self._judge(attempt, unit, left)
+            self._settle(attempt, unit, left)
         left.together += pending
         return left
 
-    def _judge(self, attempt: Attempt, unit: Range, left: Left) -> None:
+    def _settle(self, attempt: Attempt, unit: Range, left: Left) -> None:
         """Gives a call that did not come back its outcome or another try."""
         job, worker = attempt.job, attempt.worker
         job.note_run(unit)

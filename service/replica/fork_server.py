@@ -1,4 +1,4 @@
-"""The owner's end of a template: the process that a crew's workers are forked from.
+"""The owner's end of a fork server: the process that a replica's workers are forked from.
 
 Importing what a worker needs takes half a second of CPU, forking a process that has it 20 ms: after
 a hang or a crash the next worker is there before the queue notices.
@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from .segment import NUMBER
+from .order import NUMBER
 
 REPORT = struct.Struct("<BQqQ")
 """What happened; to which worker; its pid, exit code or errno; its peak memory in bytes."""
@@ -24,11 +24,11 @@ ENDED: Final = 2
 REFUSED: Final = 3
 
 FORK_TIMEOUT_S = 60.0
-"""How long the template may take to come up and fork."""
+"""How long the fork server may take to come up and fork."""
 
 
-class TemplateLost(Exception):
-    """The template cannot fork; the message says why. The next fork starts a new one."""
+class ForkServerLost(Exception):
+    """The fork server cannot fork; the message says why. The next fork starts a new one."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Forked:
     ended: asyncio.Future[tuple[int | None, int]]
 
 
-class Template:
+class ForkServer:
     """Forks worker processes. Started with the first fork, owned by the event loop of that time."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Template:
         """Starts a worker process.
 
         Raises:
-            TemplateLost: the template ended, or did not answer in time.
+            ForkServerLost: the fork server ended, or did not answer in time.
         """
         control = self._socket or self._start()
         loop = asyncio.get_running_loop()
@@ -74,14 +74,16 @@ class Template:
             owner.close()  # a worker that comes up all the same reads the end of its file and ends
             if isinstance(error, TimeoutError | OSError):
                 self.close()
-                raise TemplateLost(f"the template did not fork: {error or 'no answer'}") from None
+                raise ForkServerLost(
+                    f"the fork server did not fork: {error or 'no answer'}"
+                ) from None
             raise
         finally:
             self._starts.pop(number, None)
         return Forked(pid, pidfd, owner, ended)
 
     def close(self) -> None:
-        """Ends the template and, by their death signal, all its workers."""
+        """Ends the fork server and, by their death signal, all its workers."""
         if self._process is None or self._socket is None:
             return
         asyncio.get_running_loop().remove_reader(self._socket)
@@ -91,7 +93,7 @@ class Template:
         self._process = self._socket = None
         for start in self._starts.values():
             if not start.done():
-                start.set_exception(TemplateLost("the process that forks workers ended"))
+                start.set_exception(ForkServerLost("the process that forks workers ended"))
         for ended in self._ends.values():
             if not ended.done():
                 ended.set_result((None, 0))
@@ -136,4 +138,4 @@ class Template:
             start.set_result((value, descriptors[0]))
         else:
             self._ends.pop(number).cancel()
-            start.set_exception(TemplateLost(f"no process to be had: {os.strerror(value)}"))
+            start.set_exception(ForkServerLost(f"no process to be had: {os.strerror(value)}"))

@@ -1,10 +1,10 @@
-"""The process that a crew's workers are forked from: what all of them import is imported once.
+"""The process that a replica's workers are forked from: what all of them import is imported once.
 
-Started by `template.Template` as `python -m rewardplane.replica.fork_server_main FD`, where FD is a
-SOCK_SEQPACKET socket. Each message from the owner is a number (u64) with the descriptor of a
-worker's own socket; the template forks the worker and reports its start, with its pidfd, and its
-end. End of file ends the template, and with it all workers. It runs no foreign code, and no thread:
-that is what makes forking it safe.
+Started by `fork_server.ForkServer` as `python -m rewardplane.replica.fork_server_main FD`, where FD
+is a SOCK_SEQPACKET socket. Each message from the owner is a number (u64) with the descriptor of a
+worker's own socket; the fork server forks the worker and reports its start, with its pidfd, and its
+end. End of file ends the fork server, and with it all workers. It runs no foreign code, and no
+thread: that is what makes forking it safe.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rewardplane.rewards.registry import kinds
 
 from . import worker_main
 from .fork_server import ENDED, REFUSED, REPORT, STARTED
-from .segment import NUMBER
+from .order import NUMBER
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from rewardplane.rewards.types import Reason, ScoreError
 from rewardplane.wire.item_errors import DEADLINE_EXECUTING, NEVER_STARTED
 
 from .segment import FAILED, PENDING, RUNNING, SCORED, Segment
-from .work import Work
+from .work import Data, Work
 
 Range = tuple[int, int]
 """Items first … end - 1 of a shard."""
@@ -63,14 +63,14 @@ Emit = Callable[[Part], None]
 class Job:
     """A shard on its way through a replica.
 
-    `groups` are serialized `rewardplane.v1.Group`s, `sizes` their numbers of responses, `ranges`
+    `data`, put one after the other, are a `RequestFrame` of groups with `n` responses, `ranges`
     the items to run, numbered through all groups. `timeout_s` bounds the execution of one item;
     `deadline_s` and `start_by_s` (`time.monotonic()`) are when all must be told and when the last
     item must have started.
     """
 
-    groups: Sequence[bytes]
-    sizes: Sequence[int]
+    data: Sequence[Data]
+    n: int
     ranges: Sequence[Range]
     timeout_s: float
     deadline_s: float
@@ -83,30 +83,26 @@ class Job:
     """How often each item was executed to no end, because of another one or for want of memory."""
     started_s: float = 0.0
     """When a worker first got it (`time.monotonic()`); 0 before."""
+    losses: int = 0
+    """How often its workers were lost by nobody's doing."""
     fruitless: int = 0
     """How often in a row a worker ended before it started anything of this job."""
 
     def __post_init__(self) -> None:
-        self.told = bytearray(sum(self.sizes))
+        self.told = bytearray(self.n)
         self.runs = bytearray(len(self.told))
-
-    @property
-    def n(self) -> int:
-        """The number of items."""
-        return len(self.told)
 
     @property
     def left_s(self) -> float:
         """Seconds until the deadline."""
         return self.deadline_s - time.monotonic()
 
-    def segment(self, todo: Sequence[Range], component_count: int) -> Segment:
-        """A segment from which a worker runs the items of `todo`."""
+    def work(self, todo: Sequence[Range]) -> Work:
+        """What a worker is to run of `todo`, and until when."""
         start_by_ns, deadline_ns = int(self.start_by_s * 1e9), int(self.deadline_s * 1e9)
         ranges = [(first, end, start_by_ns) for first, end in self._never_run(todo)]
         ranges += [(first, end, deadline_ns) for first, end in self._run_before(todo)]
-        work = Work(self.groups, sorted(ranges), self.timeout_s, deadline_ns)
-        return Segment.create(self.n, component_count, work.dump())
+        return Work(self.data, sorted(ranges), self.timeout_s, deadline_ns)
 
     def start_within_s(self, todo: Sequence[Range]) -> float:
         """Seconds until some of `todo` may not start any more."""
@@ -144,6 +140,10 @@ class Job:
     def tell(self, segment: Segment, without: Iterable[Range] = ()) -> None:
         """Emits what the segment holds and was not told yet, but for the items in `without`."""
         states = bytearray(segment.read_states().translate(_UNFINISHED))
+        if not segment.has_extras and states.count(SCORED) == self.n and not any(self.told):
+            self.told = bytearray(b"\1") * self.n
+            self._emit(segment, bytes(states), segment.elapsed_us.tobytes(), {})
+            return
         for first, end in without:
             states[first:end] = bytes(end - first)
         # As one long number: this is looked at ten times a second for each job.
@@ -167,16 +167,15 @@ class Job:
         if FAILED in states:
             lost = [Reason.RAISED.value, "the reward failed; its message was lost"]
             extras |= {i: lost for i, s in enumerate(states) if s == FAILED and i not in extras}
-        self.emit(
-            Part(
-                states,
-                segment.rewards.tobytes(),
-                segment.components.tobytes(),
-                elapsed_us,
-                extras,
-                segment.isolation[0],
-            )
-        )
+        self._emit(segment, states, elapsed_us, extras)
+
+    def _emit(
+        self, segment: Segment, states: bytes, elapsed_us: bytes, extras: dict[int, list[Any]]
+    ) -> None:
+        rewards = segment.rewards.tobytes()
+        isolation = segment.isolation[0]
+        components = segment.components.tobytes()
+        self.emit(Part(states, rewards, components, elapsed_us, extras, isolation))
 
     def fail(self, ranges: Iterable[Range], why: ScoreError, elapsed_us: int = 0) -> None:
         """Emits the same error for all items of `ranges` that were not told yet."""

@@ -1,25 +1,27 @@
-"""A pool replica: a crew behind one method. Knows no gRPC, no Ray, and of the gateway its jobs."""
+"""A replica: a supervisor behind one method. Knows no gRPC, no Ray, and of calls its jobs."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any
 
 from rewardplane.config.load import RewardConfig
 
 from .job import Emit, Job, Part
-from .supervisor import Crew
+from .supervisor import Supervisor
+from .work import Data
 from .worker import WorkerSpec
+from .worker_pool import ForkedWorkers, WorkerPool
 
 FLUSH_S = 0.02
 """How long an outcome may wait for others to travel with; the last one never waits."""
 TELL_S = 0.05
 """How long before the deadline a job ends: what it got done must reach the gateway in time."""
 
-Message = tuple[Sequence[bytes], Sequence[int], Sequence[tuple[int, int]], float, float, float, str]
-"""A job: serialized groups, their sizes, ranges to run, time-out, deadline, start by (s), label."""
+Message = tuple[Sequence[Data], int, Sequence[tuple[int, int]], float, float, float, str]
+"""A job: a `RequestFrame` in pieces, its number of responses, ranges to run, time-out, deadline,
+start by (s), label."""
 
 Answer = tuple[list[tuple[int, Part, int]], bool, dict[str, float]]
 """(job, outcomes, microseconds waited here) each; whether there is room; what was counted."""
@@ -28,17 +30,21 @@ Answer = tuple[list[tuple[int, Part, int]], bool, dict[str, float]]
 class Pool:
     """Runs one version of one reward on this node."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.config = RewardConfig.from_dict(config)
-        self._crew: Crew | None = None
+    def __init__(self, config: RewardConfig) -> None:
+        self.config = config
+        self._supervisor: Supervisor | None = None
         self._is_up = False
         self._items = 0
         """Items of calls that are not over."""
 
-    def _started(self) -> Crew:
-        if self._crew is None:
-            self._crew = Crew(worker_spec(self.config), self.config.facts)
-        return self._crew
+    def _started(self) -> Supervisor:
+        if self._supervisor is None:
+            spec = worker_spec(self.config)
+            self._supervisor = Supervisor(spec, self.config.facts, self._make_workers(spec))
+        return self._supervisor
+
+    def _make_workers(self, spec: WorkerSpec) -> WorkerPool:
+        return ForkedWorkers(spec)
 
     async def start(self) -> None:
         """Sets the reward up.
@@ -69,7 +75,7 @@ class Pool:
         the work.
         """
         del backlog
-        crew = self._started()
+        supervisor = self._started()
         received_s = time.monotonic()
         ready: list[tuple[int, Part, int]] = []
         wake = asyncio.Event()
@@ -85,11 +91,11 @@ class Pool:
         jobs = [_job(m, received_s, emitter(i)) for i, m in enumerate(messages)]
         items = sum(job.n for job in jobs)
         self._items += items
-        tasks = [asyncio.create_task(crew.run(job)) for job in jobs]
+        tasks = [asyncio.create_task(supervisor.run(job)) for job in jobs]
         for task in tasks:
             task.add_done_callback(lambda _: wake.set())
         try:
-            if self.config.facts.is_async and self._has_room(crew):
+            if self.config.facts.is_async and self._has_room(supervisor):
                 # Its items mostly wait: others need not wait for the first of them to end.
                 yield [], True, {}
             while not all(task.done() for task in tasks):
@@ -98,25 +104,25 @@ class Pool:
                 _ended, running = await asyncio.wait(tasks, timeout=FLUSH_S)
                 if ready and running:
                     parts, ready[:] = list(ready), []
-                    yield parts, self._has_room(crew), crew.take_figures()
+                    yield parts, self._has_room(supervisor), supervisor.take_figures()
+            yield ready, True, supervisor.take_figures()
             for task in tasks:
                 task.result()
-            yield ready, True, crew.take_figures()
         finally:
             self._items -= items
             for task in tasks:
                 task.cancel()
 
-    def _has_room(self, crew: Crew) -> bool:
+    def _has_room(self, supervisor: Supervisor) -> bool:
         """Whether another call would start at once."""
         settings, facts = self.config.settings, self.config.facts
-        return crew.has_room and not (facts.is_async and self._items >= settings.concurrency)
+        return supervisor.has_room and not (facts.is_async and self._items >= settings.concurrency)
 
     async def stop(self) -> None:
         """Ends the workers."""
-        if self._crew is not None:
-            await self._crew.stop()
-            self._crew = None
+        if self._supervisor is not None:
+            await self._supervisor.stop()
+            self._supervisor = None
 
 
 def worker_spec(config: RewardConfig) -> WorkerSpec:
@@ -132,7 +138,7 @@ def worker_spec(config: RewardConfig) -> WorkerSpec:
 
 
 def _job(message: Message, now_s: float, emit: Emit) -> Job:
-    groups, sizes, ranges, timeout_s, deadline_s, start_s, label = message
+    data, n, ranges, timeout_s, deadline_s, start_s, label = message
     end_s = now_s + deadline_s - min(TELL_S, 0.1 * deadline_s)
     start_by_s = min(end_s, now_s + start_s)
-    return Job(groups, sizes, ranges, timeout_s, end_s, start_by_s, label, emit)
+    return Job(data, n, ranges, timeout_s, end_s, start_by_s, label, emit)

@@ -1,4 +1,4 @@
-"""The workers of one replica and what happens when one of them does not come back.
+"""Runs shards on the workers of one replica, and sees to it when one of them does not come back.
 
 One worker is at work. A call of the reward that takes long keeps its worker (a straggler) while the
 rest of the shard goes on with another; an item that overruns its time-out, or ends its process,
@@ -18,11 +18,11 @@ from rewardplane.rewards.reward import Unit
 from rewardplane.wire.item_errors import unavailable
 
 from .attempt import Attempt, Ending
-from .blame import Judge, Left
+from .blame import Blame, Left
 from .job import Job, Range
 from .segment import PENDING, RUNNING
-from .worker import Worker, WorkerFailed, WorkerSpec
-from .worker_pool import Staff
+from .worker import WorkerFailed, WorkersGone, WorkerSpec
+from .worker_pool import WorkerPool
 
 MAX_STRAGGLERS = 4
 MAX_ALONE = 4
@@ -40,19 +40,19 @@ ABANDON_S = 0.25
 """How long a call that nobody waits for may take to its end before its process is killed."""
 
 
-class Crew:
+class Supervisor:
     """Runs the shards of one reward on worker processes of this host."""
 
-    def __init__(self, spec: WorkerSpec, facts: Facts) -> None:
+    def __init__(self, spec: WorkerSpec, facts: Facts, workers: WorkerPool) -> None:
         self._spec = spec
         self._is_async = facts.is_async
         splits = facts.unit != Unit.ITEM.value and not facts.whole_group
-        self._judge = Judge(facts.is_async, splits, spec.memory_limit_bytes, GRACE_S)
-        self._staff = Staff(spec)
+        self._blame = Blame(facts.is_async, splits, spec.memory_limit_bytes, GRACE_S)
+        self._workers = workers
         self._turn = asyncio.Lock()
         self._alone = asyncio.Semaphore(MAX_ALONE)
         self._item_s = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._figures: dict[str, float] = {}
         self._stragglers = 0
         self._stopping = False
@@ -65,19 +65,19 @@ class Crew:
         Raises:
             WorkerFailed: its reward cannot be set up.
         """
-        await self._staff.worker()
+        await self._workers.worker()
 
     async def stop(self) -> None:
         """Ends all workers; what runs is UNAVAILABLE."""
         self._stopping = True
         for task in self._tasks:
             task.cancel()
-        await self._staff.close()
+        await self._workers.close()
 
     @property
     def broken(self) -> str:
         """Why no worker can be had; empty where that is not so."""
-        return self._staff.broken
+        return self._workers.broken
 
     @property
     def has_room(self) -> bool:
@@ -87,9 +87,9 @@ class Crew:
     def take_figures(self) -> dict[str, float]:
         """What was counted since the last call: by the reward, and workers replaced by cause."""
         figures, self._figures = self._figures, {}
-        for cause, count in self._staff.replaced.items():
+        for cause, count in self._workers.replaced.items():
             figures[f"worker_restarts.{cause}"] = count
-        self._staff.replaced.clear()
+        self._workers.replaced.clear()
         return figures
 
     async def run(self, job: Job) -> None:
@@ -126,6 +126,8 @@ class Crew:
                 attempt = await self._begin(job, todo)
         except TimeoutError:
             return todo
+        except WorkersGone:
+            raise
         except WorkerFailed as error:
             job.fail(todo, unavailable(str(error)))
             return []
@@ -135,8 +137,13 @@ class Crew:
             ending = await self._watch(attempt, may_stall=not self._is_async)
             if ending is Ending.STALLED:
                 pending = attempt.drop_pending()
-                self._staff.put_aside(attempt.worker)
-                aside.add(asyncio.create_task(self._straggle(attempt)))
+                self._workers.put_aside(attempt.worker)
+                straggling = asyncio.create_task(self._straggle(attempt))
+                if attempt.todo:
+                    aside.add(straggling)
+                else:  # nothing of this job runs there
+                    self._tasks.add(straggling)
+                    straggling.add_done_callback(self._tasks.discard)
                 self._give_turn()
                 return pending
             left = await self._settle(attempt, ending)
@@ -161,7 +168,7 @@ class Crew:
         if not self._is_async:
             await self._turn.acquire()
         try:
-            worker = await self._staff.worker()
+            worker = await self._workers.worker()
             width = self._spec.component_count
             return await Attempt.begin(worker, job, todo, width, beside=self._is_async)
         except BaseException:
@@ -181,7 +188,7 @@ class Crew:
         finally:
             self._stragglers -= 1
             if attempt.ended.done():
-                self._staff.take_back(attempt.worker)
+                self._workers.take_back(attempt.worker)
             else:
                 attempt.worker.kill()
             self._end(attempt)
@@ -193,7 +200,7 @@ class Crew:
         """Runs a call in a process of its own: what happens there is its own doing."""
         try:
             async with asyncio.timeout(max(0.0, job.left_s)), self._alone:
-                worker = await self._staff.single()
+                worker = await self._workers.single()
                 try:
                     width = self._spec.component_count
                     attempt = await Attempt.begin(worker, job, [unit], width, beside=False)
@@ -206,6 +213,8 @@ class Crew:
                     worker.kill()
         except TimeoutError:
             return job.expire([unit])
+        except WorkersGone:
+            raise
         except WorkerFailed as error:
             job.fail([unit], unavailable(str(error)))
             return []
@@ -214,10 +223,10 @@ class Crew:
     async def _watch(self, attempt: Attempt, *, may_stall: bool) -> Ending:
         """Tells what ends, until the worker is done or there is a reason to wait no longer."""
         job, ended = attempt.job, attempt.ended
-        limit_s = self._judge.limit_s(job)
+        limit_s = self._blame.limit_s(job)
         longest_s = 0.0
         awaited: set[asyncio.Future[Any]] = {ended}
-        reserve: asyncio.Future[Worker] | None = None
+        reserve: asyncio.Future[Any] | None = None
         while True:
             wait_s = min(TELL_S, job.left_s, limit_s - longest_s)
             await asyncio.wait(
@@ -231,8 +240,13 @@ class Crew:
             if longest_s >= limit_s and attempt.worker.alive:
                 return Ending.OVERRAN
             attempt.tell(without=attempt.exhausted())
+            if may_stall and attempt.worker.aside and not attempt.items(RUNNING):
+                # Somebody else's item holds the worker up: what waits behind it goes elsewhere.
+                attempt.segment.stop[0] = 1
+                await asyncio.sleep(STOP_S)
+                return Ending.STALLED
             if may_stall and self._holds_others_up(attempt, longest_s):
-                reserve = reserve or self._staff.call_reserve()
+                reserve = reserve or self._workers.call_reserve()
                 awaited = {ended} if reserve.done() else {ended, reserve}
                 if _is_ready(reserve):
                     attempt.segment.stop[0] = 1
@@ -252,18 +266,18 @@ class Crew:
         worker = attempt.worker
         if ending is Ending.OVERRAN or (ending is Ending.DEADLINE and not self._is_async):
             worker.overran = ending is Ending.OVERRAN
-            self._staff.replace(worker, "timed_out" if worker.overran else "deadline")
+            self._workers.replace(worker, "timed_out" if worker.overran else "deadline")
             await worker.close()
         elif ending is Ending.DIED:
-            self._staff.replace(worker, "crashed")
+            self._workers.replace(worker, "crashed")
         elif attempt.segment.spent[0]:
-            self._staff.replace(worker, "spent")
+            self._workers.replace(worker, "spent")
         self._measure(attempt)
         if self._stopping:
             attempt.tell()
             attempt.job.fail(attempt.todo, unavailable("the replica was stopped"))
             return Left()
-        return self._judge.what_is_left(attempt, ending)
+        return self._blame.what_is_left(attempt, ending)
 
     def _measure(self, attempt: Attempt) -> None:
         mean_s = attempt.mean_s()
@@ -274,22 +288,22 @@ class Crew:
 
     async def _abandon(self, attempt: Attempt) -> None:
         """Stops work that nobody waits for any more, then gives the turn on."""
-        worker, limit_s = attempt.worker, self._judge.limit_s(attempt.job)
+        worker, limit_s = attempt.worker, self._blame.limit_s(attempt.job)
         attempt.segment.stop[0] = 1
         try:
             if not self._is_async:
                 await asyncio.wait((attempt.ended,), timeout=ABANDON_S)
                 if not attempt.ended.done():
-                    self._staff.replace(worker, "cancelled")
+                    self._workers.replace(worker, "cancelled")
                     await worker.close()
             while not attempt.ended.done():
                 await asyncio.wait((attempt.ended,), timeout=ABANDON_S)
                 if attempt.longest_s() >= limit_s:
                     worker.overran = True
-                    self._staff.replace(worker, "timed_out")
+                    self._workers.replace(worker, "timed_out")
                     await worker.close()
             if attempt.segment.spent[0]:
-                self._staff.replace(worker, "spent")
+                self._workers.replace(worker, "spent")
         finally:
             self._end(attempt)
             self._give_turn()
@@ -297,8 +311,8 @@ class Crew:
     def _end(self, attempt: Attempt) -> None:
         for name, value in attempt.segment.figures().items():
             self._figures[name] = self._figures.get(name, 0.0) + value
-        attempt.segment.close()
-        self._staff.free(attempt.worker)
+        attempt.worker.release(attempt.segment)
+        self._workers.free(attempt.worker)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -306,5 +320,8 @@ class Crew:
         task.add_done_callback(self._tasks.discard)
 
 
-def _is_ready(reserve: asyncio.Future[Worker]) -> bool:
-    return reserve.done() and reserve.exception() is None and reserve.result().usable
+def _is_ready(reserve: asyncio.Future[Any]) -> bool:
+    if not reserve.done() or reserve.cancelled() or reserve.exception() is not None:
+        return False
+    worker = reserve.result()
+    return worker is None or worker.usable

@@ -1,4 +1,4 @@
-"""A process that runs one reward: forked from a template, fed by descriptor, killed by pidfd.
+"""A process that runs one reward: forked from a fork server, fed by descriptor, killed by pidfd.
 
 The owner is the event loop that spawned it. What runs in the process is `worker_main`.
 """
@@ -15,16 +15,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .fork_server import Forked, Template, TemplateLost
-from .segment import NUMBER, RUNNING, Segment
+from .fork_server import Forked, ForkServer, ForkServerLost
+from .order import FIRST_SLOT, LINK, NUMBER, ORDER, OWN_FILE, RING
+from .segment import RUNNING, SLOTS, Ring, Segment
+from .work import Work
 
 START_TIMEOUT_S = 300.0
 REPORT_S = 1.0
-"""How long the template may take to tell of an exit that the pidfd has told already."""
+"""How long the fork server may take to tell of an exit that the pidfd has told already."""
 
 
 class WorkerFailed(Exception):
     """The process could not set its reward up; the message says why."""
+
+
+class WorkersGone(WorkerFailed):
+    """The replica whose workers these were is gone: what was theirs is to run elsewhere."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,6 +58,8 @@ class Worker:
         self._report = forked.ended
         self._next_number = 0
         self._running: dict[int, tuple[asyncio.Future[bool], Segment]] = {}
+        self._ring: Ring | None = None
+        self._free_slots = list(range(SLOTS))
         self.pid = forked.pid
         self.alive = True
         """Whether it runs and was not killed."""
@@ -59,9 +67,17 @@ class Worker:
         self.exited: asyncio.Future[None] = self._loop.create_future()
         self.exit_code: int | None = None
         """Negative: the signal that ended it. None: it runs, or nothing is known of its end."""
+        self.lost = False
+        """Whether it ended with the process that forked it, by no doing of its own."""
         self.peak_bytes = 0
         self.replaced = False
-        """Set by its staff: it gets no further work and ends when it has done what it has."""
+        """Set by its pool: it gets no further work and ends when it has done what it has."""
+        self.aside = False
+        """Set by its pool: it gets no further work."""
+        self.shared = False
+        """Whether other owners may have items on it."""
+        self.holders: set[object] = set()
+        """Other owners that have not let it go yet."""
         self.overran = False
         """Set by who kills it because a call of its reward does not come back."""
         self.running_at_death = 0
@@ -73,15 +89,15 @@ class Worker:
         self._loop.add_reader(self._pidfd, self._gone)
 
     @classmethod
-    async def spawn(cls, spec: WorkerSpec, template: Template) -> Worker:
+    async def spawn(cls, spec: WorkerSpec, fork_server: ForkServer) -> Worker:
         """Starts a process and waits until its reward is set up.
 
         Raises:
             WorkerFailed: the set-up raised, died or took longer than 300 s.
         """
         try:
-            worker = cls(await template.fork())
-        except TemplateLost as error:
+            worker = cls(await fork_server.fork())
+        except ForkServerLost as error:
             raise WorkerFailed(str(error)) from None
         segment = Segment.create(1, 0, json.dumps(asdict(spec)).encode())
         try:
@@ -116,6 +132,54 @@ class Worker:
         """Whether no shard is with it."""
         return not self._running
 
+    def segment(self, n: int, k: int, work: Work, *, in_slot: bool = False) -> Segment:
+        """A segment of `n` items with `k` components for this worker; give it back by `release`.
+
+        `in_slot`: in the ring, where it has room; shards that run side by side have files of their
+        own.
+        """
+        if in_slot and self._free_slots and Ring.fits(n, k, work.size):
+            ring = self._ring or self._send_ring()
+            if ring is not None:
+                slot = self._free_slots.pop()
+                return ring.segment(slot, n, k, work.size, work.write)
+        return Segment.with_payload(n, k, work.size, work.write)
+
+    def release(self, segment: Segment) -> None:
+        """Nobody reads or writes a segment any more."""
+        if segment.slot >= 0 and self._ring is not None:
+            self._ring.free(segment)
+            self._free_slots.append(segment.slot)
+            self._drop_ring()
+        segment.close()
+
+    def _drop_ring(self) -> None:
+        """Gives the ring back once the worker is gone and nobody reads it any more."""
+        if self._pidfd < 0 and len(self._free_slots) == SLOTS and self._ring is not None:
+            self._ring.close()
+            self._ring = None
+
+    def _send_ring(self) -> Ring | None:
+        """Makes the ring and hands it to the worker; None where that is not possible now."""
+        if not self.usable:
+            return None
+        ring = Ring.create()
+        try:
+            socket.send_fds(self._socket, [ORDER.pack(0, RING)], list(ring.fds))
+        except OSError:  # the socket is full, or the worker gone
+            ring.close()
+            return None
+        self._ring = ring
+        return ring
+
+    def link(self, descriptor: int) -> None:
+        """Brings the worker a link to another owner.
+
+        Raises:
+            OSError: it cannot be reached.
+        """
+        socket.send_fds(self._socket, [ORDER.pack(0, LINK)], [descriptor])
+
     async def feed(self, segment: Segment) -> asyncio.Future[bool]:
         """Hands a segment over.
 
@@ -126,10 +190,14 @@ class Worker:
         self.shards_fed += 1
         ended: asyncio.Future[bool] = self._loop.create_future()
         self._running[number] = ended, segment
+        order = ORDER.pack(number, OWN_FILE if segment.slot < 0 else FIRST_SLOT + segment.slot)
         try:
             while self.usable:
                 try:
-                    socket.send_fds(self._socket, [NUMBER.pack(number)], [segment.fd])
+                    if segment.slot < 0:
+                        socket.send_fds(self._socket, [order], [segment.fd])
+                    else:
+                        self._socket.send(order)
                 except BlockingIOError:
                     await asyncio.sleep(0.001)
                 except OSError:  # its end of the socket is gone; so is the process, soon
@@ -143,6 +211,14 @@ class Worker:
         self._end(number, finished=False)
         return ended
 
+    def duplicate_pidfd(self) -> int:
+        """A descriptor of the process for another owner; the caller closes it.
+
+        Raises:
+            OSError: the process is gone.
+        """
+        return os.dup(self._pidfd)
+
     def kill(self) -> None:
         """Ends the process now, by its descriptor: a pid may be somebody else's by then."""
         self.alive = False
@@ -154,6 +230,13 @@ class Worker:
         """Ends the process and waits until it is gone."""
         self.kill()
         await asyncio.shield(self.exited)
+
+    def leave(self) -> None:
+        """Lets the process go, which goes on without this owner."""
+        if self._pidfd >= 0:
+            self.lost = True
+            self._hang_up()
+            self._finish()
 
     def _readable(self) -> None:
         try:
@@ -178,25 +261,34 @@ class Worker:
             running[0].set_result(finished)
 
     def _gone(self) -> None:
-        """The process is no more; the template is about to say how it ended."""
+        """The process is no more; the fork server is about to say how it ended."""
+        self._hang_up()
+        # A fork server that was stopped says nothing.
+        timer = self._loop.call_later(REPORT_S, self._report.cancel)
+        self._report.add_done_callback(lambda _: timer.cancel())
+        self._report.add_done_callback(self._reported)
+
+    def _hang_up(self) -> None:
         self.alive = False
         self._loop.remove_reader(self._pidfd)
         self._loop.remove_reader(self._socket)
         os.close(self._pidfd)
         self._pidfd = -1
         self._socket.close()
-        # A template that was stopped says nothing.
-        timer = self._loop.call_later(REPORT_S, self._report.cancel)
-        self._report.add_done_callback(lambda _: timer.cancel())
-        self._report.add_done_callback(self._reported)
+        self._drop_ring()
 
     def _reported(self, report: asyncio.Future[tuple[int | None, int]]) -> None:
         if not report.cancelled():
             self.exit_code, self.peak_bytes = report.result()
+            self.lost = self.exit_code is None
+        self._finish()
+
+    def _finish(self) -> None:
         segments = [segment for _ended, segment in self._running.values()]
         self.running_at_death = sum(s.read_states().count(RUNNING) for s in segments)
         self.stepping_at_death = any(s.stepping[0] for s in segments)
-        self.exited.set_result(None)
+        if not self.exited.done():
+            self.exited.set_result(None)
         for number in list(self._running):
             self._end(number, finished=False)
 

@@ -1,8 +1,10 @@
-"""The worker process: runs one reward on the shards that its owner feeds it, in its main thread.
+"""The worker process: runs one reward on the shards that its owners feed it, in its main thread.
 
-Forked by `template_main`. Each message on its socket is a shard's number (u64) with the descriptor
-of its segment; the answer is the number, when the shard is done. The first one is no shard but the
-specification; its answer says that the reward is set up. End of file ends the process.
+Forked by `fork_server_main`. An owner has a link to it, a SOCK_SEQPACKET socket; the first link is
+its supervisor's, which brings the others. Each message is an `ORDER`: a shard's number, and where
+its segment lies: in a slot of the link's ring, or in a file whose descriptor comes along. The
+answer is the number, when the shard is done. The first message is no shard but the specification;
+its answer says that the reward is set up. End of file of the supervisor's link ends the process.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import gc
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -28,7 +31,8 @@ from rewardplane.rewards.types import Reason
 from rewardplane.wire.item_errors import MEMORY_EXIT
 
 from .async_runner import AsyncRunner
-from .segment import NUMBER, Segment
+from .order import FIRST_SLOT, LINK, MAX_DESCRIPTORS, NUMBER, ORDER, OWN_FILE, RING
+from .segment import Ring, Segment
 from .sync_runner import Runner
 
 _PR_SET_PDEATHSIG = 1
@@ -36,12 +40,63 @@ _HIGH_DESCRIPTOR = 512
 """Ours lie above what a reward may close, or print into, by mistake."""
 
 
+class Link:
+    """One owner's link to this worker."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.socket = socket.socket(fileno=_lifted(descriptor))
+        self._ring: Ring | None = None
+        self.brought: list[Link] = []
+        """Links to other owners that came by this one, to be taken up."""
+
+    def receive(self) -> tuple[int, Segment] | None:
+        """The next shard; None: the owner hung up, or what came was none.
+
+        Raises:
+            EOFError: the owner hung up.
+        """
+        try:
+            data, descriptors, _flags, _address = socket.recv_fds(
+                self.socket, ORDER.size, MAX_DESCRIPTORS
+            )
+        except ConnectionResetError:  # the owner was killed with an answer of ours unread
+            raise EOFError from None
+        if not data:
+            raise EOFError
+        number, where = ORDER.unpack(data)
+        if where == OWN_FILE:
+            return number, Segment.attach(_lifted(descriptors[0]))
+        if where == RING:
+            self._ring = Ring(tuple(map(_lifted, descriptors)))
+            return None
+        if where == LINK:
+            self.brought.append(Link(descriptors[0]))
+            return None
+        if self._ring is None:
+            raise EOFError
+        return number, self._ring.attach(where - FIRST_SLOT)
+
+    def answer(self, number: int) -> None:
+        """Says that a shard is done."""
+        with contextlib.suppress(BrokenPipeError):  # it hung up: the next read says so
+            self.socket.send(NUMBER.pack(number))
+
+    def close(self) -> None:
+        """Forgets the owner."""
+        self.socket.close()
+        if self._ring is not None:
+            self._ring.close()
+
+
 def main(descriptor: int) -> None:
-    """Sets the reward up and serves until the owner hangs up."""
-    owner = socket.socket(fileno=_lifted(descriptor))
+    """Sets the reward up and serves until the supervisor hangs up."""
+    supervisor = Link(descriptor)
     die_with_parent()
     os.setsid()  # a group of its own: what the reward starts is ended with it
-    message = _receive(owner)
+    try:
+        message = supervisor.receive()
+    except EOFError:
+        return
     if message is None:
         return
     number, segment = message
@@ -56,12 +111,12 @@ def main(descriptor: int) -> None:
     gc.collect()
     gc.freeze()
     segment.close()
-    _answer(owner, number)
+    supervisor.answer(number)
     clip = Clip(*spec["clip"])
     if reward.is_async:
-        asyncio.run(_serve_async(owner, reward, clip, spec["concurrency"]))
+        asyncio.run(_serve_async(supervisor, reward, clip, spec["concurrency"]))
     else:
-        _serve(owner, reward, Runner(reward, clip))
+        _serve(supervisor, reward, Runner(reward, clip))
 
 
 def die_with_parent() -> None:
@@ -72,29 +127,51 @@ def die_with_parent() -> None:
         sys.exit(0)
 
 
-def _serve(owner: socket.socket, reward: Reward, runner: Runner) -> None:
-    while (message := _receive(owner)) is not None:
-        number, segment = message
-        segment.isolation[0] = reward.isolation_held
-        try:
-            runner.run(segment)
-        except MemoryError:  # outside the reward's own code: what it leaves leaves no room
-            os._exit(MEMORY_EXIT)
-        _close(segment, reward)
-        _answer(owner, number)
+def _serve(supervisor: Link, reward: Reward, runner: Runner) -> None:
+    """One shard after the other, of each owner in its turn."""
+    links = {supervisor.socket.fileno(): supervisor}
+    poller = select.poll()
+    poller.register(supervisor.socket, select.POLLIN)
+    while True:
+        for descriptor, _event in poller.poll() if len(links) > 1 else [(next(iter(links)), 0)]:
+            link = links[descriptor]
+            try:
+                message = link.receive()
+            except EOFError:
+                if link is supervisor:
+                    return
+                poller.unregister(descriptor)
+                links.pop(descriptor).close()
+                continue
+            while link.brought:
+                other = link.brought.pop()
+                links[other.socket.fileno()] = other
+                poller.register(other.socket, select.POLLIN)
+            if message is not None:
+                _run(link, reward, runner, *message)
 
 
-async def _serve_async(owner: socket.socket, reward: Reward, clip: Clip, concurrency: int) -> None:
+def _run(link: Link, reward: Reward, runner: Runner, number: int, segment: Segment) -> None:
+    segment.isolation[0] = reward.isolation_held
+    try:
+        runner.run(segment)
+    except MemoryError:  # outside the reward's own code: what it leaves leaves no room
+        os._exit(MEMORY_EXIT)
+    _close(segment, reward)
+    link.answer(number)
+
+
+async def _serve_async(supervisor: Link, reward: Reward, clip: Clip, concurrency: int) -> None:
     loop = asyncio.get_running_loop()
     runner = AsyncRunner(reward, clip, concurrency)
     ended = loop.create_future()
     tasks: set[asyncio.Task[None]] = set()
 
-    async def serve_one(number: int, segment: Segment) -> None:
+    async def serve_one(link: Link, number: int, segment: Segment) -> None:
         segment.isolation[0] = reward.isolation_held
         await runner.run(segment)
         _close(segment, reward)
-        _answer(owner, number)
+        link.answer(number)
 
     def served(task: asyncio.Task[None]) -> None:
         tasks.discard(task)
@@ -106,17 +183,25 @@ async def _serve_async(owner: socket.socket, reward: Reward, clip: Clip, concurr
             traceback.print_exception(error)
             os._exit(1)
 
-    def readable() -> None:
-        message = _receive(owner)
-        if message is None:
-            loop.remove_reader(owner)
-            ended.set_result(None)
+    def readable(link: Link) -> None:
+        try:
+            message = link.receive()
+        except EOFError:
+            loop.remove_reader(link.socket)
+            if link is supervisor:
+                ended.set_result(None)
+            else:
+                link.close()
             return
-        task = loop.create_task(serve_one(*message))
-        tasks.add(task)
-        task.add_done_callback(served)
+        while link.brought:
+            other = link.brought.pop()
+            loop.add_reader(other.socket, readable, other)
+        if message is not None:
+            task = loop.create_task(serve_one(link, *message))
+            tasks.add(task)
+            task.add_done_callback(served)
 
-    loop.add_reader(owner, readable)
+    loop.add_reader(supervisor.socket, readable, supervisor)
     await ended
     os._exit(0)  # what still runs may swallow its cancellation
 
@@ -127,26 +212,11 @@ def _close(segment: Segment, reward: Reward) -> None:
     segment.close()
 
 
-def _receive(owner: socket.socket) -> tuple[int, Segment] | None:
-    try:
-        data, descriptors, _flags, _address = socket.recv_fds(owner, NUMBER.size, 1)
-    except ConnectionResetError:  # the owner was killed with an answer of ours unread
-        return None
-    if not data:
-        return None
-    return NUMBER.unpack(data)[0], Segment(_lifted(descriptors[0]))
-
-
 def _lifted(descriptor: int) -> int:
     """The descriptor under a high number that no child process inherits."""
     lifted = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
     os.close(descriptor)
     return lifted
-
-
-def _answer(owner: socket.socket, number: int) -> None:
-    with contextlib.suppress(BrokenPipeError):  # it hung up: the next read says so
-        owner.send(NUMBER.pack(number))
 
 
 def _limit_memory(limit_bytes: int, *, for_good: bool) -> None:

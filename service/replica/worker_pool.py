@@ -1,31 +1,87 @@
-"""The worker processes of a crew: one at work, at most one in reserve, others on their own."""
+"""The worker processes of a replica: one at work, at most one in reserve, others on their own.
+
+A `Supervisor` takes its workers from a `WorkerPool`. In the replica that is `ForkedWorkers`, which
+starts them; in a gateway of the same node it is `linked_workers.LinkedWorkers`, which holds links
+to the workers of the replica.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
 
-from .fork_server import Template
+from .fork_server import ForkServer
 from .worker import Worker, WorkerFailed, WorkerSpec
 
 RESERVE_S = 60.0
 """How long a worker stands in reserve that nobody needs."""
 
 
-class Staff:
-    """Starts workers and ends every one that it started."""
+class WorkerPool(Protocol):
+    """Where a supervisor has its workers from."""
+
+    broken: str
+    """Why the last start failed; empty where it did not."""
+    replaced: Counter[str]
+    """Workers that were ended or ended themselves, by cause."""
+
+    async def worker(self) -> Worker:
+        """The worker at work. Raises WorkerFailed: its reward cannot be set up."""
+        ...
+
+    async def single(self) -> Worker:
+        """A new worker that nothing else runs on; its caller ends it. Raises WorkerFailed."""
+        ...
+
+    def call_reserve(self) -> asyncio.Future[Any]:
+        """Done when a worker is ready to go on where the one at work is held up."""
+        ...
+
+    def put_aside(self, worker: Worker) -> None:
+        """This worker gets no further work from anybody."""
+        ...
+
+    def take_back(self, worker: Worker) -> None:
+        """A worker that was put aside is free again."""
+        ...
+
+    def replace(self, worker: Worker, cause: str) -> None:
+        """Counts a worker out, once; it is ended when nothing runs on it."""
+        ...
+
+    def free(self, worker: Worker) -> None:
+        """Something ended on this worker."""
+        ...
+
+    async def close(self) -> None:
+        """Ends all workers, or the links to them."""
+        ...
+
+
+class ForkedWorkers:
+    """Starts workers and ends every one that it started.
+
+    `on_work` is called with each worker that comes to work, `on_aside` with each that is put aside.
+    """
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
-        self._template = Template()
+        self._fork_server = ForkServer()
         self._all: set[Worker] = set()
         self._at_work: Worker | None = None
         self._reserve: asyncio.Future[Worker] | None = None
         self._closed = False
         self.broken = ""
-        """Why the last start failed; empty where it did not."""
         self.replaced: Counter[str] = Counter()
-        """Workers that were ended or ended themselves, by cause."""
+        self.on_work: Callable[[Worker], None] = _ignore
+        self.on_aside: Callable[[Worker], None] = _ignore
+
+    @property
+    def at_work(self) -> Worker | None:
+        """The worker at work, if there is one."""
+        return self._at_work
 
     async def worker(self) -> Worker:
         """The worker at work; a new one where the last is gone.
@@ -44,6 +100,7 @@ class Staff:
             if self._reserve is reserve:
                 self._reserve = None
                 self._at_work = worker
+                self.on_work(worker)
         return self._at_work
 
     async def single(self) -> Worker:
@@ -61,18 +118,27 @@ class Staff:
         return reserve
 
     def put_aside(self, worker: Worker) -> None:
-        """This worker gets no further work."""
+        """This worker gets no further work from anybody."""
         if self._at_work is worker:
             self._at_work = None
+        if not worker.aside:
+            worker.aside = True
+            self.on_aside(worker)
 
     def take_back(self, worker: Worker) -> None:
-        """A worker that was put aside is free again: the reserve, if there is none."""
-        if worker.usable and self._reserve is None:
-            self._reserve = asyncio.get_running_loop().create_future()
-            self._reserve.set_result(worker)
-            self.call_reserve()
-        else:
+        """A worker that was put aside is free again: the reserve, if there is none.
+
+        Where other owners hold it still, the last of them brings it back.
+        """
+        if not worker.usable or not worker.idle or worker.holders:
+            return
+        if worker.replaced or self._reserve is not None:
             worker.kill()
+            return
+        worker.aside = False
+        self._reserve = asyncio.get_running_loop().create_future()
+        self._reserve.set_result(worker)
+        self.call_reserve()
 
     def replace(self, worker: Worker, cause: str) -> None:
         """Counts a worker out, once; it is ended when nothing runs on it."""
@@ -84,7 +150,7 @@ class Staff:
 
     def free(self, worker: Worker) -> None:
         """Something ended on this worker."""
-        if worker.replaced and worker.idle:
+        if worker.replaced and worker.idle and not worker.holders:
             worker.kill()
 
     async def close(self) -> None:
@@ -95,7 +161,7 @@ class Staff:
             await asyncio.wait((self._reserve,))
         for worker in list(self._all):
             await worker.close()
-        self._template.close()
+        self._fork_server.close()
 
     def _reserve_or_new(self) -> asyncio.Future[Worker]:
         reserve = self._reserve
@@ -122,7 +188,7 @@ class Staff:
         if self._closed:
             raise WorkerFailed("the replica is stopping")
         try:
-            worker = await Worker.spawn(self._spec, self._template)
+            worker = await Worker.spawn(self._spec, self._fork_server)
         except WorkerFailed as error:
             self.broken = str(error)
             raise
@@ -135,3 +201,7 @@ class Staff:
 def _look_at(reserve: asyncio.Future[Worker]) -> None:
     # It may fail when nobody waits for it any more; whoever comes next starts another.
     _ = reserve.cancelled() or reserve.exception()
+
+
+def _ignore(_worker: Worker) -> None:
+    pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
+import socket
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,7 @@ from rewardplane.config.load import parse
 from rewardplane.rewards import Example, Group, Reason, Response, Score, ScoreError
 from rewardplane.wire.errors import VersionGone
 
+from ..support.sockets import listener
 from .conftest import CPUS, FOLDER, rewards
 
 if TYPE_CHECKING:
@@ -128,6 +130,19 @@ async def test_a_killed_gateway_loses_nothing(service: Service) -> None:
         await asyncio.sleep(0.3)
         (gateway,) = service.processes("rewardplane-gateway")
         gateway.send_signal(signal.SIGKILL)
+
+
+async def test_a_door_that_dies_is_replaced(service: Service) -> None:
+    """A gateway that no client reaches any more ends itself; Serve starts another."""
+    (gateway,) = service.processes("rewardplane-gateway")
+    with listener(gateway.pid, int(service.address.rpartition(":")[2])) as found:
+        found.shutdown(socket.SHUT_RDWR)
+    async with asyncio.timeout(30):
+        while gateway.is_running():
+            await asyncio.sleep(0.1)
+    async with RewardClient(service.address) as client:
+        (outcomes,) = await client.score("probe", [group("g", ["work a"])], timeout_s=60)
+    assert isinstance(outcomes[0], Score)
 
 
 async def test_the_deadline_brings_what_is_done(service: Service) -> None:

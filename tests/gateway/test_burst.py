@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 import uvloop
-from rewardplane.gateway.pool_lane import Answers
+from rewardplane.gateway.doors.door import DoorKind
+from rewardplane.gateway.lane import Answers
 from rewardplane.gateway.server import SERVICE
 from rewardplane.replica.replica import Message, Pool
 from rewardplane.v1 import reward_service_pb2 as pb
@@ -16,21 +17,22 @@ from ..support.rig import configured, poison, request_of, rig
 
 
 @pytest.mark.timeout(180)
-def test_twenty_thousand_calls_in_flight() -> None:
-    uvloop.run(_burst(20_000))
+@pytest.mark.parametrize("door", list(DoorKind))
+def test_twenty_thousand_calls_in_flight(door: DoorKind) -> None:
+    uvloop.run(_burst(20_000, door))
 
 
-async def _burst(count: int) -> None:
+async def _burst(count: int, door: DoorKind) -> None:
     """The replica takes nothing until all calls have been admitted."""
     gate = asyncio.Event()
-    replica = Pool(configured(poison()).as_dict())
+    replica = Pool(configured(poison()))
 
     async def send(messages: Sequence[Message], backlog: tuple[int, float]) -> Answers:
         await gate.wait()
         async for answer in replica.run(messages, backlog):
             yield answer
 
-    async with rig({"poison": poison()}, connect=lambda _: send) as made:
+    async with rig({"poison": poison()}, connect=lambda _: send, door=door) as made:
         try:
             score = made.channel.unary_unary(f"/{SERVICE}/Score")
             calls = [

@@ -9,25 +9,33 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rewardplane.gateway.call import Ask, Call
-from rewardplane.gateway.shard import TARGET_BYTES, Shard, shards_of
+from rewardplane.gateway.call import Call, CallOptions
+from rewardplane.gateway.plan import read_frame
+from rewardplane.gateway.shard import MAX_SLICES, TARGET_BYTES, Shard, shards_of
 from rewardplane.replica.job import Part
 from rewardplane.replica.segment import FAILED, PENDING, SCORED
 from rewardplane.rewards.types import Reason, Score, ScoreError
 from rewardplane.v1 import reward_service_pb2 as pb
+from rewardplane.wire.frame import group_spans
 
 from ..support.rig import groups_of
 
 
-def bound(k: int = 0, *, whole_group: bool = False) -> Any:
-    """As much of a bound reward as a call looks at."""
+def served(k: int = 0, *, whole_group: bool = False) -> Any:
+    """As much of a served reward as a call looks at."""
     settings_ = SimpleNamespace(timeout_s=30.0, queue_timeout_s=300.0)
     return SimpleNamespace(component_count=k, whole_group=whole_group, settings=settings_)
 
 
+DONE: list[Call] = []
+"""The calls that said that they are done."""
+
+
 async def call_of(sizes: list[int], ks: list[int], *, components: bool = True) -> Call:
-    ask = Ask("id", "label", 0.0, 1e12, components=components)
-    return Call(ask, [bound(k) for k in ks], sizes)
+    options = CallOptions("id", "label", 0.0, 1e12, components=components)
+    call = Call(options, [served(k) for k in ks], sizes)
+    call.on_done = lambda: DONE.append(call)
+    return call
 
 
 def part_of(states: list[int], k: int, first: int = 0) -> Part:
@@ -52,7 +60,7 @@ async def test_a_part_in_one_run_is_placed() -> None:
     assert call.extras == {3: [Reason.RAISED.value, "item 3"]}
     assert call.queue_us.tolist() == [0, 7]
     assert call.pending == 2
-    assert not call.done.done()
+    assert call not in DONE
 
 
 async def test_rewards_of_different_widths_share_a_call() -> None:
@@ -64,7 +72,7 @@ async def test_rewards_of_different_widths_share_a_call() -> None:
     assert columns[0][:1] == [0.0]
     assert columns[1][:1] == [1.0]
     assert columns[2:] == [[0.0, 0.1, 0.2], [1.0, 1.1, 1.2]]
-    assert call.done.done()
+    assert DONE.count(call) == 1
 
 
 async def test_what_is_not_asked_for_is_not_kept() -> None:
@@ -99,7 +107,7 @@ async def test_nothing_is_placed_after_the_end() -> None:
 
 async def test_outcomes_of_the_inline_lane_are_placed() -> None:
     call = await call_of([4], [2])
-    call.set_rewards(0, [0.25, 7.0, 7.0, 7.0])
+    call.rewards[0], call.states[0] = 0.25, SCORED
     call.set(1, Score(1.0, {"a": 1.0, "b": 2.0}, "why", (0.5,)), ("a", "b"))
     call.set(2, ScoreError(Reason.INVALID_INPUT, "no"), ("a", "b"))
     call.set(3, Score(2.0, {"a": 3.0, "b": 4.0}), ("a", "b"))
@@ -111,7 +119,19 @@ async def test_outcomes_of_the_inline_lane_are_placed() -> None:
     assert call.elapsed_us.tolist() == [100] * 4
     assert call.rewards.tolist()[:2] == [0.25, 1.0]
     assert call.rewards[3] == 2.0
-    assert call.done.done()
+    assert DONE.count(call) == 1
+
+
+async def test_the_score_of_a_single_item_is_placed_once() -> None:
+    call = await call_of([1], [0])
+    call.place_score(0, 0.5, 12, 7)
+    call.place_score(0, 0.75, 13, 8)
+    assert (call.rewards[0], call.elapsed_us[0], call.queue_us[0]) == (0.5, 12, 7)
+    assert DONE.count(call) == 1
+    late = await call_of([1], [0])
+    late.close()
+    late.place_score(0, 1.0, 1, 1)
+    assert late.states[0] == PENDING
 
 
 @given(
@@ -155,21 +175,33 @@ async def test_parts_in_any_order_and_overlap_fill_a_call(
 # ---- shards -------------------------------------------------------------------------------------
 
 
+def groups_in(shard: Shard) -> list[pb.Group]:
+    return list(pb.ScoreRequest.FromString(b"".join(shard.data())).groups)
+
+
 def texts_of(shard: Shard) -> list[str]:
-    groups = [pb.Group.FromString(data) for data in shard.groups]
-    assert [len(group.responses) for group in groups] == shard.sizes
-    return [response.text for group in groups for response in group.responses]
+    return [response.text for group in groups_in(shard) for response in group.responses]
 
 
 async def shards(
-    sizes: list[int], item_s: float, *, text: str = "", whole_group: bool = False
+    sizes: list[int],
+    item_s: float,
+    *,
+    text: str = "",
+    whole_group: bool = False,
+    between: bytes = b"",
+    answer: str = "x",
 ) -> list[Shard]:
     groups = groups_of(
-        *([f"{g}.{r}{text}" for r in range(size)] for g, size in enumerate(sizes)), answer="x"
+        *([f"{g}.{r}{text}" for r in range(size)] for g, size in enumerate(sizes)), answer=answer
     )
-    reward = bound(whole_group=whole_group)
-    call = Call(Ask("id", "label", 0.0, 1e12), [reward] * len(sizes), sizes)
-    return list(shards_of(call, reward, list(enumerate(groups)), item_s))
+    reward = served(whole_group=whole_group)
+    parts = [pb.ScoreRequest(groups=[group]).SerializeToString() for group in groups]
+    data = between.join([b"", *parts, b""])
+    call = Call(
+        CallOptions("id", "label", 0.0, 1e12), [reward] * len(sizes), sizes, data, group_spans(data)
+    )
+    return list(shards_of(call, reward, list(enumerate(read_frame(data).groups)), item_s))
 
 
 @given(
@@ -188,10 +220,11 @@ async def test_shards_hold_every_item_once(
     assert texts == [f"{g}.{r}" for g, size in enumerate(sizes) for r in range(size)]
     room = max(1, int(0.05 / item_s))
     for shard in made:
-        assert shard.n == sum(shard.sizes)
-        assert shard.bytes == sum(map(len, shard.groups))
+        assert shard.n == sum(len(group.responses) for group in groups_in(shard))
+        if shard.groups:
+            assert shard.bytes == sum(map(len, shard.data()))
         if whole_group:
-            assert all(size in sizes for size in shard.sizes)
+            assert all(len(group.responses) in sizes for group in groups_in(shard))
         else:
             assert shard.n <= max(room, 1)
 
@@ -218,7 +251,7 @@ async def test_a_shard_is_split_into_its_pending_items() -> None:
     split = list(shard.split())
     assert [texts_of(one) for one in split] == [["0.0"], ["0.2"], ["1.0"], ["2.1"]]
     assert [one.places for one in split] == [[(0, 1)], [(2, 3)], [(3, 4)], [(5, 6)]]
-    example = pb.Group.FromString(split[0].groups[0]).example
+    example = groups_in(split[0])[0].example
     assert example.references["answer"] == "x"
 
 
@@ -226,3 +259,30 @@ async def test_whole_groups_are_split_by_group() -> None:
     (shard,) = await shards([3, 2], 1e-6, whole_group=True)
     shard.call.states[:3] = bytes([SCORED] * 3)
     assert [texts_of(one) for one in shard.split()] == [["1.0", "1.1"]]
+
+
+OTHER_FIELDS = pb.ScoreRequest(job="j", step=7, request_id="r").SerializeToString() + bytes(
+    [0x79, 1, 2, 3, 4, 5, 6, 7, 8, 0x7D, 1, 2, 3, 4]  # unknown fields of 8 and of 4 bytes
+)
+
+
+async def test_fields_between_the_groups_are_left_out() -> None:
+    """Protobuf lets a message's fields come in any order."""
+    made = await shards([2, 1, 3], 1e-6, between=OTHER_FIELDS)
+    assert [text for shard in made for text in texts_of(shard)] == [
+        "0.0", "0.1", "1.0", "2.0", "2.1", "2.2"
+    ]  # fmt: skip
+    for shard in made:
+        assert pb.ScoreRequest.FromString(b"".join(shard.data())).job == ""
+
+
+async def test_a_large_example_is_not_copied_for_each_response() -> None:
+    made = await shards([1000], 1.0, answer="x" * (2 * TARGET_BYTES))
+    assert len(made) <= MAX_SLICES
+    assert [text for shard in made for text in texts_of(shard)] == [f"0.{r}" for r in range(1000)]
+
+
+async def test_an_item_that_is_split_off_keeps_its_losses() -> None:
+    (shard,) = await shards([1, 2], 1e-6)
+    shard.losses = 2
+    assert [(one.losses, one.n) for one in shard.split()] == [(2, 1)] * 3

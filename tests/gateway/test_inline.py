@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -35,7 +34,7 @@ async def it() -> AsyncIterator[Rig]:
 async def test_inline_rewards_start_no_process(it: Rig) -> None:
     texts = [["5", "6"]] * 100
     assert rewards(await it.score("exact", *texts, references={"answer": "5"})) == [1.0, 0.0] * 100
-    assert all(pool._crew is None for pool in it.pools.values())
+    assert all(pool._supervisor is None for pool in it.pools.values())
 
 
 @pytest.mark.parametrize("extra", [0, 1])
@@ -44,7 +43,7 @@ async def test_what_is_longer_than_64_k_goes_to_the_pool(extra: int) -> None:
     made = rig(REWARDS, connect=replicas.connect)
     long = "1" + " " * (INLINE_CHARS - 1 + extra)
     request = request_of("exact", ["1"], ["1", long], ["2"], references={"answer": "1"})
-    call = await made.scorer.score(request, request.ByteSize(), 10.0, "")
+    call = await made.scorer.score(request.SerializeToString(), 10.0, "")
     assert len(replicas.handled) == extra  # with it goes its group
     assert all(call.states)
     if extra:
@@ -70,7 +69,9 @@ async def test_ten_megabytes_pass(it: Rig) -> None:
 
 async def test_a_long_batch_lets_others_in(it: Rig) -> None:
     texts = [["<think></think>" * 20 for _ in range(10)] for _ in range(3000)]
-    big = asyncio.create_task(it.scorer.score(*_sized(request_of("tags", *texts)), 60.0, ""))
+    big = asyncio.create_task(
+        it.scorer.score(request_of("tags", *texts).SerializeToString(), 60.0, "")
+    )
     waits: list[float] = []
     while not big.done():
         begin_s = time.monotonic()
@@ -85,7 +86,7 @@ async def test_a_batch_too_long_for_its_deadline_is_answered_in_time(it: Rig) ->
     long = "<think>" * 9000  # 32 looks through 63 kB: some milliseconds
     request = request_of("many_tags", *[[long] for _ in range(400)])
     begin_s = time.monotonic()
-    call = await it.scorer.score(*_sized(request), 0.2, "")
+    call = await it.scorer.score(request.SerializeToString(), 0.2, "")
     assert time.monotonic() - begin_s < 0.6
     counted = call.reasons()
     assert 0 < sum(counted.values()) < 400
@@ -94,7 +95,9 @@ async def test_a_batch_too_long_for_its_deadline_is_answered_in_time(it: Rig) ->
 
 async def test_a_closed_call_is_not_run_to_its_end(it: Rig) -> None:
     texts = [["<think>" * 5000] * 4 for _ in range(3000)]
-    task = asyncio.create_task(it.scorer.score(*_sized(request_of("tags", *texts)), 60.0, ""))
+    task = asyncio.create_task(
+        it.scorer.score(request_of("tags", *texts).SerializeToString(), 60.0, "")
+    )
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -118,7 +121,3 @@ async def test_inline_and_pool_in_one_call(it: Rig) -> None:
         group.reward = "one"
     outcomes = flat(await it.answer(pb.ScoreRequest(reward="exact", groups=groups)))
     assert rewards(outcomes) == [1.0, 0.0, 3.0] * 20
-
-
-def _sized(request: pb.ScoreRequest) -> tuple[Any, int]:
-    return request, request.ByteSize()

@@ -1,324 +1,225 @@
-"""The way by socket between a gateway and the replicas of its node."""
+"""A gateway and the replicas of its node: links, several owners, losses, drains."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
-from array import array
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from rewardplane.gateway import local_replicas as neighbours
-from rewardplane.gateway.local_replicas import Neighbours
-from rewardplane.gateway.pool_lane import ReplicaLost
-from rewardplane.replica import local_server
-from rewardplane.replica.job import Part
-from rewardplane.replica.local_server import LocalServer, local_folder
-from rewardplane.replica.socket_frame import Framed
+from rewardplane.gateway import local_replicas
+from rewardplane.gateway.lane import ReplicaLost
+from rewardplane.gateway.local_replicas import LocalReplicas
+from rewardplane.replica import worker_host
+from rewardplane.replica.linked_workers import LinkedWorkers
+from rewardplane.replica.worker_host import local_folder
 
-NAME = "0123456789abcdef"
-NONE: tuple[int, float] = (0, 0.0)
-
-Answer = tuple[list[tuple[int, Part, int]], bool, dict[str, Any]]
-Run = Callable[[Sequence[Any], tuple[int, float]], AsyncIterator[Answer]]
+from ..support.rig import Linked, configured, executions, groups_of, poison, rewards, run
 
 
-def part(*rewards: float) -> Part:
-    n = len(rewards)
-    return Part(bytes([2] * n), array("d", rewards).tobytes(), b"", bytes(8 * n), {})
+@contextlib.asynccontextmanager
+async def linked(folder: Path, gateways: int = 1, **reward: Any) -> AsyncIterator[Linked]:
+    made = Linked(configured(reward or poison()), folder, gateways)
+    try:
+        yield made
+    finally:
+        await made.stop()
 
 
-def answers(name: str) -> Run:
-    """Answers each message with its length, and says who answered."""
+class _Gateway:
+    """One of several gateways, as `run` wants it."""
 
-    async def run(messages: Sequence[Any], backlog: tuple[int, float]) -> AsyncIterator[Answer]:
-        for index, message in enumerate(messages):
-            yield [(index, part(float(len(message[0]))), 7)], index == len(messages) - 1, {name: 1}
-
-    return run
+    def __init__(self, gateway: LocalReplicas) -> None:
+        self.run = gateway.send
 
 
-def nowhere(messages: Sequence[Any], backlog: tuple[int, float]) -> AsyncIterator[Answer]:
-    raise AssertionError("went by handle")
+async def test_gateways_share_a_worker(tmp_path: Path) -> None:
+    async with linked(tmp_path, gateways=3) as it:
+        owners = [*map(_Gateway, it.gateways), it.replica]
+        pids = {(await _rewards(owner, "pid"))[0] for owner in owners}
+        assert len(pids) == 1
+        answers = await asyncio.gather(
+            *(_rewards(owner, f"{k}.0", "sleep 0.01") for k, owner in enumerate(owners * 10))
+        )
+        assert [a[0] for a in answers] == [float(k) for k in range(40)]
 
 
-class Held:
-    """A replica whose calls last until `gate` is set, with room for others once told so."""
-
-    def __init__(self, *, has_room: bool = False) -> None:
-        self.gate = asyncio.Event()
-        self.started = asyncio.Event()
-        self.cancelled = asyncio.Event()
-        self.has_room = has_room
-
-    async def run(
-        self, messages: Sequence[Any], backlog: tuple[int, float]
-    ) -> AsyncIterator[Answer]:
-        self.started.set()
-        try:
-            yield [(0, part(1.0), 0)], self.has_room, {}
-            await self.gate.wait()
-            yield [(0, part(2.0), 0)], True, {}
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
+@pytest.mark.parametrize("command", ["exit 3", "signal SIGKILL"])
+async def test_a_crash_is_the_doing_of_the_owner_s_own_item(tmp_path: Path, command: str) -> None:
+    """Who only waited behind it is run again, once."""
+    log = tmp_path / "log"
+    (tmp_path / "s").mkdir()
+    async with linked(tmp_path / "s", gateways=2) as it:
+        one, two = map(_Gateway, it.gateways)
+        await _rewards(one, "1")
+        await _rewards(two, "1")
+        crashing = asyncio.create_task(_rewards(one, "sleep 0.3", command, "5"))
+        await asyncio.sleep(0.1)
+        others = await run(two, groups_of(["1", "2", "3"], log=log))
+        assert rewards(others) == [1.0, 2.0, 3.0]
+        assert (await crashing)[1:] == ["CRASHED", 5.0]
+        assert set(executions(log).values()) == {1}
 
 
-async def told(iterator: AsyncIterator[Answer]) -> list[Answer]:
-    return [answer async for answer in iterator]
+async def test_a_straggler_of_one_owner_does_not_hold_up_another(tmp_path: Path) -> None:
+    async with linked(tmp_path, gateways=2) as it:
+        one, two = map(_Gateway, it.gateways)
+        await _rewards(one, "1")
+        await _rewards(two, "1")
+        hanging = asyncio.create_task(_rewards(one, "hang", "7", timeout_s=6))
+        await asyncio.sleep(0.2)
+        begin_s = asyncio.get_running_loop().time()
+        assert await _rewards(two, "1", "2", timeout_s=6) == [1.0, 2.0]
+        assert asyncio.get_running_loop().time() - begin_s < 4
+        assert await hanging == ["TIMED_OUT", 7.0]
 
 
-async def served(folder: Path, run: Run, name: str = NAME) -> LocalServer:
-    server = LocalServer(run)
-    await server.start(folder, name)
-    return server
+async def test_async_items_of_other_owners_are_not_to_blame(tmp_path: Path) -> None:
+    async with linked(tmp_path, gateways=2, **poison("one_async")) as it:
+        one, two = map(_Gateway, it.gateways)
+        await _rewards(one, "1")
+        await _rewards(two, "1")
+        waiting = asyncio.create_task(_rewards(two, "sleep 0.6", "3"))
+        await asyncio.sleep(0.2)
+        assert await _rewards(one, "exit 3") == ["CRASHED"]
+        assert all(type(reward) is float for reward in await waiting)
 
 
-@pytest.fixture
-def pids(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Lets one process stand for several: a socket is named for its process."""
-    real = os.getpid()
-    monkeypatch.setattr(neighbours, "_pid_in", lambda _name: real)
-    return lambda pid: monkeypatch.setattr(local_server.os, "getpid", lambda: pid)
+async def test_a_worker_that_dies_idle_is_replaced_for_all(tmp_path: Path) -> None:
+    async with linked(tmp_path, gateways=2) as it:
+        one, two = map(_Gateway, it.gateways)
+        for _ in range(3):
+            (pid,) = await _rewards(one, "pid")
+            assert await _rewards(two, "pid") == [pid]
+            os.kill(int(float(pid)), signal.SIGKILL)
+            assert await _rewards(two, "4") == [4.0]
+            assert await _rewards(one, "5") == [5.0]
 
 
-async def test_answers_come_as_they_were_given(tmp_path: Path) -> None:
-    server = await served(tmp_path, answers("a"))
-    send = Neighbours(tmp_path, NAME, 1, nowhere).send
-    got = await told(send([(b"x" * 3_000_000,), (b"",)], NONE))
-    assert got == [
-        ([(0, part(3_000_000.0), 7)], False, {"a": 1}),
-        ([(1, part(0.0), 7)], True, {"a": 1}),
-    ]
-    server.close()
+async def test_a_gateway_that_hangs_up_leaves_the_others_working(tmp_path: Path) -> None:
+    async with linked(tmp_path, gateways=2) as it:
+        one, two = map(_Gateway, it.gateways)
+        await _rewards(two, "1")
+        hanging = asyncio.create_task(_rewards(one, "hang", timeout_s=60))
+        await asyncio.sleep(0.3)
+        await it.gateways[0].close()
+        assert await hanging == ["UNAVAILABLE"]
+        # Nobody watches the item that hangs any more: its worker is ended with the gateway's link.
+        assert await _rewards(two, "4", "5") == [4.0, 5.0]
 
 
-async def test_calls_side_by_side_do_not_mix(tmp_path: Path) -> None:
-    server = await served(tmp_path, answers("a"))
-    send = Neighbours(tmp_path, NAME, 1, nowhere).send
-    await told(send([(b"",)], NONE))
-    got = await asyncio.gather(*(told(send([(b"x" * n,)], NONE)) for n in range(50)))
-    assert [g[0][0][0][1] for g in got] == [part(float(n)) for n in range(50)]
-    server.close()
-
-
-async def test_the_least_busy_replica_is_chosen(
-    tmp_path: Path, pids: Callable[[int], None]
-) -> None:
-    held = Held()
-    pids(1)
-    one = await served(tmp_path, held.run)
-    send = Neighbours(tmp_path, NAME, 2, answers("handle")).send
-    first = asyncio.create_task(told(send([(b"",)], NONE)))
-    await held.started.wait()
-    pids(2)
-    two = await served(tmp_path, answers("two"))
-    # The second one is found when the folder is looked at again; until then the handle serves.
-    names: set[str] = set()
-    while "two" not in names:
-        names |= set((await told(send([(b"",)], NONE)))[0][2])
-        await asyncio.sleep(0.01)
-    assert "handle" in names
-    for _ in range(5):
-        assert (await told(send([(b"",)], NONE)))[0][2] == {"two": 1}
-    held.gate.set()
-    assert [a[0][0][1] for a in await first] == [part(1.0), part(2.0)]
-    one.close()
-    two.close()
-
-
-async def test_room_counts_before_the_end_of_a_call(tmp_path: Path) -> None:
-    held = Held(has_room=True)
-    server = await served(tmp_path, held.run)
-    send = Neighbours(tmp_path, NAME, 2, answers("handle")).send
-    async with aclosing(send([(b"",)], NONE)) as first:
-        await anext(first)
-        held.started.clear()
-        async with aclosing(send([(b"",)], NONE)) as second:
-            await anext(second)
-            assert held.started.is_set()
-    server.close()
-
-
-async def test_calls_with_room_beside_them_are_spread(
-    tmp_path: Path, pids: Callable[[int], None]
-) -> None:
-    replicas = [Held(has_room=True), Held(has_room=True)]
-    servers: list[LocalServer] = []
-    for pid, held in enumerate(replicas):
-        pids(pid)
-        servers.append(await served(tmp_path, held.run))
-    send = Neighbours(tmp_path, NAME, 2, nowhere).send
-    async with aclosing(send([(b"",)], NONE)) as one, aclosing(send([(b"",)], NONE)) as two:
-        await anext(one)
-        await anext(two)
-        assert all(held.started.is_set() for held in replicas)
-    for server in servers:
-        server.close()
-
-
-async def test_a_call_that_nobody_waits_for_is_stopped(tmp_path: Path) -> None:
-    held = Held()
-    server = await served(tmp_path, held.run)
-    async with aclosing(Neighbours(tmp_path, NAME, 1, nowhere).send([(b"",)], NONE)) as call:
-        await anext(call)
-    await asyncio.wait_for(held.cancelled.wait(), 5)
-    server.close()
-
-
-async def test_a_gateway_that_hangs_up_stops_its_calls(tmp_path: Path) -> None:
-    held = Held()
-    server = await served(tmp_path, held.run)
-    path = tmp_path / f"{NAME}.{os.getpid()}"
-    _reader, writer = await asyncio.open_unix_connection(str(path))
-    framed = Framed()
-    framed._transport = writer.transport
-    framed.send(0, 1, ([(b"",)], NONE))
-    await held.started.wait()
-    writer.close()
-    await asyncio.wait_for(held.cancelled.wait(), 5)
-    server.close()
-
-
-async def test_a_replica_that_goes_away_is_lost(tmp_path: Path) -> None:
-    held = Held()
-    server = await served(tmp_path, held.run)
-    send = Neighbours(tmp_path, NAME, 1, answers("handle")).send
-    async with aclosing(send([(b"",)], NONE)) as call:
-        await anext(call)
-        server.close()
+async def test_a_replica_that_is_killed_is_lost(tmp_path: Path) -> None:
+    async with linked(tmp_path) as it:
+        gateway = _Gateway(it.gateways[0])
+        running = asyncio.create_task(_rewards(gateway, "1", "hang", timeout_s=60))
+        await asyncio.sleep(0.3)
+        it.host.close()
         with pytest.raises(ReplicaLost, match="hung up"):
-            await asyncio.wait_for(anext(call), 5)
-    assert (await told(send([(b"",)], NONE)))[0][2] == {"handle": 1}
+            await running
+        with pytest.raises(ReplicaLost, match="no other"):
+            await _rewards(gateway, "1")
 
 
-async def test_a_fault_of_the_replica_is_told(tmp_path: Path) -> None:
-    async def broken(messages: Sequence[Any], backlog: tuple[int, float]) -> AsyncIterator[Answer]:
-        yield [(0, part(1.0), 0)], False, {}
-        raise ValueError("no more")
+async def test_a_replica_that_drains_gets_nothing_new_and_ends_what_it_has(tmp_path: Path) -> None:
+    async with linked(tmp_path) as it:
+        gateway = _Gateway(it.gateways[0])
+        await _rewards(gateway, "1")
+        running = asyncio.create_task(_rewards(gateway, "sleep 0.5", "3"))
+        await asyncio.sleep(0.2)
+        draining = asyncio.create_task(it.host.drain(5.0))
+        await asyncio.sleep(0.1)
+        with pytest.raises(ReplicaLost, match="no other"):
+            await _rewards(gateway, "1")
+        assert (await running)[1] == 3.0
+        async with asyncio.timeout(1.0):
+            await draining
 
-    server = await served(tmp_path, broken)
-    send = Neighbours(tmp_path, NAME, 1, nowhere).send
-    async with aclosing(send([(b"",)], NONE)) as call:
-        assert (await anext(call))[0][0][1] == part(1.0)
-        with pytest.raises(ReplicaLost, match="no more"):
-            await asyncio.wait_for(anext(call), 5)
-    server.close()
+
+async def test_bytes_that_are_no_message_cost_that_connection(tmp_path: Path) -> None:
+    async with linked(tmp_path) as it:
+        path = _socket_in(tmp_path)
+        for stray in (b"x", b"\xff" * 25, b"\xff" * 4000):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+                connection.connect(str(path))
+                connection.send(stray)
+        assert await _rewards(_Gateway(it.gateways[0]), "1") == [1.0]
 
 
 async def test_the_socket_of_a_killed_replica_is_cleared_away(tmp_path: Path) -> None:
-    dead = tmp_path / f"{NAME}.77"
-    with socket.socket(socket.AF_UNIX) as listener:
+    config = configured(poison())
+    dead = tmp_path / f"{config.fingerprint}.12345"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(str(dead))
-    send = Neighbours(tmp_path, NAME, 1, answers("handle")).send
-    assert (await told(send([(b"",)], NONE)))[0][2] == {"handle": 1}
+    async with linked(tmp_path) as it:
+        assert await _rewards(_Gateway(it.gateways[0]), "1") == [1.0]
     assert not dead.exists()
 
 
-async def test_a_socket_that_is_not_its_processs_own_is_not_trusted(tmp_path: Path) -> None:
-    server = await served(tmp_path, answers("forger"))
-    (tmp_path / f"{NAME}.{os.getpid()}").rename(tmp_path / f"{NAME}.{os.getppid()}")
-    send = Neighbours(tmp_path, NAME, 1, answers("handle")).send
-    assert (await told(send([(b"",)], NONE)))[0][2] == {"handle": 1}
-    await asyncio.sleep(0.05)
-    server.close()
-    await asyncio.sleep(0.05)
-
-
-async def test_a_call_that_is_cancelled_by_whoever_ends(tmp_path: Path) -> None:
-    async def gives_up(
-        messages: Sequence[Any], backlog: tuple[int, float]
-    ) -> AsyncIterator[Answer]:
-        yield [(0, part(1.0), 0)], False, {}
-        raise asyncio.CancelledError
-
-    server = await served(tmp_path, gives_up)
-    send = Neighbours(tmp_path, NAME, 1, nowhere).send
-    async with aclosing(send([(b"",)], NONE)) as call:
-        await anext(call)
-        with pytest.raises(ReplicaLost, match="gave the call up"):
-            await asyncio.wait_for(anext(call), 5)
-    server.close()
-
-
-async def test_a_replica_that_stops_ends_what_it_has(tmp_path: Path) -> None:
-    held = Held()
-    server = await served(tmp_path, held.run)
-    send = Neighbours(tmp_path, NAME, 1, answers("handle")).send
-    async with aclosing(send([(b"",)], NONE)) as call:
-        await anext(call)
-        draining = asyncio.create_task(server.drain(5.0))
-        await asyncio.sleep(0.05)
-        held.gate.set()
-        assert (await anext(call))[0][0][1] == part(2.0)
-        await draining
-    await asyncio.sleep(0.05)
-    assert (await told(send([(b"",)], NONE)))[0][2] == {"handle": 1}
+async def test_a_socket_of_another_process_is_not_trusted(tmp_path: Path) -> None:
+    path = tmp_path / "reward.1"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with pytest.raises(OSError, match="not the socket of process 1"):
+            await LinkedWorkers.connect(path, 1, lambda: None)
 
 
 async def test_the_replicas_of_another_version_are_not_ours(tmp_path: Path) -> None:
-    server = await served(tmp_path, answers("other"), "fedcba9876543210")
-    send = Neighbours(tmp_path, NAME, 1, answers("handle")).send
-    assert (await told(send([(b"",)], NONE)))[0][2] == {"handle": 1}
-    server.close()
+    async with linked(tmp_path) as it:
+        path = _socket_in(tmp_path)
+        path.rename(tmp_path / f"other.{os.getpid()}")
+        with pytest.raises(ReplicaLost):
+            await _rewards(_Gateway(it.gateways[0]), "1")
+
+
+async def test_the_least_busy_replica_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(poison(replicas=2))
+    monkeypatch.setattr(local_replicas, "pid_in", lambda _name: os.getpid())
+    one = Linked(config, tmp_path)
+    path = _socket_in(tmp_path)
+    path.rename(tmp_path / f"{config.fingerprint}.1")
+    two = Linked(config, tmp_path)
+    try:
+        gateway = _Gateway(one.gateways[0])
+        pids = await asyncio.gather(*(_rewards(gateway, "sleep 0.2", "pid") for _ in range(2)))
+        assert len({pid for _slept, pid in pids}) == 2
+    finally:
+        await one.stop()
+        await two.stop()
+
+
+async def _rewards(owner: Any, *texts: str, timeout_s: float = 30.0) -> list[float | str]:
+    return rewards(await run(owner, groups_of(list(texts)), timeout_s=timeout_s))
+
+
+def _socket_in(folder: Path) -> Path:
+    (path,) = [p for p in folder.iterdir() if not p.name.startswith(".")]
+    return path
+
+
+# ---- where the sockets lie -----------------------------------------------------------------------
 
 
 def test_a_folder_of_others_is_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_server.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(worker_host.tempfile, "gettempdir", lambda: str(tmp_path))
     folder = local_folder("session")
     assert folder is not None
-    assert folder.stat().st_mode & 0o077 == 0
-    folder.parent.chmod(0o755)
-    assert local_folder("session") is None
-    folder.parent.chmod(0o700)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert local_folder("session") == folder
+    assert local_folder("another") != folder
+    folder.chmod(0o750)
+    assert local_folder("session") is None
     folder.rmdir()
     folder.symlink_to(tmp_path)
     assert local_folder("session") is None
-
-
-Frames = st.lists(
-    st.tuples(
-        st.integers(0, 255), st.integers(0, 2**64 - 1), st.one_of(st.none(), st.binary(max_size=40))
-    ),
-    max_size=8,
-)
-
-
-class _Sink(asyncio.WriteTransport):
-    def __init__(self) -> None:
-        super().__init__()
-        self.data = bytearray()
-
-    def writelines(self, list_of_data: Any) -> None:
-        self.data += b"".join(list_of_data)
-
-    def is_closing(self) -> bool:
-        return False
-
-
-@given(Frames, st.lists(st.integers(1, 60), min_size=1))
-def test_frames_survive_any_cut(
-    frames: list[tuple[int, int, bytes | None]], cuts: list[int]
-) -> None:
-    sink, sender, got = _Sink(), Framed(), list[tuple[int, int, Any]]()
-    sender.connection_made(sink)
-    for kind, call, body in frames:
-        sender.send(kind, call, body)
-
-    class Receiver(Framed):
-        def received(self, kind: int, call: int, body: Any) -> None:
-            got.append((kind, call, body))
-
-    receiver, data, turn = Receiver(), bytes(sink.data), 0
-    while data:
-        size = cuts[turn % len(cuts)]
-        receiver.data_received(data[:size])
-        data, turn = data[size:], turn + 1
-    assert got == frames
+    folder.unlink()
+    folder.write_text("")
+    assert local_folder("session") is None

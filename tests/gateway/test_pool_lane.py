@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rewardplane.gateway.call import Call
-from rewardplane.gateway.pool_lane import AHEAD, ReplicaLost
+from rewardplane.gateway.lane import AHEAD, ReplicaLost
 from rewardplane.gateway.render import render_call
 from rewardplane.replica.job import ranges_in
 from rewardplane.rewards.types import Outcome, Reason, ScoreError
+from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..support.replicas import (
     Answer,
@@ -40,8 +41,8 @@ async def score(
     it: Rig, *groups: list[str], deadline_s: float = 20.0, **more: Any
 ) -> list[Outcome]:
     request = request_of("it", *groups, **more)
-    call = await it.scorer.score(request, request.ByteSize(), deadline_s, "")
-    return flat(render_call(call))
+    call = await it.scorer.score(request.SerializeToString(), deadline_s, "")
+    return flat(pb.ScoreResponse.FromString(render_call(call)))
 
 
 def numbers(count: int, first: int = 0) -> list[str]:
@@ -231,7 +232,7 @@ async def test_a_retry_is_not_bound_by_the_queue_time_out() -> None:
         async for answer in send(messages, backlog):
             yield answer
 
-    it.table.bind("it", "").pool._send = spied  # the lane was made with the other
+    it.rewards.find("it", "").pool._send = spied  # the lane was made with the other
     assert rewards(await score(it, ["1.0", "2.0"])) == [1.0, 2.0]
     assert 0 < starts[0] <= 0.3
     assert starts[1] > 1
@@ -304,7 +305,7 @@ async def test_cancelled_work_that_waits_is_forgotten() -> None:
     assert rewards(await first) == [1.0]
     await asyncio.sleep(0.3)
     assert len(replicas.handled) == 1
-    assert it.table.bind("it", "").pool.backlog_items == 0
+    assert it.rewards.find("it", "").pool.backlog_items == 0
 
 
 async def test_a_cancelled_lone_run_stops_no_other() -> None:
@@ -337,7 +338,7 @@ async def test_calls_of_different_patience_are_different_jobs() -> None:
         if seconds:
             request.options.item_timeout.FromSeconds(seconds)
     await asyncio.gather(
-        *(it.scorer.score(request, request.ByteSize(), 60.0, "") for request in requests)
+        *(it.scorer.score(request.SerializeToString(), 60.0, "") for request in requests)
     )
     (call,) = replicas.handled
     assert sorted(zip(call.timeouts_s, call.sizes, strict=True)) == [(5, 2), (7, 1), (20, 1)]
@@ -392,12 +393,12 @@ def test_each_item_has_one_outcome_in_order_whatever_happens(
             request = request_of("it", *texts)
             calls: list[Call] = []
             told: list[int] = []
-            async for call, items in it.scorer.stream(request, request.ByteSize(), 20.0, ""):
+            async for call, items in it.scorer.stream(request.SerializeToString(), 20.0, ""):
                 calls.append(call)
                 told += items
             call = calls[-1]
             assert sorted(told) == list(range(sum(sizes)))
-            outcomes = flat(render_call(call))
+            outcomes = flat(pb.ScoreResponse.FromString(render_call(call)))
             wanted = [float(text) for group in texts for text in group]
             for outcome, reward in zip(rewards(outcomes), wanted, strict=True):
                 assert outcome == reward or (outcome == "UNAVAILABLE" and loss)

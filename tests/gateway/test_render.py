@@ -3,19 +3,62 @@
 from __future__ import annotations
 
 from array import array
+from types import SimpleNamespace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from rewardplane.gateway.render import serialized
+from rewardplane.gateway.call import Call, CallOptions
+from rewardplane.gateway.render import plain_outcomes, render_call
+from rewardplane.replica.segment import SCORED
 from rewardplane.v1 import reward_service_pb2 as pb
 
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+
+@given(st.lists(FINITE))
 def test_bytes_read_as_outcomes(rewards: list[float]) -> None:
     slow = pb.GroupOutcomes()
     for reward in rewards:
         slow.outcomes.add().score.reward = reward
     fast = pb.GroupOutcomes()
-    fast.MergeFromString(serialized(array("d", rewards).tobytes()))
+    fast.MergeFromString(plain_outcomes(array("d", rewards).tobytes()))
     assert fast == slow
     assert all(outcome.WhichOneof("result") == "score" for outcome in fast.outcomes)
+
+
+def served(name: str) -> Any:
+    settings = SimpleNamespace(version="v" * 7)
+    config = SimpleNamespace(
+        name=name,
+        settings=settings,
+        digest="d" * 64,
+        facts=SimpleNamespace(component_names=("a",)),
+    )
+    return SimpleNamespace(config=config, component_count=1, rendered={})
+
+
+@given(
+    groups=st.lists(
+        st.tuples(st.lists(FINITE, min_size=1, max_size=40), st.integers(0, 2)),
+        min_size=1,
+        max_size=6,
+    ),
+    times=st.integers(0, 2**40),
+    isolation=st.integers(0, 4),
+    request_id=st.text(max_size=20),
+)
+def test_the_plain_form_reads_as_the_general_one(
+    groups: list[tuple[list[float], int]], times: int, isolation: int, request_id: str
+) -> None:
+    rewards = [served(name) for name in ("one", "two", "three" * 30)]
+    options = CallOptions(request_id, "label", 0.0, 1e12)
+    call = Call(options, [rewards[which] for _, which in groups], [len(r) for r, _ in groups])
+    call.rewards[:] = array("d", [reward for values, _ in groups for reward in values])
+    call.states[:] = bytes([SCORED]) * call.n
+    call.queue_us[0], call.elapsed_us[-1], call.isolation[-1] = times, times // 3, isolation
+    plain = pb.ScoreResponse.FromString(render_call(call))
+    # An explanation that nobody asked for is not sent, but takes the general way.
+    call.extras[0] = ["because", []]
+    assert plain == pb.ScoreResponse.FromString(render_call(call))
+    assert [o.score.reward for g in plain.groups for o in g.outcomes] == call.rewards.tolist()

@@ -16,6 +16,7 @@ import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from rewardplane.gateway.doors.door import DoorKind
 from rewardplane.gateway.server import SERVICE
 from rewardplane.rewards.types import Reason, Score, ScoreError
 from rewardplane.v1 import reward_service_pb2 as pb
@@ -26,8 +27,8 @@ from ..support.rig import Rig, flat, groups_of, poison, reasons, request_of, rew
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def it() -> AsyncIterator[Rig]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(DoorKind))
+async def it(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     served = {
         "exact": {"kind": "exact", "version": "7"},
         "exact_pool": {"kind": "exact", "lane": "pool"},
@@ -39,7 +40,7 @@ async def it() -> AsyncIterator[Rig]:
         "whole": poison("whole"),
     }
     limits = {"max_request_items": 3000, "max_item_bytes": 2**20, "max_request_bytes": 2**22}
-    async with rig(served, limits) as made:
+    async with rig(served, limits, door=request.param) as made:
         yield made
 
 
@@ -458,19 +459,21 @@ async def test_reflection_names_the_service(it: Rig) -> None:
         assert names == {
             SERVICE,
             "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection",
         }
 
 
 async def test_a_port_that_is_taken_is_an_error(it: Rig) -> None:
-    async with rig({"exact": {"kind": "exact"}}) as other:
+    async with rig({"exact": {"kind": "exact"}}, door=it.server.door.kind) as other:
         port = int(it.address.rpartition(":")[2])
         with pytest.raises(OSError, match="cannot listen"):
             await other.server.start("127.0.0.1", port)
 
 
-async def test_a_server_that_stops_ends_what_it_took_and_takes_no_more() -> None:
-    async with rig({"poison": poison()}) as made:
+@pytest.mark.parametrize("door", list(DoorKind))
+async def test_a_server_that_stops_ends_what_it_took_and_takes_no_more(door: DoorKind) -> None:
+    async with rig({"poison": poison()}, door=door) as made:
         await made.score("poison", ["1"])
         running = asyncio.ensure_future(made.score("poison", ["sleep 1", "2"]))
         await asyncio.sleep(0.2)

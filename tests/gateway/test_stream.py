@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 import pytest_asyncio
+from rewardplane.gateway.doors.door import DoorKind
 from rewardplane.rewards.types import Outcome
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.messages import outcome_from
@@ -21,14 +22,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 Key = tuple[int, int]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def it() -> AsyncIterator[Rig]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(DoorKind))
+async def it(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     served = {
         "exact": {"kind": "exact"},
         "one": poison(),
         "parts": poison("parts", components=["half", "double"]),
     }
-    async with rig(served) as made:
+    async with rig(served, door=request.param) as made:
         await asyncio.gather(*(made.pools[name].check_health() for name in ("one", "parts")))
         yield made
 

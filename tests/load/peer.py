@@ -109,6 +109,7 @@ class Service(Peer):
     """`rewardplane serve` with a configuration of its own; ready when its health says so."""
 
     config: str = ""
+    door: str = "native"
     metrics_port: int = 0
 
     def command(self) -> Sequence[str]:
@@ -119,13 +120,13 @@ class Service(Peer):
         return [
             str(Path(sys.executable).with_name("rewardplane")),
             *("serve", str(path), "--port", str(self.port)),
-            *("--metrics-port", str(self.metrics_port)),
+            *("--metrics-port", str(self.metrics_port), "--door", self.door),
         ]
 
     @property
     def settings(self) -> str:
         """In words."""
-        return f"`rewardplane serve` as it comes, {' '.join(self.config.split())}"
+        return f"`rewardplane serve --door {self.door}`, {' '.join(self.config.split())}"
 
     def ready(self) -> bool:
         """Whether the health service reports the whole as serving."""

@@ -103,12 +103,12 @@ class ServeHAProxy(ServeProxy):
 class Rewardplane(Service):
     """This service, with the benchmark's reward in one lane."""
 
-    def __init__(self, name: str, lane: str, replicas: int):
+    def __init__(self, name: str, lane: str, replicas: int, door: str = "native") -> None:
         config = (
             f"rewards:\n  {REWARD}: "
             f"{{kind: exact, lane: {lane}, replicas: {replicas}, reference: answer}}\n"
         )
-        super().__init__(name, replicas, config=config)
+        super().__init__(name, replicas, config=config, door=door)
 
     def ready(self) -> bool:
         """Whether it scores, beyond being healthy."""
@@ -121,6 +121,8 @@ PEERS: Mapping[str, Callable[[], Peer]] = {
     "haproxy": lambda: ServeHAProxy("Ray Serve, HAProxy and direct ingress"),
     "pool": lambda: Rewardplane("rewardplane pool", "pool", 2),
     "inline": lambda: Rewardplane("rewardplane inline", "inline", 1),
+    "pool-grpc": lambda: Rewardplane("rewardplane pool, door grpc", "pool", 2, "grpc"),
+    "inline-grpc": lambda: Rewardplane("rewardplane inline, door grpc", "inline", 1, "grpc"),
     "pool-1": lambda: Rewardplane("rewardplane pool, 1 replica", "pool", 1),
     "pool-4": lambda: Rewardplane("rewardplane pool, 4 replicas", "pool", 4),
 }

@@ -12,16 +12,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rewardplane.replica.job import Job, Part, ranges_in
-from rewardplane.replica.segment import FAILED, PENDING, RUNNING, SCORED, Segment
+from rewardplane.replica.segment import (
+    FAILED,
+    PENDING,
+    RUNNING,
+    SCORED,
+    SLOT_BYTES,
+    SLOTS,
+    Ring,
+    Segment,
+)
 from rewardplane.replica.work import Work
 from rewardplane.rewards.types import Reason, ScoreError
+from rewardplane.v1 import frame_pb2 as frames
 
 
 @pytest.mark.parametrize(("n", "k"), [(0, 0), (1, 0), (7, 3), (8, 1), (4096, 2)])
 def test_both_ends_see_the_same(n: int, k: int) -> None:
     payload = os.urandom(10_001)
     owner = Segment.create(n, k, payload)
-    worker = Segment(os.dup(owner.fd))
+    worker = Segment.attach(os.dup(owner.fd))
     assert (worker.n, worker.k) == (n, k)
     assert bytes(worker.payload()) == payload
     for i in range(n):
@@ -43,14 +53,22 @@ def test_both_ends_see_the_same(n: int, k: int) -> None:
         end.close()
 
 
+def set_end(segment: Segment) -> None:
+    """The extras end where the file does."""
+    size = os.fstat(segment.fd).st_size - segment.payload_at - segment.payload_bytes
+    segment._extras_end[0] = size
+
+
 def test_extras_are_read_by_item() -> None:
     owner = Segment.create(3, 0, b"payload")
-    worker = Segment(os.dup(owner.fd))
+    worker = Segment.attach(os.dup(owner.fd))
     assert owner.extras() == {}
     worker.append_error(0, 4, "a\nb\0c 'd' \u2028 😀")
     worker.append_words(2, "because", [0.5, 1.0])
     assert owner.extras() == {0: [4, "a\nb\0c 'd' \u2028 😀"], 2: ["because", [0.5, 1.0]]}
     os.pwrite(worker.fd, b'[1,4,"torn', os.fstat(worker.fd).st_size)
+    assert set(owner.extras()) == {0, 2}
+    set_end(worker)
     assert set(owner.extras()) == {0, 2}
     for end in (owner, worker):
         end.close()
@@ -58,12 +76,13 @@ def test_extras_are_read_by_item() -> None:
 
 def test_what_a_reward_counted_is_a_number_by_name() -> None:
     owner = Segment.create(1, 0, b"")
-    worker = Segment(os.dup(owner.fd))
+    worker = Segment.attach(os.dup(owner.fd))
     assert owner.figures() == {}
     worker.append_error(0, 4, "raised")
     worker.append_figures({"runs.ok": 2, "run_seconds": 0.5})
     odd = b'[-1,{"a":"1","b":-1,"c":1e999,"d":[],"e":NaN}]\n[-1,3]\n[-1]\n[-1,{\n'
     os.pwrite(worker.fd, odd, os.fstat(worker.fd).st_size)
+    set_end(worker)
     assert owner.figures() == {"runs.ok": 2.0, "run_seconds": 0.5}
     assert set(owner.extras()) == {0}
     for end in (owner, worker):
@@ -92,10 +111,10 @@ def test_what_a_reward_counted_is_a_number_by_name() -> None:
 )
 def test_nonsense_of_a_worker_is_passed_over(line: bytes) -> None:
     owner = Segment.create(3, 0, b"")
-    worker = Segment(os.dup(owner.fd))
+    worker = Segment.attach(os.dup(owner.fd))
     worker.append_error(0, 4, "before")
     os.pwrite(worker.fd, line + b"\n", os.fstat(worker.fd).st_size)
-    worker._end = os.fstat(worker.fd).st_size
+    set_end(worker)
     worker.append_error(2, 4, "after")
     assert owner.extras() == {0: [4, "before"], 2: [4, "after"]}
     for end in (owner, worker):
@@ -104,7 +123,7 @@ def test_nonsense_of_a_worker_is_passed_over(line: bytes) -> None:
 
 def test_errors_have_room_when_explanations_have_none_left() -> None:
     owner = Segment.create(3, 0, b"")
-    worker = Segment(os.dup(owner.fd))
+    worker = Segment.attach(os.dup(owner.fd))
     for _ in range(9):
         worker.append_words(0, "x" * (8 << 20), [])
     worker.append_words(1, "x" * (9 << 20), [])
@@ -141,10 +160,14 @@ def test_a_segment_leaves_nothing_behind() -> None:
 # ---- jobs ---------------------------------------------------------------------------------------
 
 
+def segment_of(work: Work, n: int) -> Segment:
+    return Segment.with_payload(n, 0, work.size, work.write)
+
+
 def job_of(n: int, told: list[Part], **times: float) -> Job:
     now_s = time.monotonic()
     deadline_s, start_by_s = now_s + times.get("left", 60), now_s + times.get("start", 60)
-    return Job([b""], [n], [(0, n)], 5.0, deadline_s, start_by_s, "test", told.append)
+    return Job([b""], n, [(0, n)], 5.0, deadline_s, start_by_s, "test", told.append)
 
 
 def finish(segment: Segment, index: int, reward: float | None) -> None:
@@ -168,7 +191,7 @@ def test_each_item_is_told_once_in_whatever_order(
 ) -> None:
     parts: list[Part] = []
     job = job_of(n, parts)
-    segment = job.segment([(0, n)], 0)
+    segment = segment_of(job.work([(0, n)]), n)
     indices = list(range(n))
     order.shuffle(indices)
     held = [(i, i + 1) for i in indices[: n // 3]] if without else []
@@ -206,7 +229,7 @@ def test_each_item_is_told_once_in_whatever_order(
 def test_a_failed_item_whose_reason_is_lost_has_one_all_the_same() -> None:
     parts: list[Part] = []
     job = job_of(3, parts)
-    segment = job.segment([(0, 3)], 0)
+    segment = segment_of(job.work([(0, 3)]), 3)
     segment.states[0] = FAILED
     segment.append_error(1, 99, "no such reason")
     segment.states[1] = FAILED
@@ -220,7 +243,7 @@ def test_a_failed_item_whose_reason_is_lost_has_one_all_the_same() -> None:
 def test_states_that_are_none_are_not_told() -> None:
     parts: list[Part] = []
     job = job_of(4, parts)
-    segment = job.segment([(0, 4)], 0)
+    segment = segment_of(job.work([(0, 4)]), 4)
     segment.states[:] = bytes([7, 255, SCORED, RUNNING])
     job.tell(segment)
     segment.close()
@@ -243,7 +266,7 @@ def test_who_never_ran_and_who_did_are_told_apart() -> None:
 def test_a_second_run_has_until_the_deadline() -> None:
     job = job_of(6, [], left=50, start=10)
     job.note_run((2, 4))
-    segment = job.segment([(0, 6)], 0)
+    segment = segment_of(job.work([(0, 6)]), 6)
     work = Work.load(segment.payload())
     segment.close()
     assert [(first, end) for first, end, _ in work.ranges] == [(0, 2), (2, 4), (4, 6)]
@@ -281,7 +304,88 @@ def test_ranges_are_the_runs_of_a_state(states: list[int], wanted: int) -> None:
 
 
 def test_payloads_are_data() -> None:
-    work = Work([b"a", b"b"], [(0, 3, 17), (5, 6, 18)], 2.5, 99)
-    assert Work.load(memoryview(work.dump())) == work
-    with pytest.raises((ValueError, EOFError, TypeError)):
-        Work.load(memoryview(b"nonsense"))
+    request = frames.RequestFrame(groups=[frames.GroupFrame(example=b"e", responses=[b"r"])])
+    data = request.SerializeToString()
+    work = Work([data, memoryview(data)], [(0, 1, 17), (1, 2, 18)], 2.5, 99)
+    memory = memoryview(bytearray(work.size))
+    work.write(memory)
+    loaded = Work.load(memory)
+    assert (loaded.ranges, loaded.timeout_s, loaded.deadline_ns) == (
+        [(0, 1, 17), (1, 2, 18)],
+        2.5,
+        99,
+    )
+    assert loaded.size == work.size
+    assert [(g.example, list(g.responses)) for g in loaded.groups()] == [(b"e", [b"r"])] * 2
+    assert not loaded.is_whole(2)
+    assert Work([data], [(0, 1, 17)], 1.0, 9).is_whole(1)
+
+
+# ---- the cursor: states that are written once a group --------------------------------------------
+
+
+@given(st.integers(1, 9), st.data())
+def test_a_cursor_says_what_ended_and_what_runs(n: int, data: st.DataObject) -> None:
+    base = data.draw(st.integers(0, n - 1))
+    current = data.draw(st.integers(base, n - 1))
+    failed = data.draw(st.sets(st.integers(base, n - 1)))
+    owner = Segment.create(n, 0, b"")
+    worker = Segment.attach(os.dup(owner.fd))
+    worker.states[:base] = bytes([SCORED]) * base
+    for index in failed:
+        if index < current:
+            worker.states[index] = FAILED
+    worker.base[0], worker.cursor[0] = base, current + 1
+    states = owner.read_states()
+    assert states[:base] == bytes([SCORED]) * base
+    assert list(states[base:current]) == [
+        FAILED if i in failed else SCORED for i in range(base, current)
+    ]
+    assert states[current] == RUNNING
+    assert states[current + 1 :] == bytes(n - current - 1)
+    for end in (owner, worker):
+        end.close()
+
+
+@pytest.mark.parametrize(("base", "cursor"), [(0, 99), (2**63, 2), (5, 1), (2**64 - 1, 2**64 - 1)])
+def test_a_cursor_that_is_none_does_no_harm(base: int, cursor: int) -> None:
+    owner = Segment.create(4, 0, b"")
+    owner.base[0], owner.cursor[0] = base, cursor
+    assert len(owner.read_states()) == 4
+    assert SCORED not in owner.read_states()
+    owner.close()
+
+
+# ---- rings ---------------------------------------------------------------------------------------
+
+
+def test_the_slots_of_a_ring_are_used_again() -> None:
+    owner = Ring.create()
+    worker = Ring(tuple(map(os.dup, owner.fds)))
+    for turn in range(3):
+        work = Work([b"", bytes([turn]) * 100], [(0, 5, 1)], 1.0, 1)
+        for slot in range(SLOTS):
+            segment = owner.segment(slot, 5, 2, work.size, work.write)
+            assert segment.read_states() == bytes(5)
+            assert segment.started_ns.tolist() == segment.elapsed_us.tolist() == [0] * 5
+            assert not segment.has_extras
+            assert segment.cursor[0] == segment.stop[0] == segment.spent[0] == 0
+            other = worker.attach(slot)
+            assert other.payload() == segment.payload()
+            other.append_error(1, 4, f"{turn} {slot} " + "x" * (2 << 20) * (turn == 1))
+            other.rewards[4], other.components[9] = 0.5, 0.25
+            other.started_ns[2] = other.elapsed_us[3] = 7
+            other.states[4] = SCORED
+            other.cursor[0] = other.stop[0] = other.spent[0] = 1
+            assert segment.extras()[1][1].startswith(f"{turn} {slot} ")
+            assert (segment.rewards[4], segment.components[9]) == (0.5, 0.25)
+            owner.free(segment)
+    assert all(os.fstat(fd).st_size < 1 << 20 for fd in owner.fds[1:])
+    for ring in (owner, worker):
+        ring.close()
+
+
+def test_what_is_too_large_for_a_slot_has_a_file() -> None:
+    assert Ring.fits(4096, 0, 1 << 20)
+    assert not Ring.fits(1, 0, SLOT_BYTES)
+    assert not Ring.fits(1 << 18, 0, 0)

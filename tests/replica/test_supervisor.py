@@ -210,19 +210,27 @@ async def test_an_idle_worker_killed_from_outside_loses_nothing(one_pool: Pool) 
 
 
 @pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP])
-async def test_a_lost_template_is_replaced(what: signal.Signals) -> None:
+async def test_a_lost_fork_server_is_replaced(what: signal.Signals) -> None:
     async with pool_of(poison()) as pool:
         (pid,) = rewards(await run(pool, groups_of(["pid"])))
-        template = psutil.Process(int(float(pid))).parent()
-        assert template is not None
-        os.kill(template.pid, what)
+        fork_server = psutil.Process(int(float(pid))).parent()
+        assert fork_server is not None
+        os.kill(fork_server.pid, what)
         await asyncio.sleep(0.1)
         if what is signal.SIGKILL:  # its workers went with it
             assert rewards(await run(pool, groups_of(["4", "5"]))) == [4.0, 5.0]
+            (pid,) = rewards(await run(pool, groups_of(["pid"])))
+            running = asyncio.create_task(run(pool, groups_of(["1", "sleep 0.5", "2"])))
+            await asyncio.sleep(0.3)
+            fork_server = psutil.Process(int(float(pid))).parent()
+            assert fork_server is not None
+            fork_server.kill()
+            # What ran is not to blame: it runs again.
+            assert [type(reward) for reward in rewards(await running)] == [float] * 3
         else:
             outcomes = await run(pool, groups_of(["exit 3"]), timeout_s=1)
             assert rewards(outcomes) == ["CRASHED"]
-            template.send_signal(signal.SIGCONT)
+            fork_server.send_signal(signal.SIGCONT)
             assert rewards(await run(pool, groups_of(["5"]))) == [5.0]
 
 

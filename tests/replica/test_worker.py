@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Callable
 import psutil
 import pytest
 import pytest_asyncio
-from rewardplane.replica.fork_server import Template, TemplateLost
-from rewardplane.replica.job import Job, Part
+from rewardplane.replica.fork_server import ForkServer, ForkServerLost
 from rewardplane.replica.replica import worker_spec
 from rewardplane.replica.segment import RUNNING, SCORED, Segment
+from rewardplane.replica.work import Work
 from rewardplane.replica.worker import Worker, WorkerFailed
+from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..support.rig import configured, groups_of, poison
 
@@ -25,34 +26,24 @@ SPEC = worker_spec(configured(poison()))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def template() -> AsyncIterator[Template]:
-    made = Template()
+async def fork_server() -> AsyncIterator[ForkServer]:
+    made = ForkServer()
     yield made
     made.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def worker(template: Template) -> AsyncIterator[Worker]:
-    made = await Worker.spawn(SPEC, template)
+async def worker(fork_server: ForkServer) -> AsyncIterator[Worker]:
+    made = await Worker.spawn(SPEC, fork_server)
     yield made
     await made.close()
 
 
 def segment_of(*texts: str) -> Segment:
-    (group,) = groups_of(texts)
-    parts: list[Part] = []
-    until_s = time.monotonic() + 60
-    job = Job(
-        [group.SerializeToString()],
-        [len(texts)],
-        [(0, len(texts))],
-        30.0,
-        until_s,
-        until_s,
-        "test",
-        parts.append,
-    )
-    return job.segment([(0, len(texts))], 0)
+    data = pb.ScoreRequest(groups=groups_of(texts)).SerializeToString()
+    until_ns = time.monotonic_ns() + 60 * 10**9
+    work = Work([data], [(0, len(texts), until_ns)], 30.0, until_ns)
+    return Segment.with_payload(len(texts), 0, work.size, work.write)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -83,12 +74,12 @@ async def test_segments_are_run_in_the_order_fed(worker: Worker) -> None:
         segment.close()
 
 
-async def test_a_worker_starts_within_a_moment(template: Template) -> None:
+async def test_a_worker_starts_within_a_moment(fork_server: ForkServer) -> None:
     """It is forked from a process that has imported what it needs."""
-    await (await Worker.spawn(SPEC, template)).close()
+    await (await Worker.spawn(SPEC, fork_server)).close()
     begin_s = time.monotonic()
     for _ in range(5):
-        await (await Worker.spawn(SPEC, template)).close()
+        await (await Worker.spawn(SPEC, fork_server)).close()
     assert time.monotonic() - begin_s < 5 * 0.5
 
 
@@ -113,9 +104,9 @@ async def test_feeding_a_dead_worker_says_so(worker: Worker) -> None:
     segment.close()
 
 
-async def test_feeding_a_worker_as_it_dies_says_so(template: Template) -> None:
+async def test_feeding_a_worker_as_it_dies_says_so(fork_server: ForkServer) -> None:
     for _ in range(10):
-        worker = await Worker.spawn(SPEC, template)
+        worker = await Worker.spawn(SPEC, fork_server)
         os.kill(worker.pid, signal.SIGKILL)
         segment = segment_of("1")
         assert await (await worker.feed(segment)) is False
@@ -160,22 +151,22 @@ async def test_workers_have_a_group_and_a_session_of_their_own(worker: Worker) -
 
 
 async def test_a_worker_holds_only_descriptors_of_its_own(
-    worker: Worker, template: Template
+    worker: Worker, fork_server: ForkServer
 ) -> None:
-    other = await Worker.spawn(SPEC, template)
+    other = await Worker.spawn(SPEC, fork_server)
     assert psutil.Process(other.pid).num_fds() <= psutil.Process(worker.pid).num_fds()
     assert psutil.Process(other.pid).num_fds() < 10
     await other.close()
 
 
-async def test_a_template_that_ends_takes_its_workers_along() -> None:
-    template = Template()
-    workers = [await Worker.spawn(SPEC, template) for _ in range(3)]
+async def test_a_fork_server_that_ends_takes_its_workers_along() -> None:
+    fork_server = ForkServer()
+    workers = [await Worker.spawn(SPEC, fork_server) for _ in range(3)]
     segment = segment_of("hang")
     ended = await workers[0].feed(segment)
     await until(lambda: segment.read_states() == bytes([RUNNING]))
     pids = [worker.pid for worker in workers]
-    template.close()
+    fork_server.close()
     assert await ended is False
     await asyncio.gather(*(worker.exited for worker in workers))
     assert not any(psutil.pid_exists(pid) for pid in pids) or all(
@@ -184,23 +175,23 @@ async def test_a_template_that_ends_takes_its_workers_along() -> None:
         if psutil.pid_exists(pid)
     )
     # And the next one is started anew.
-    worker = await Worker.spawn(SPEC, template)
+    worker = await Worker.spawn(SPEC, fork_server)
     await worker.close()
-    template.close()
+    fork_server.close()
     segment.close()
 
 
-async def test_many_workers_at_once(template: Template) -> None:
-    workers = await asyncio.gather(*(Worker.spawn(SPEC, template) for _ in range(12)))
+async def test_many_workers_at_once(fork_server: ForkServer) -> None:
+    workers = await asyncio.gather(*(Worker.spawn(SPEC, fork_server) for _ in range(12)))
     assert len({worker.pid for worker in workers}) == 12
     await asyncio.gather(*(worker.close() for worker in workers))
 
 
-async def test_a_cancelled_spawn_leaves_no_process(template: Template) -> None:
-    await (await Worker.spawn(SPEC, template)).close()
+async def test_a_cancelled_spawn_leaves_no_process(fork_server: ForkServer) -> None:
+    await (await Worker.spawn(SPEC, fork_server)).close()
     before = {p.pid for p in psutil.Process().children(recursive=True)}
     for delay_s in (0.0, 0.001, 0.01, 0.03):
-        task = asyncio.create_task(Worker.spawn(SPEC, template))
+        task = asyncio.create_task(Worker.spawn(SPEC, fork_server))
         await asyncio.sleep(delay_s)
         task.cancel()
         (result,) = await asyncio.gather(task, return_exceptions=True)
@@ -209,9 +200,9 @@ async def test_a_cancelled_spawn_leaves_no_process(template: Template) -> None:
     await until(lambda: {p.pid for p in psutil.Process().children(recursive=True)} <= before)
 
 
-async def test_a_template_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fork_server_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(TemplateLost):
-        await Template().fork()
+    with pytest.raises(ForkServerLost):
+        await ForkServer().fork()
     with pytest.raises(WorkerFailed):
-        await Worker.spawn(SPEC, Template())
+        await Worker.spawn(SPEC, ForkServer())

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rewardplane.gateway.pool_lane import ReplicaLost
+from rewardplane.gateway.lane import ReplicaLost
 from rewardplane.replica.job import Part
 from rewardplane.v1 import reward_service_pb2 as pb
 
@@ -69,12 +69,12 @@ class Replicas:
         self, messages: Sequence[Any], backlog: tuple[int, float]
     ) -> AsyncIterator[Answer]:
         call = Handled([], [], [], [], backlog)
-        for groups, sizes, ranges, timeout_s, deadline_s, _start_s, _label in messages:
-            parsed = [pb.Group.FromString(data) for data in groups]
-            assert [len(group.responses) for group in parsed] == list(sizes)
+        for data, n, ranges, timeout_s, deadline_s, _start_s, _label in messages:
+            parsed = pb.ScoreRequest.FromString(b"".join(data)).groups
+            assert sum(len(group.responses) for group in parsed) == n
             texts = [response.text for group in parsed for response in group.responses]
             call.jobs.append({i: texts[i] for first, end in ranges for i in range(first, end)})
-            call.sizes.append(sum(sizes))
+            call.sizes.append(n)
             call.timeouts_s.append(timeout_s)
             call.deadlines_s.append(deadline_s)
         self.handled.append(call)

@@ -7,18 +7,23 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
 from rewardplane.config.load import RewardConfig, ServiceConfig, parse
 from rewardplane.gateway.admission import Admission
+from rewardplane.gateway.doors.door import DoorKind
+from rewardplane.gateway.lane import PoolLane, ReplicaLost, Send
+from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.metrics import Metrics
-from rewardplane.gateway.pool_lane import Send
 from rewardplane.gateway.scorer import Scorer
-from rewardplane.gateway.served import Table
+from rewardplane.gateway.served import ServedReward, ServedRewards
 from rewardplane.gateway.server import SERVICE, Server, Servicer
 from rewardplane.gateway.validate import Validator
-from rewardplane.replica.replica import Pool
+from rewardplane.replica.replica import Pool, worker_spec
+from rewardplane.replica.worker_host import WorkerHost
+from rewardplane.replica.worker_pool import ForkedWorkers
 from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.messages import outcome_from
@@ -72,14 +77,47 @@ def rewards(outcomes: Iterable[Outcome]) -> list[float | str]:
 # ---- one replica -----------------------------------------------------------------------------
 
 
+class Linked:
+    """A replica, and a gateway of its node that sends items to the replica's workers itself."""
+
+    def __init__(self, config: RewardConfig, folder: Path, gateways: int = 1) -> None:
+        self.replica = Pool(config)
+        self._workers = ForkedWorkers(worker_spec(config))
+        self.replica._make_workers = lambda _spec: self._workers  # type: ignore[method-assign]
+        self.host = WorkerHost(self._workers)
+        self.host.start(folder, config.fingerprint)
+        self.gateways = [LocalReplicas(folder, config, _nobody) for _ in range(gateways)]
+        self.run = self.gateways[0].send
+        self.check_health = self.replica.check_health
+
+    async def stop(self) -> None:
+        """Ends the replica, then the gateways."""
+        await self.host.drain(1.0)
+        await self.replica.stop()
+        await self._workers.close()
+        for gateway in self.gateways:
+            await gateway.close()
+
+
+async def _nobody(_messages: Any, _backlog: Any) -> Any:
+    raise ReplicaLost("there is no other replica")
+    yield
+
+
+LINKED = False
+"""Whether `pool_of` makes replicas whose workers are used by links; a test module may set it."""
+
+
 @asynccontextmanager
-async def pool_of(reward: Mapping[str, Any]) -> AsyncIterator[Pool]:
+async def pool_of(reward: Mapping[str, Any]) -> AsyncIterator[Any]:
     """A replica of one reward."""
-    pool = Pool(configured(reward).as_dict())
-    try:
-        yield pool
-    finally:
-        await pool.stop()
+    with TemporaryDirectory() as folder:
+        config = configured(reward)
+        pool = Linked(config, Path(folder)) if LINKED else Pool(config)
+        try:
+            yield pool
+        finally:
+            await pool.stop()
 
 
 Ran = tuple[list[Outcome], list[float]]
@@ -96,12 +134,11 @@ async def run_timed(
     ranges: Sequence[tuple[int, int]] | None = None,
 ) -> Ran:
     """Runs a job; that each item is told exactly once is checked here."""
-    sizes = [len(group.responses) for group in groups]
-    n = sum(sizes)
+    n = sum(len(group.responses) for group in groups)
     wanted = [(0, n)] if ranges is None else ranges
     message = (
-        [group.SerializeToString() for group in groups],
-        sizes,
+        [pb.ScoreRequest(groups=groups).SerializeToString()],
+        n,
         wanted,
         timeout_s,
         deadline_s,
@@ -142,28 +179,36 @@ class Rig:
     """A service on a port of its own."""
 
     def __init__(
-        self, config: ServiceConfig, connect: Callable[[RewardConfig], Send] | None
+        self,
+        config: ServiceConfig,
+        connect: Callable[[RewardConfig], Send] | None,
+        door: DoorKind = DoorKind.NATIVE,
     ) -> None:
         self.config = config
         self.pools: dict[str, Pool] = {}
         self.metrics = Metrics()
         self.admission = Admission(config.limits)
-        self.table = Table(self.metrics, connect or self._connect)
-        self.table.switch(config, 1)
-        self.scorer = Scorer(self.table, self.admission, self.metrics)
+        made = connect or self._connect
+
+        def lane(served: ServedReward) -> PoolLane:
+            return PoolLane(served, made(served.config))
+
+        self.rewards = ServedRewards(self.metrics.figures, lane)
+        self.rewards.switch(config, 1)
+        self.scorer = Scorer(self.rewards, self.admission, self.metrics)
         validator = Validator(self.scorer, self.metrics, config.limits)
-        servicer = Servicer(self.scorer, validator, self.table, config.limits, self.metrics)
-        self.server = Server(servicer, self.admission, config.limits)
+        servicer = Servicer(self.scorer, validator, self.rewards, config.limits, self.metrics)
+        self.server = Server(servicer, self.admission, config.limits, door)
         self.address = ""
         self.channel: grpc.aio.Channel
 
     def _connect(self, config: RewardConfig) -> Send:
-        pool = self.pools[config.name] = Pool(config.as_dict())
+        pool = self.pools[config.name] = Pool(config)
         return pool.run
 
     async def __aenter__(self) -> Rig:
         port = await self.server.start("127.0.0.1", 0)
-        await self.server.tell_health(list(self.config.rewards))
+        self.server.tell_health(list(self.config.rewards))
         self.address = f"127.0.0.1:{port}"
         self.channel = grpc.aio.insecure_channel(self.address, options=_MAX_BYTES)
         return self
@@ -171,8 +216,8 @@ class Rig:
     async def __aexit__(self, *_: object) -> None:
         await self.channel.close()
         await self.server.stop(1.0)
-        for bound in map(self.table.bind, self.table.names(), [""] * len(self.table.names())):
-            await bound.pool.close()
+        for name in self.rewards.names():
+            await self.rewards.find(name, "").pool.close()
         for pool in self.pools.values():
             await pool.stop()
 
@@ -210,10 +255,11 @@ def rig(
     rewards: Mapping[str, Mapping[str, Any]],
     limits: Mapping[str, Any] | None = None,
     connect: Callable[[RewardConfig], Send] | None = None,
+    door: DoorKind = DoorKind.NATIVE,
 ) -> Rig:
     """A service of these rewards."""
     document = {"rewards": {name: dict(reward) for name, reward in rewards.items()}}
-    return Rig(parse({**document, "limits": dict(limits or {})}, FOLDER), connect)
+    return Rig(parse({**document, "limits": dict(limits or {})}, FOLDER), connect, door)
 
 
 def flat(answer: pb.ScoreResponse) -> list[Outcome]:

@@ -1,10 +1,9 @@
 """The pool lane: what waits for a reward's replicas, and when it is worth a handle call.
 
-With nothing in flight, what waits goes at once; where single items come together, after a moment
-in which more of them come: a handle call costs as much as ten requests. A further call starts only
-when what waits is worth its cost, up to the number of replicas: cheap rewards keep one replica
-busy, dear ones fill all. A further round of calls is sent ahead where much waits, so that a replica
-finds work when it ends.
+With nothing in flight, what waits goes at once, and what comes meanwhile goes with the next. A
+further call starts only when what waits is worth its cost, up to the number of replicas: cheap
+rewards keep one replica busy, dear ones fill all. A further round of calls is sent ahead where much
+waits, so that a replica finds work when it ends.
 
 A call whose replica is lost is sent again elsewhere; a shard that took two replicas down is sent
 item by item, one replica at a time.
@@ -15,18 +14,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from array import array
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rewardplane.replica.job import Part
+from rewardplane.replica.segment import PENDING, SCORED
+from rewardplane.replica.work import Data
 from rewardplane.wire.item_errors import NEVER_STARTED, lost
 
+from .served import ServedReward
 from .shard import TARGET_BYTES, TARGET_COST_S, Shard
-
-if TYPE_CHECKING:
-    from .served import Bound
 
 _log = logging.getLogger(__name__)
 
@@ -35,9 +35,6 @@ WORTH_BYTES = 256 * 1024
 AHEAD = 2
 """Calls per replica, the one that runs included, for a reward whose items cost CPU."""
 AHEAD_ASYNC = 8
-HOLD_S = 0.0002
-"""How long to wait for more, for each shard that went together the last time."""
-MAX_HOLD_S = 0.004
 MAX_LOSSES = 2
 FIRST_GUESS_S = 0.001
 SWEEP_S = 0.25
@@ -53,8 +50,8 @@ class ReplicaLost(Exception):
 class PoolLane:
     """The queue in front of one reward's replicas, on one gateway. Owned by its event loop."""
 
-    def __init__(self, bound: Bound, send: Send) -> None:
-        self._bound = bound
+    def __init__(self, served: ServedReward, send: Send) -> None:
+        self._served = served
         self._send = send
         self._waiting: deque[Shard] = deque()
         self._alone: deque[Shard] = deque()
@@ -62,8 +59,6 @@ class PoolLane:
         self._waiting_bytes = 0
         self._in_flight = 0
         self._pumping = False
-        self._together = 0
-        """How many shards the last call carried."""
         self._tasks: dict[asyncio.Task[None], list[list[Shard]]] = {}
         self._lonely: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -73,7 +68,7 @@ class PoolLane:
     @property
     def _side_by_side(self) -> int:
         """How many items a replica executes at once."""
-        return self._bound.settings.concurrency if self._bound.is_async else 1
+        return self._served.settings.concurrency if self._served.is_async else 1
 
     @property
     def backlog_items(self) -> int:
@@ -98,11 +93,7 @@ class PoolLane:
         if self._pumping or not self._waiting:
             return
         self._pumping = True
-        loop = asyncio.get_running_loop()
-        if self._together > 1 and not self._worth():
-            loop.call_later(min(MAX_HOLD_S, HOLD_S * self._together), self._pump)
-        else:
-            loop.call_soon(self._pump)
+        asyncio.get_running_loop().call_soon(self._pump)
 
     def _worth(self) -> bool:
         """Whether what waits is worth a call of its own."""
@@ -115,7 +106,6 @@ class PoolLane:
             jobs = self._take()
             if jobs:
                 self._in_flight += 1
-                self._together = sum(map(len, jobs))
                 self._own(self._carry(jobs), jobs)
         if (self._waiting or self._tasks) and self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
@@ -123,8 +113,8 @@ class PoolLane:
     def _worth_a_call(self) -> bool:
         if self._in_flight == 0:
             return True
-        replicas = self._bound.settings.replicas
-        if self._bound.is_async:
+        replicas = self._served.settings.replicas
+        if self._served.is_async:
             # Its calls wait more than they work: one in flight is no reason to hold another back.
             return self._in_flight < replicas * AHEAD_ASYNC
         if self._in_flight < replicas:
@@ -149,7 +139,7 @@ class PoolLane:
     def _fresh(self, shard: Shard, now_s: float) -> bool:
         if shard.dead:
             return False
-        queue_s = min(shard.call.ask.queue_timeout_s, self._bound.settings.queue_timeout_s)
+        queue_s = min(shard.call.options.queue_timeout_s, self._served.settings.queue_timeout_s)
         if shard.losses == 0 and now_s - shard.submitted_s >= queue_s:
             shard.call.fail(shard.places, NEVER_STARTED)
             return False
@@ -172,7 +162,7 @@ class PoolLane:
                 continue
             room_bytes -= shard.bytes
             room_items -= shard.n
-            jobs.setdefault(shard.call.ask.item_timeout_s, []).append(shard)
+            jobs.setdefault(shard.call.options.item_timeout_s, []).append(shard)
         return list(jobs.values())
 
     async def _carry(self, jobs: list[list[Shard]]) -> None:
@@ -183,7 +173,7 @@ class PoolLane:
                 async for parts, has_room, figures in answers:
                     for index, part, waited_us in parts:
                         self._deliver(jobs[index], part, waited_us)
-                    self._bound.note_figures(figures)
+                    self._served.note_figures(figures)
                     if has_room and holds_slot:
                         holds_slot = False
                         self._in_flight -= 1
@@ -192,7 +182,7 @@ class PoolLane:
         except ReplicaLost as error:
             self._lose(jobs, str(error))
         except Exception as error:  # noqa: BLE001 - the outcomes must not wait for the deadline
-            _log.exception("reward %s: a call to a replica failed", self._bound.name)
+            _log.exception("reward %s: a call to a replica failed", self._served.name)
             self._lose(jobs, repr(error))
         finally:
             if holds_slot:
@@ -218,10 +208,20 @@ class PoolLane:
         if len(job) == 1:
             job[0].deliver(part, waited_us)
             return
+        plain = not part.extras and not part.components and not part.isolation
+        if plain and len(job) == len(part.states) and PENDING not in part.states:
+            # Single calls that came together: their columns are cut up without a part for each.
+            rewards, elapsed_us = array("d", part.rewards), array("Q", part.elapsed_us)
+            for shard, reward, us in zip(job, rewards, elapsed_us, strict=True):
+                if shard.call.n == 1:
+                    shard.call.place_score(0, reward, us, waited_us)
+                else:
+                    shard.call.place(_one(reward, us), shard.places, 0, waited_us)
+            return
         at = 0
         for shard in job:
             end = at + shard.n
-            shard.deliver(part.slice(at, end, self._bound.component_count), waited_us)
+            shard.deliver(part.slice(at, end, self._served.component_count), waited_us)
             at = end
 
     def _measure(self, part: Part) -> None:
@@ -235,10 +235,12 @@ class PoolLane:
         """A replica is gone: what it left unfinished goes elsewhere, in front of what waits."""
         left = [s for job in jobs for s in job if not s.dead and s.pending]
         if left:
-            _log.warning("reward %s: %d shards to send again: %s", self._bound.name, len(left), why)
+            _log.warning(
+                "reward %s: %d shards to send again: %s", self._served.name, len(left), why
+            )
         for shard in reversed(left):
             shard.losses += 1
-            self._bound.note_retry()
+            self._served.note_retry()
             if shard.losses < MAX_LOSSES:
                 self._waiting.appendleft(shard)
                 self._waiting_items += shard.n
@@ -264,21 +266,28 @@ class PoolLane:
         return task
 
 
+def _one(reward: float, elapsed_us: int) -> Part:
+    rewards, times = array("d", (reward,)), array("Q", (elapsed_us,))
+    return Part(bytes((SCORED,)), rewards.tobytes(), b"", times.tobytes())
+
+
 def _message(job: list[Shard], now_s: float) -> tuple[Any, ...]:
     """The shards of a job as one, as a replica gets it; the most patient shard sets the times."""
-    groups: list[bytes] = []
-    sizes: list[int] = []
+    data: list[Data] = []
     ranges: list[tuple[int, int]] = []
     deadline_s = start_s = 0.0
     at = 0
     for shard in job:
-        groups += shard.groups
-        sizes += shard.sizes
-        left = shard.pending if shard.losses else [(0, shard.n)]
-        ranges += [(first + at, end + at) for first, end in left]
+        data += shard.data()
+        if shard.losses:
+            ranges += [(first + at, end + at) for first, end in shard.pending]
+        elif ranges and ranges[-1][1] == at:
+            ranges[-1] = ranges[-1][0], at + shard.n
+        else:
+            ranges.append((at, at + shard.n))
         at += shard.n
         shard.call.sent += shard.places
-        deadline_s = max(deadline_s, shard.call.ask.answer_by_s - now_s)
+        deadline_s = max(deadline_s, shard.call.options.answer_by_s - now_s)
         start_s = max(start_s, shard.start_by_s - now_s)
-    label = job[0].call.ask.label + (f" and {len(job) - 1} more" if len(job) > 1 else "")
-    return groups, sizes, ranges, job[0].timeout_s, deadline_s, min(start_s, deadline_s), label
+    label = job[0].call.options.label + (f" and {len(job) - 1} more" if len(job) > 1 else "")
+    return data, at, ranges, job[0].timeout_s, deadline_s, min(start_s, deadline_s), label

@@ -1,0 +1,77 @@
+"""What one reward did on a gateway, counted in plain arrays."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+TIME_BITS = range(4, 30)
+"""Times are binned by the bit length of their microseconds: 16 µs to 9 min."""
+COUNTED: Mapping[str, tuple[str, str]] = {
+    "worker_restarts": ("Worker processes ended and replaced.", "cause"),
+    "sandbox_runs": ("Runs of untrusted code, by verdict.", "verdict"),
+    "sandbox_run_seconds": ("Time that runs of untrusted code took.", ""),
+    "sandbox_wait_seconds": ("Time that runs of untrusted code waited for a slot.", ""),
+    "sandbox_sessions": ("Sandboxed processes started that serve many items.", ""),
+    "sandbox_faults": ("Faults of the sandbox; their runs were tried again.", ""),
+    "sandbox_slot_restarts": ("Slots of the sandbox started anew.", "cause"),
+    "judge_calls": ("Calls of judges.", ""),
+    "judge_retries": ("Calls of judges that were sent again.", ""),
+    "judge_prompt_tokens": ("Tokens that judges read.", ""),
+    "judge_completion_tokens": ("Tokens that judges wrote.", ""),
+}
+"""What replicas and rewards may count, with its help and its label; anything else is not shown."""
+
+
+class TimeHistogram:
+    """Times in bins of powers of two microseconds."""
+
+    __slots__ = ("bins", "sum_us")
+
+    def __init__(self) -> None:
+        self.bins: Counter[int] = Counter()
+        self.sum_us = 0
+
+    def add(self, us: int, times: int = 1) -> None:
+        """One time, so often."""
+        self.bins[us.bit_length()] += times
+        self.sum_us += us * times
+
+    def add_all(self, column_us: Sequence[int]) -> None:
+        """A column of times."""
+        if len(column_us) == 1:
+            self.add(column_us[0])
+            return
+        self.bins.update(map(int.bit_length, column_us))
+        self.sum_us += sum(column_us)
+
+    def buckets(self) -> tuple[list[tuple[str, float]], float]:
+        """As Prometheus wants it: cumulative counts by upper bound in seconds, and the sum."""
+        out: list[tuple[str, float]] = []
+        for bits in TIME_BITS:
+            count = sum(n for b, n in self.bins.items() if b <= bits)
+            out.append((repr(((1 << bits) - 1) / 1e6), count))
+        out.append(("+Inf", self.bins.total()))
+        return out, self.sum_us / 1e6
+
+
+class RewardFigures:
+    """What one reward did on this gateway, all its versions together."""
+
+    def __init__(self) -> None:
+        self.items: Counter[str] = Counter()
+        self.groups = 0
+        self.zero_variance_groups = 0
+        self.rewards: Counter[int] = Counter()
+        self.gain = 0.0
+        """The sum of the positive rewards. Prometheus knows no sum that falls: a histogram with a
+        bound below 0 has none."""
+        self.loss = 0.0
+        """The sum of the negative rewards, without its sign."""
+        self.execution = TimeHistogram()
+        self.queue = TimeHistogram()
+        self.retries = 0
+        self.counted: defaultdict[str, float] = defaultdict(float)
+        """What replicas and rewards count: "metric" or "metric.label", those of `COUNTED`."""
+        self.isolation = 0
+        """The lowest that untrusted code ran under in the last call that ran any."""
