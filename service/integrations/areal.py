@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from rewardplane.client.target import Target
+from rewardplane.rewards.text.end_tokens import END_TOKENS, without_end_tokens
 
-from .end_tokens import END_TOKENS, without_end_tokens
 from .named_function import NamedFunction
 from .remote_reward import AdapterArgs, Policy, RemoteReward
 

@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from rewardplane.client.target import Target
+from rewardplane.rewards.text.end_tokens import without_end_tokens
 from rewardplane.rewards.types import Outcome
 
-from .end_tokens import without_end_tokens
 from .remote_reward import AdapterArgs, Policy, RemoteReward
 
 POLICIES: tuple[Policy, ...] = ("raise", "value")

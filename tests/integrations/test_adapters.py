@@ -43,9 +43,9 @@ from rewardplane.integrations import (
     verl,
 )
 from rewardplane.integrations.columns import by_column
-from rewardplane.integrations.end_tokens import END_TOKENS, without_end_tokens
 from rewardplane.integrations.failure_log import FailureLog
-from rewardplane.integrations.openrlhf import response_of
+from rewardplane.rewards.formats.openrlhf import response_of
+from rewardplane.rewards.text.end_tokens import END_TOKENS, without_end_tokens
 from rewardplane.rewards.types import Reason, references
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import DeadlineExceeded, NotReady

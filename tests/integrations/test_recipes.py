@@ -14,7 +14,7 @@ from rewardplane.config.load import parse
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-SHARED = {"columns", "end_tokens", "failure_log", "named_function", "remote_reward"}
+SHARED = {"columns", "failure_log", "named_function", "remote_reward"}
 TRAINERS = sorted(
     path.stem
     for path in (ROOT / "service" / "integrations").glob("*.py")
