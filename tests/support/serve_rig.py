@@ -1,6 +1,7 @@
-"""The rig as a process of its own: `python -m tests.support.serve_rig PORT REWARDS_JSON`.
+"""The rig as a process of its own: `python -m tests.support.serve_rig PORT CONFIGURATION_JSON`.
 
-SIGTERM ends it as it ends a service: what is in flight is finished first.
+It prints the address of its gRPC port and the number of its HTTP port. SIGTERM ends it as it ends a
+service: what is in flight is finished first.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import signal
 import sys
 from typing import Any
 
-from .rig import rig
+from rewardplane.config.load import parse
+from rewardplane.gateway.validate import Validator
+from rewardplane.http.server import HttpFace
+
+from .rig import FOLDER, Rig
 
 
-async def main(port: int, rewards: dict[str, Any]) -> None:
+async def main(port: int, configuration: dict[str, Any]) -> None:
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    made = rig(rewards)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    made = Rig(parse(configuration, FOLDER), None)
     start: Any = made.server.start
 
     async def on_port(host: str, _any: int) -> int:
@@ -26,8 +30,13 @@ async def main(port: int, rewards: dict[str, Any]) -> None:
 
     made.server.start = on_port  # type: ignore[method-assign]
     async with made:
-        print(made.address, flush=True)
+        limits = made.config.limits
+        validator = Validator(made.scorer, made.metrics, limits)
+        http = HttpFace(made.scorer, validator, made.rewards, made.metrics, limits)
+        http_port = await http.start("127.0.0.1", 0)
+        print(made.address, http_port, flush=True)
         await stopped.wait()
+        await http.stop(1.0)
 
 
 if __name__ == "__main__":

@@ -32,23 +32,29 @@ REWARDS: dict[str, Any] = {
 }
 
 
+HTTP = {"openrlhf": {"reward": "math"}, "remote_rm": {"reward": "math"}}
+
+
 class Service:
     """A service on one port, which can be stopped, killed and started again."""
 
     def __init__(self, rewards: dict[str, Any]) -> None:
+        self.url = ""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.target = f"127.0.0.1:{self.port}"
-        self._rewards = json.dumps(rewards)
+        self._configuration = json.dumps({"rewards": rewards, "http": HTTP})
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         python = PYTHON if PYTHON.exists() else Path(sys.executable)
-        command = [python, "-m", "tests.support.serve_rig", str(self.port), self._rewards]
+        command = [python, "-m", "tests.support.serve_rig", str(self.port), self._configuration]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        assert self._process.stdout.readline().strip() == self.target
+        target, http_port = self._process.stdout.readline().split()
+        assert target == self.target
+        self.url = f"http://127.0.0.1:{http_port}"
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         process, self._process = self._process, None

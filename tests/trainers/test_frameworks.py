@@ -182,12 +182,12 @@ class Engine:
         return self.answer
 
 
-async def openrlhf_reward(file: Path, model: Path, text: str, label: Any) -> dict[str, Any]:
+async def openrlhf_reward(where: str, model: Path, text: str, label: Any) -> dict[str, Any]:
     agent = module("openrlhf", "openrlhf.utils.agent")
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(model))
-    executor = agent.SingleTurnAgentExecutor([str(file)])
+    executor = agent.SingleTurnAgentExecutor([where])
     params = types.SimpleNamespace(max_tokens=16, logprobs=None)
     engine = Engine(tokenizer, text)
     return await executor.execute("2+2? ", label, params, 64, tokenizer, engine)
@@ -201,15 +201,27 @@ async def test_openrlhf_loads_the_reward_file(
         "from rewardplane.integrations.openrlhf import reward_fn\n"
         f"reward_func = reward_fn('math', {service.target!r})\n"
     )
-    right = await openrlhf_reward(file, model_folder, "A: 4", "4")
+    right = await openrlhf_reward(str(file), model_folder, "A: 4", "4")
     assert (right["reward"], right["scores"]) == (1.0, 1.0)
     assert right["extra_logs"] == {"rewardplane_ok": 1.0}
-    wrong = await openrlhf_reward(file, model_folder, "A: 5", {"answer": "4"})
+    wrong = await openrlhf_reward(str(file), model_folder, "A: 5", {"answer": "4"})
     assert wrong["reward"] == 0.0
     # A gold that is none: OpenRLHF swallows what is raised, the reason is in the log.
-    failed = await openrlhf_reward(file, model_folder, "A: 4", {"other": "4"})
+    failed = await openrlhf_reward(str(file), model_folder, "A: 4", {"other": "4"})
     assert failed["reward"] is None
     assert "INVALID_REFERENCE" in caplog.text
+
+
+async def test_openrlhf_calls_the_url(service: Service, model_folder: Path) -> None:
+    url = f"{service.url}/get_reward"
+    right = await openrlhf_reward(url, model_folder, "A: 4", "4")
+    assert (right["reward"], right["scores"]) == ([1.0], [1.0])
+    assert right["extra_logs"] == {"rewardplane_ok": [1.0]}
+    wrong = await openrlhf_reward(url, model_folder, "A: 5", "4")
+    assert wrong["reward"] == [0.0]
+    # It tries 5 times, a second apart, whatever the error: it gets no number for that.
+    failed = await openrlhf_reward(url, model_folder, "A: 4", {"other": "4"})
+    assert failed["reward"] is None
 
 
 # ---- the Tinker cookbook -------------------------------------------------------------------------
