@@ -201,3 +201,41 @@ def test_other_processes_get_the_function_by_pickle(method: str, service: Servic
     with multiprocessing.get_context(method).Pool(1) as pool:
         assert pool.apply(function, (), batch) == [1.0, 0.0]
     assert function(**batch) == [1.0, 0.0]
+
+
+async def test_async_grpo_tells_rewards_apart(service: Service) -> None:
+    """TRL's `_AsyncRolloutLoop._score_group`, with functions as its child process gets them."""
+    worker = module("trl", "trl.experimental.async_grpo.async_rollout_worker")
+    utils = module("trl", "trl.trainer.utils")
+    # Its logger wants what a trainer has made by then.
+    module("accelerate", "accelerate").PartialState(cpu=True)
+    made = [
+        reward_fn("math", service.target),
+        reward_fn("length", service.target, name="long"),
+        reward_fn("picky", service.target),
+    ]
+    functions = pickle.loads(pickle.dumps(made))  # noqa: S301 - our own bytes
+    loop = object.__new__(worker._AsyncRolloutLoop)
+    loop.reward_funcs = functions
+    loop.reward_func_names = [utils.get_callable_name(one) for one in functions]
+    loop._env_reward_types = []
+    loop._provides_rollout_reward = False
+    answers = ["A: 4", "A: 5"]
+    group = worker.RolloutGroup(
+        prompts=[[{"role": "user", "content": "2+2?"}]] * 2,
+        reward_kwargs={"answer": ["4", "4"]},
+        completions=[[{"role": "assistant", "content": answer}] for answer in answers],
+        completions_ids=[[1, 2], [1]],
+        completions_sequences=[[worker.TrainingSequence([1], [1], [0.0], None)]] * 2,
+        tool_call_counts=[0, 0],
+        tool_failure_counts=[0, 0],
+        model_version=0,
+        group_id=0,
+        env_rewards=[None, None],
+        rollout_rewards=[None, None],
+    )
+    samples = await loop._score_group(group)
+    assert [sample.metrics["rewards/math"] for sample in samples] == [1.0, 0.0]
+    assert [sample.metrics["rewards/long"] for sample in samples] == [0.2, 0.2]
+    assert [sample.metrics["rewards/picky"] for sample in samples] == [1.0, 1.0]
+    assert [sample.metrics["reward"] for sample in samples] == [2.2, 1.2]
