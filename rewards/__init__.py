@@ -27,6 +27,7 @@ from .types import (
     Score,
     ScoreError,
     Unavailable,
+    Usage,
     reference,
     references,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Score",
     "ScoreError",
     "Unavailable",
+    "Usage",
     "reference",
     "references",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
-from .types import InvalidResult, Score
+from .types import MAX_SCORE_ANSWER_CHARS, InvalidResult, Score
 
 NO_COMPONENTS: Mapping[str, float] = {}
 """Shared by all scores without components; nobody writes to it."""
@@ -21,8 +21,8 @@ MAX_EXPLANATION_CHARS = 10_000
 def score_of(result: Score | Mapping[str, Any], names: Sequence[str]) -> Score:
     """A score or a mapping as a sound score with exactly the components `names`.
 
-    Components, reward and step rewards are finite floats, the explanation is text that UTF-8 can
-    hold, cut at `MAX_EXPLANATION_CHARS`.
+    Components, reward and step rewards are finite floats; the explanation and the answer are text
+    that UTF-8 can hold, cut at `MAX_EXPLANATION_CHARS` and `MAX_SCORE_ANSWER_CHARS`.
 
     Raises:
         InvalidResult: it is no such score.
@@ -35,6 +35,9 @@ def score_of(result: Score | Mapping[str, Any], names: Sequence[str]) -> Score:
             and result.step_rewards is _NO_STEPS
             and type(result.explanation) is str
             and not result.explanation
+            and type(answer := result.answer) is str
+            and answer.isascii()
+            and len(answer) <= MAX_SCORE_ANSWER_CHARS
             and _is_dict(parts)
             and len(parts) == len(names)
         ):
@@ -48,9 +51,12 @@ def score_of(result: Score | Mapping[str, Any], names: Sequence[str]) -> Score:
         reward = number(result.reward, "reward")
         if not isinstance(result.explanation, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidResult(f"the explanation is {shown(result.explanation)}, want text")
+        if not isinstance(result.answer, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidResult(f"the answer is {shown(result.answer)}, want text")
         steps = tuple(number(step, "step reward") for step in result.step_rewards)
         explanation = plain(result.explanation, MAX_EXPLANATION_CHARS)
-        return Score(reward, _components(result.components, names), explanation, steps)
+        answer = plain(result.answer, MAX_SCORE_ANSWER_CHARS)
+        return Score(reward, _components(result.components, names), explanation, steps, answer)
     if "score" not in result:
         raise InvalidResult('returned a dict without "score"')
     parts = {key: value for key, value in result.items() if key != "score"}

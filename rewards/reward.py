@@ -15,13 +15,13 @@ parameters that a configuration may set::
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
+from .facts import Described, Facts, Unit
 from .types import Example, Response, Score
+
+__all__ = ["KINDS", "Facts", "Item", "Result", "Reward", "Unit", "kind"]
 
 Item = tuple[Example, Response]
 
@@ -32,109 +32,25 @@ A mapping has the reward under "score" and the declared components under their n
 """
 
 
-class Unit(enum.Enum):
-    """What one call of a reward function gets."""
+class Reward(Described):
+    """A configured reward function: its fields are parameters, `score` is the one method to write.
 
-    ITEM = "item"
-    """One item: `score`."""
-    GROUP = "group"
-    """The items of exactly one group, all of them or a slice: `score_items`."""
-    SHARD = "shard"
-    """Any mix of items: `score_items`."""
-
-
-class Reward(BaseModel):
-    """A configured reward function. Subclasses override `score` or, by `unit`, `score_items`.
-
-    Class variables tell the service how to run it; a kind sets them, and one whose configuration
-    decides them overrides the property of the same name.
+    All else has a default: what it says of itself (`facts.Described`), and the methods that prepare
+    it, which come after the two that score.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    def score(self, example: Example, response: Response) -> Result | Awaitable[Result]:
+        """Scores one item. May raise anything; a `RewardFault` sets the reason."""
+        del example, response
+        raise TypeError(f"{type(self).__name__} scores many items at once")
 
-    kind: ClassVar[str] = ""
-    fits_inline: ClassVar[bool] = False
-    """Runs in the gateway: bounded by the length of the text, at most microseconds a kilobyte."""
-    reads_prompt: ClassVar[bool] = True
-    """Looks at the example's contents, system instruction or tools. Where not, they are not read
-    from the wire, and `Example.contents` is empty."""
-    runs_named_code: ClassVar[bool] = False
-    """Its configuration names code to import: never taken from a request."""
-    libraries: ClassVar[tuple[str, ...]] = ()
-    """The distributions that decide scores; their versions are part of the digest."""
+    def score_items(self, items: Sequence[Item]) -> Sequence[Result] | Awaitable[Sequence[Result]]:
+        """In place of `score`, by `unit`: scores many items. n in, n out, same order.
 
-    @property
-    def deterministic(self) -> bool:
-        """Whether the same item always earns the same reward."""
-        return True
-
-    @property
-    def unit(self) -> Unit:
-        """What one call gets."""
-        return Unit.ITEM
-
-    @property
-    def whole_group(self) -> bool:
-        """Whether a group must never be split: the reward is of group scope."""
-        return False
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the call returns an awaitable."""
-        return False
-
-    @property
-    def reaches_out(self) -> bool:
-        """Whether its configuration names addresses, keys or files: never taken from a request."""
-        return False
-
-    @property
-    def component_names(self) -> tuple[str, ...]:
-        """The names of the components of each score, in their order; fixed per reward."""
-        return ()
-
-    @property
-    def reference_keys(self) -> tuple[str, ...]:
-        """The reference keys that an item must have."""
-        return ()
-
-    @property
-    def source_files(self) -> tuple[str, ...]:
-        """Paths of the files whose content decides scores, beside this package's own."""
-        return ()
-
-    @property
-    def defaults(self) -> Mapping[str, Any]:
-        """Settings of the service, such as `concurrency`, where the configuration sets none."""
-        return {}
-
-    @property
-    def decided_by(self) -> Mapping[str, str]:
-        """What decides scores beside parameters, libraries and files; part of the digest."""
-        return {}
-
-    @property
-    def isolation(self) -> str:
-        """The isolation that its untrusted code has at least, of `ISOLATION_LEVELS`."""
-        return ""
-
-    @property
-    def isolation_held(self) -> int:
-        """The isolation that this process gives such code: an index of `ISOLATION_LEVELS`.
-
-        Known once the reward is set up; its set-up fails where `isolation` cannot be had.
+        May raise anything; all items then fail.
         """
-        return 0
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What in the configuration has no effect or little sense; it is served all the same."""
-        return ()
-
-    @property
-    def unknown_fields(self) -> tuple[str, ...]:
-        """Fields of a configuration in a foreign format that are not known, by path."""
-        return ()
+        del items
+        raise TypeError(f"{type(self).__name__} scores one item at a time")
 
     @classmethod
     def at_home(cls, params: Mapping[str, Any], folder: str) -> dict[str, Any]:
@@ -154,24 +70,14 @@ class Reward(BaseModel):
         """
 
     def setup(self) -> None:
-        """Loads what is dear to load. Called once in the process that will score."""
+        """Loads what is expensive to load. Called once in the process that will score."""
 
     def take_figures(self) -> Mapping[str, float]:
         """What it counted since the last call, as "metric" or "metric.label": increments.
 
-        Those that `service.metrics` knows reach Prometheus.
+        Those that `gateway.metrics` knows reach Prometheus.
         """
         return {}
-
-    def score(self, example: Example, response: Response) -> Result | Awaitable[Result]:
-        """Scores one item. May raise anything; a `RewardFault` sets the reason."""
-        del example, response
-        raise TypeError(f"{type(self).__name__} scores many items at once")
-
-    def score_items(self, items: Sequence[Item]) -> Sequence[Result] | Awaitable[Sequence[Result]]:
-        """Scores many items: n in, n out, same order. May raise anything; all items then fail."""
-        del items
-        raise TypeError(f"{type(self).__name__} scores one item at a time")
 
 
 KINDS: dict[str, type[Reward]] = {}

@@ -28,6 +28,7 @@ from .types import (
     RewardFault,
     Score,
     ScoreError,
+    Usage,
 )
 
 _MAX = sys.float_info.max
@@ -61,11 +62,11 @@ class Clip:
 def run_item(reward: Reward, item: Item, clip: Clip) -> Outcome:
     """The outcome of one item under a reward of `Unit.ITEM` that is not async. Raises nothing."""
     try:
-        result = cast("Result", reward.score(item[0], item[1]))
+        result: Any = reward.score(item[0], item[1])
         if (
             type(result) is float
             and clip.low <= result <= clip.high
-            and math.isfinite(result)
+            and -_MAX <= result <= _MAX
             and not reward.component_names
         ):
             return Score(result, NO_COMPONENTS, "", ())
@@ -103,7 +104,7 @@ def run_each(
             return index
         cursor[0] = index + 1
         try:
-            result = cast("Result", score(example, response))
+            result: Any = score(example, response)
             if type(result) is float and plain and low <= result <= high:
                 rewards[index] = result
                 index += 1
@@ -206,7 +207,7 @@ def _outcome(names: Sequence[str], result: object, clip: Clip) -> Outcome:
     if clip.low <= value <= clip.high:
         return score
     value = min(max(value, clip.low), clip.high)
-    return Score(value, score.components, score.explanation, score.step_rewards)
+    return Score(value, score.components, score.explanation, score.step_rewards, score.answer)
 
 
 def _close(result: object) -> None:
@@ -221,16 +222,22 @@ def _fault(error: BaseException) -> ScoreError:
     if issubclass(kind, RecursionError):
         return ScoreError(Reason.RAISED, "RecursionError: maximum recursion depth exceeded")
     reason, text, at = Reason.RAISED, "an exception that cannot be shown", ""
+    usage: Usage | None = None
     try:
         text = str(kind.__name__)
         if issubclass(kind, RewardFault):
             if isinstance(kind.reason, Reason):  # pyright: ignore[reportUnnecessaryIsInstance]
                 reason = kind.reason
             text = str(error) or text
+            spent = cast("RewardFault", error).usage
+            usage = spent if type(spent) is Usage else None
         else:
             frames = traceback.extract_tb(error.__traceback__, limit=-3)
             at = " < ".join(f"{f.filename}:{f.lineno} {f.name}" for f in reversed(frames))
             text = f"{text}: {error} ({at})"
     except BaseException:  # noqa: BLE001 - an exception's own __str__ may raise
         text = f"{text} ({at})"
-    return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS))
+    if usage is None or not usage.calls:
+        return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS))
+    told = f" (judge: {usage})"
+    return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS - len(told)) + told, usage)

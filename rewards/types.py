@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 MAX_MESSAGE_CHARS = 2_000
+MAX_SCORE_ANSWER_CHARS = 500
 
 ISOLATION_LEVELS = ("", "process", "confined", "namespaced", "guest_kernel")
 """How untrusted code is kept apart, from least to most; the index is the proto's number. Empty: no
@@ -188,20 +189,51 @@ class Group:
 
 @dataclass(slots=True)
 class Score:
-    """A finite reward, with the parts it is made of by name, words, and rewards per step."""
+    """A finite reward, with the parts it is made of by name, words, and rewards per step.
+
+    `answer`: what was read of the response, at most `MAX_SCORE_ANSWER_CHARS`; empty where the
+    reward reads no answer.
+    """
 
     reward: float
     components: Mapping[str, float] = field(default_factory=lambda: _NO_COMPONENTS)
     explanation: str = ""
     step_rewards: Sequence[float] = ()
+    answer: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Usage:
+    """What judges took: tokens, repeats and repairs included, and how many calls those were."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    calls: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.calls + other.calls,
+        )
+
+    def __str__(self) -> str:
+        calls = "1 call" if self.calls == 1 else f"{self.calls} calls"
+        return f"{self.prompt_tokens} + {self.completion_tokens} tokens in {calls}"
 
 
 @dataclass(slots=True)
 class ScoreError:
-    """Why an item has no reward: a reason for programs and a message for a person."""
+    """Why an item has no reward: a reason for programs and a message for a person.
+
+    `usage` is what judges took in vain, None where none was asked; the message says it too.
+    """
 
     reason: Reason
     message: str
+    usage: Usage | None = None
 
     @property
     def retryable(self) -> bool:
@@ -216,6 +248,8 @@ class RewardFault(Exception):
     """The reward function cannot score this item, and says why."""
 
     reason: ClassVar[Reason] = Reason.RAISED
+    usage: Usage | None = None
+    """What judges took in vain."""
 
 
 class NotApplicable(RewardFault):

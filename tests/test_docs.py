@@ -51,7 +51,8 @@ def test_every_level_limit_and_verdict_of_the_sandbox_is_told() -> None:
 
 def test_the_tour_can_be_served(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
-    config, function = re.findall(r"```(?:yaml|python)\n(.*?)```", text, re.DOTALL)[:2]
+    (config,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (function,) = re.findall(r"```python\n(def .*?)```", text, re.DOTALL)
     (tmp_path / "brevity.py").write_text(function)
     served = parse(yaml.safe_load(config), tmp_path)
     assert served.rewards["brevity"].facts.unit == "group"

@@ -4,36 +4,57 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from ..reading.json_text import is_equal
 from ..sandbox.guest.values import MAX_DEPTH
 
+Comparison = Literal["floats", "tokens", "tokens_icase", "lines", "exact"]
+"""How outputs are compared.
 
-def same_output(expected: str, output: str, tolerance: float) -> bool:
-    """Whether two outputs are the same: line by line, without white space at the ends of lines.
+floats        as tokens; one that is expected with a point or an exponent need be near only
+tokens        what stands between white space, in its order: lines do not matter
+tokens_icase  the same, whatever the case of letters
+lines         line by line, without white space at line ends and blank lines at the end
+exact         as written, but for white space at the end of all
+"""
+_REAL = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]{1,3})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
+_MAX_RANGE = 1_000_000
 
-    Blank lines at the end do not count. With a `tolerance` two lines are also the same where their
-    words are, numbers among them within it, relative or absolute.
-    """
-    wanted, got = _lines(expected), _lines(output)
-    if wanted == got:
+
+def same_output(expected: str, output: str, comparison: Comparison, tolerance: float) -> bool:
+    """Whether two outputs are the same. `tolerance`: of floats, relative or absolute."""
+    if expected == output:
         return True
-    if not tolerance or len(wanted) != len(got):
-        return False
-    return all(_near(w.split(), g.split(), tolerance) for w, g in zip(wanted, got, strict=True))
+    match comparison:
+        case "exact":
+            return expected.rstrip() == output.rstrip()
+        case "lines":
+            return _lines(expected) == _lines(output)
+        case "tokens":
+            return expected.split() == output.split()
+        case "tokens_icase":
+            return expected.casefold().split() == output.casefold().split()
+        case "floats":
+            wanted, got = expected.split(), output.split()
+            return len(wanted) == len(got) and all(
+                w == g or _near_words(w, g, tolerance) for w, g in zip(wanted, got, strict=True)
+            )
 
 
 def same_value(expected: Any, told: str, tolerance: float) -> bool:
     """Whether what a program told of a value is the same as JSON.
 
-    `told` is as `sandbox.guest.values.dump` writes it. 1 is 1.0, true is not 1, a tuple is a list.
-    With a `tolerance` numbers need be within it only, relative or absolute. NaN is never the same.
+    `told` is as `sandbox.guest.values.dump` writes it. 1 is 1.0, true is not 1, a tuple, a deque, a
+    range and an iterator are lists. Where a float is expected a number need be within `tolerance`
+    only, relative or absolute. NaN is never the same.
     """
     try:
         value = _as_json(json.loads(told), MAX_DEPTH)
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError, ZeroDivisionError):
         return False
     if not tolerance:
         return is_equal(expected, value)
@@ -56,8 +77,18 @@ def _as_json(packed: Any, depth: int) -> Any:
     inner: Any
     ((tag, inner),) = cast("dict[Any, Any]", packed).items()
     match tag:
-        case "t":
+        case "t" | "q" | "g":
             return [_as_json(item, depth - 1) for item in inner]
+        case "n":
+            return _as_json(inner, depth - 1)
+        case "r":
+            numbers = range(*(_as_json(n, 1) for n in inner))
+            return list(numbers) if len(numbers) <= _MAX_RANGE else object()
+        case "F":
+            numerator, denominator = (_as_json(n, 2) for n in inner)
+            return numerator / denominator
+        case "D":
+            return float(inner)
         case "d":
             return {_key(key): _as_json(value, depth - 1) for key, value in inner}
         case "i":
@@ -92,13 +123,9 @@ def _close(expected: Any, value: Any, tolerance: float) -> bool:
         return wants.keys() == has.keys() and all(
             _close(wants[k], has[k], tolerance) for k in wants
         )
-    if _is_number(expected) and _is_number(value):
-        return _is_close(cast("float", expected), cast("float", value), tolerance)
+    if isinstance(expected, float) and isinstance(value, int | float):
+        return not isinstance(value, bool) and _is_close(expected, value, tolerance)
     return is_equal(expected, value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_close(one: float, other: float, tolerance: float) -> bool:
@@ -108,21 +135,15 @@ def _is_close(one: float, other: float, tolerance: float) -> bool:
         return one == other
 
 
-def _lines(text: str) -> list[str]:
+def _lines(text: str) -> Sequence[str]:
     lines = [line.rstrip() for line in text.replace("\r\n", "\n").split("\n")]
     while lines and not lines[-1]:
         lines.pop()
     return lines
 
 
-def _near(wanted: Sequence[str], got: Sequence[str], tolerance: float) -> bool:
-    return len(wanted) == len(got) and all(
-        w == g or _near_words(w, g, tolerance) for w, g in zip(wanted, got, strict=True)
-    )
-
-
 def _near_words(wanted: str, got: str, tolerance: float) -> bool:
-    try:
-        return _is_close(float(wanted), float(got), tolerance)
-    except ValueError:
+    """Only where a real number is expected: 1000000007 is not near 1000000000."""
+    if _REAL.fullmatch(wanted) is None or _NUMBER.fullmatch(got) is None:
         return False
+    return _is_close(float(wanted), float(got), tolerance)

@@ -6,6 +6,7 @@ process.
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,6 +16,9 @@ from pydantic import Field, PrivateAttr
 from ..reward import Reward
 from ..sandbox.level import Level
 from ..sandbox.pool import Profile, SandboxPool
+
+_LOST_EXIT = 71
+"""EX_OSERR of sysexits.h."""
 
 IsolationName = Literal["process", "confined", "namespaced", "guest_kernel"]
 
@@ -91,7 +95,7 @@ class Sandboxed(Reward):
             return
         profile = Profile(self.kind, self.modules, self.guests)
         demand = Level[self.isolation_level.upper()]
-        pool = SandboxPool(profile, slots=self.slots, demand=demand)
+        pool = SandboxPool(profile, slots=self.slots, demand=demand, on_lost=_end_worker)
         pool.start()
         self._pool = pool
 
@@ -114,3 +118,8 @@ class Sandboxed(Reward):
         if self._pool is not None:
             self._pool.kill()
             self._pool = None
+
+
+def _end_worker() -> None:
+    """Ends this process: it can run no code any more, and its supervisor starts another."""
+    os._exit(_LOST_EXIT)

@@ -50,6 +50,10 @@ class Crashed(RewardFault):
     reason: ClassVar[Reason] = Reason.CRASHED
 
 
+class HostKilled(SandboxFault):
+    """The host ended the process of the function, for want of memory most likely."""
+
+
 class Raised(RewardFault):
     """The function raised; the message is what, and where in the source."""
 
@@ -60,6 +64,7 @@ _FAULTS: dict[Verdict, type[RewardFault]] = {
     Verdict.CPU_LIMIT: TimedOut,
     Verdict.WALL_LIMIT: TimedOut,
     Verdict.MEMORY_LIMIT: OutOfMemory,
+    Verdict.HOST_KILLED: HostKilled,
     Verdict.SANDBOX_ERROR: SandboxFault,
 }
 
@@ -136,8 +141,14 @@ class SnippetServer:
         async with self._places:
             try:
                 return await self._ask(arguments, timeout_s)
-            except SandboxFault:
+            except SandboxFault as fault:
+                first = fault
+            try:
                 return await self._ask(arguments, timeout_s)
+            except HostKilled as fault:
+                if isinstance(first, HostKilled):  # a third time would cost a neighbour as well
+                    raise OutOfMemory(f"twice: {fault}") from None
+                raise
 
     async def close(self) -> None:
         """Ends the processes."""

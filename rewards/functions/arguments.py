@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, cast
 
+from ..reading.json_text import NoJson, read_json
 from ..reward import Item
 from ..text.chat import prompt_messages, response_messages, tool_call
 from ..text.protojson import example_dict, response_dict
@@ -24,13 +24,13 @@ def for_grade(example: Example, response: Response) -> dict[str, Any]:
     """OpenAI's `sample` and `item` (https://platform.openai.com/docs/guides/graders).
 
     `item` is the line of the data set: the references at its top level, and `messages`. `sample`
-    has `output_text`, `output_json` (the text as JSON, None where it is none), `output_tools` and
-    `choices`.
+    has `output_text`, `output_json` (the text as JSON, None where it is none), `output_tools` (the
+    calls of all its turns, in their order) and `choices`.
     """
     messages = response_messages(response)
     calls = [
         tool_call(part.data)
-        for turn in response.turns[-1:]
+        for turn in response.turns
         for part in turn.parts
         if isinstance(part.data, FunctionCall)
     ]
@@ -53,8 +53,8 @@ def _json_or_none(text: str) -> Any:
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return read_json(text)
+    except NoJson:
         return None
 
 

@@ -14,10 +14,11 @@ class         a class with score(items), and setup() where it needs one  any ite
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ..reward import Unit
 from .importing import LoadError
@@ -156,7 +157,12 @@ def call_for_class(path: str, cls: Any, fixed: Mapping[str, Any]) -> Call:
 
 
 def is_async(function: Any) -> bool:
-    """Whether calling it gives an awaitable: `async def`, behind a partial or `__call__` too."""
+    """Whether calling it gives an awaitable: `async def`, behind partials and `__call__` too.
+
+    What a plain function returns in the end cannot be told without calling it.
+    """
+    while isinstance(function, functools.partial):
+        function = cast("functools.partial[Any]", function).func
     if inspect.iscoroutinefunction(function):
         return True
     call = getattr(function, "__call__", None)  # noqa: B004 - the method is looked at, not called

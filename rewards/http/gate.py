@@ -125,7 +125,7 @@ class Gate:
                 self._queue.popleft()
                 waiter.future.set_exception(
                     RateLimited(
-                        f"the judge's limits leave no room for another {open_s - now_s:.1f} s"
+                        f"the endpoint's limits leave no room for another {open_s - now_s:.1f} s"
                     )
                 )
             elif open_s > now_s:
@@ -154,7 +154,7 @@ class Gate:
         if not waiter.future.done():
             held = self._loop.time() < self._held_until_s
             why = "it asked to be left alone" if held else f"{len(self._queue)} calls wait for it"
-            waiter.future.set_exception(RateLimited(f"the judge had no room in time: {why}"))
+            waiter.future.set_exception(RateLimited(f"the endpoint had no room in time: {why}"))
             self._forget()
 
     def _forget(self) -> None:

@@ -9,9 +9,14 @@ from time import time
 from typing import Any, cast
 
 from ..result import plain
-from ..types import InvalidInput, JudgeRefused, JudgeUnreadable, RateLimited, Unavailable
-
-MAX_REPLY_BYTES = 16 * 2**20
+from ..types import (
+    InvalidInput,
+    JudgeRefused,
+    JudgeUnreadable,
+    RateLimited,
+    RewardFault,
+    Unavailable,
+)
 
 _AGAIN = frozenset({408, 409, 425, 429, *range(500, 600)})
 _OPERATOR = frozenset({*range(300, 400), 401, 403, 404, 405, 407})
@@ -26,12 +31,22 @@ class Again(Exception):
         self.retry_after_s = retry_after_s
 
 
-def read(status: int, headers: Mapping[str, str], body: bytes, where: str) -> dict[str, Any]:
-    """The JSON object that was answered; `where` begins the messages.
+def answer_of(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    where: str,
+    unreadable: type[RewardFault] = JudgeUnreadable,
+    denied: str = "",
+) -> dict[str, Any]:
+    """The JSON object that was answered.
+
+    `where` begins the messages, `denied` ends those of a 401 or 403.
 
     Raises:
         Again: another try may help.
-        RateLimited, Unavailable, InvalidInput, JudgeRefused, JudgeUnreadable: none will.
+        RateLimited, Unavailable, InvalidInput, JudgeRefused: none will.
+        RewardFault: of type `unreadable`, the answer is no JSON object.
     """
     reply = _object(body)
     fault = reply.get("error") if reply is not None else None
@@ -41,7 +56,7 @@ def read(status: int, headers: Mapping[str, str], body: bytes, where: str) -> di
     shown = plain(body[:400].decode("utf-8", "replace"), 300)
     if status == 200:
         if reply is None:
-            raise JudgeUnreadable(f"{where} answered with no JSON object: {shown}")
+            raise unreadable(f"{where} answered with no JSON object: {shown}")
         return reply
     why = f"{where} answered {status}: {shown}"
     code = str(cast("dict[str, Any]", fault).get("code")) if isinstance(fault, dict) else ""
@@ -52,7 +67,7 @@ def read(status: int, headers: Mapping[str, str], body: bytes, where: str) -> di
     if status in _AGAIN:
         raise Again(status, why, retry_after_s(headers))
     if status in _OPERATOR:
-        raise Unavailable(why)
+        raise Unavailable(why + (denied if status in (401, 403) else ""))
     raise InvalidInput(why)
 
 

@@ -7,10 +7,12 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
-from ..code.block import Which, compiles, find_program
-from ..code.cases import AssertTests, CallTests, StdinTests, read_tests
+from ..code.candidates import Which, find_candidates
+from ..code.compare import Comparison
+from ..code.datasets import read_tests
+from ..code.ending import Ending, Grade
 from ..code.grade import GUESTS, Grader
-from ..code.mark import Grade, Mark
+from ..code.rules import Rules
 from ..code.sandboxed import Sandboxed
 from ..reading.gold import ReferenceKey
 from ..reward import kind
@@ -23,21 +25,24 @@ _USUAL_MODULES = (
     *("functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "random", "re"),
     *("statistics", "string", "typing"),
 )
-_NO_PROGRAM = Grade(0, 1, Mark.NO_PROGRAM, "the response holds no program")
+_STARVED_FACTOR = 20
+"""How much slower than alone a program may be run before that is the sandbox's fault."""
 
 
 @kind("code_tests")
 class CodeTests(Sandboxed):
     """The fraction of its tests that the response's program passes, or all of them or nothing.
 
-    The tests stand in a reference, in the shapes that data sets have (see `programs.cases`):
-    inputs with outputs, calls with values, or assert statements (HumanEval, MBPP). Expected values
-    never enter the process that runs the program. Functions that tests hand to the program cannot
-    cross to it: such tests are INVALID_REFERENCE; objects of its own classes cannot come back.
+    The tests stand in a reference, in the shapes that data sets have (see `code.datasets`): inputs
+    with outputs, calls with values, or test code (HumanEval, MBPP, unittest). Expected values never
+    enter the process that runs the program. Functions that tests hand to the program cannot cross
+    to it: such tests are INVALID_REFERENCE.
 
     A program that is not there, does not compile, raises, loops, or takes more than it may is
-    *wrong*. Components: `tests_passed`, the fraction; `parsed`, 1 where there is a program that
-    compiles; `verdict`, a number of `programs.mark.Mark`. The explanation says what failed first.
+    *wrong*. CPU time decides, not the clock: a program that had no CPU is run on. A test that fails
+    beside others is run again in a process of its own, so that its verdict does not depend on them.
+    Components: `tests_passed`, the fraction; `parsed`, 1 where there is a program that compiles;
+    `verdict`, a number of `code.ending.Ending`. The explanation says what failed first.
     """
 
     guests: ClassVar[tuple[str, ...]] = GUESTS
@@ -52,12 +57,18 @@ class CodeTests(Sandboxed):
     """The reward of a program that passes all tests."""
     wrong_reward: Finite = 0.0
     """The reward of one that passes none; those between have their share of the difference."""
-    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Within which numbers are the same, relative or absolute. Not for assert statements."""
+    compare: Comparison = "floats"
+    """How the output of a program is compared with what is expected (see `code.compare`)."""
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = 1e-6
+    """Within which real numbers are the same, relative or absolute: floats of outputs and of
+    values. Not for test code."""
     cpu_s: Annotated[float, Field(gt=0, le=3600)] = 5.0
-    """The CPU time of a program, for all its tests."""
+    """The CPU time of a program in one test. A reference `time_limit`, in s, goes before it."""
     memory_mb: Annotated[int, Field(ge=16)] = 512
-    """The memory of a program."""
+    """The memory of a program. A reference `memory_limit`, in MB, goes before it."""
+    max_overruns: Annotated[int, Field(ge=0, le=1000)] = 10
+    """A program that ran over its time in more tests than this has failed those left, which are not
+    run: it bounds what a program that always loops costs."""
     output_kb: Annotated[int, Field(ge=1, le=65_536)] = 64
     """The most that it may write for one test."""
     modules: tuple[str, ...] = _USUAL_MODULES
@@ -82,54 +93,50 @@ class CodeTests(Sandboxed):
 
     @property
     def limits(self) -> Limits:
-        """Of one program. The clock is the safety net: three times its CPU time, and 2 s."""
+        """Of one test.
+
+        The clock is for programs that sleep: three times the CPU time, and 2 s. It stops while one
+        waits for a CPU.
+        """
         return Limits(
             cpu_s=self.cpu_s,
             wall_s=3 * self.cpu_s + 2,
+            starved_s=_STARVED_FACTOR * self.cpu_s + 20,
             memory_mb=self.memory_mb,
             output_bytes=self.output_kb << 10,
-            result_bytes=max(1 << 20, 16 * (self.output_kb << 10)),
             file_bytes=max(1 << 20, 16 * (self.output_kb << 10)),
         )
 
     @property
     def defaults(self) -> Mapping[str, Any]:
-        """Time for the program's own limits to strike first, with what a busy machine adds."""
-        return {**super().defaults, "timeout_s": 2 * self.limits.wall_s + 10}
+        """Time for the program's own limits to strike first, in all the tests that may overrun."""
+        overruns = 2 if self.all_or_nothing else self.max_overruns + 2
+        timeout_s = self.limits.starved_s + overruns * self.limits.wall_s + 10
+        return {**super().defaults, "timeout_s": timeout_s}
 
     async def score(self, example: Example, response: Response) -> Score:
         """The reward of the share of tests that passed."""
         known = references(example, response)
         tests = read_tests(reference(example, response, self.reference), known)
-        program = find_program(response.text, self.program)
-        whole = None if program is None else _completed(program, tests)
-        if whole is None:
-            return self._scored(_NO_PROGRAM, parsed=False)
+        candidates = find_candidates(response.text, self.program)
         if self._grader is None:
-            self._grader = Grader(self.pool, self.limits, self.tolerance)
-        return self._scored(await self._grader.grade(whole, tests), parsed=True)
+            rules = Rules(
+                self.limits,
+                self.compare,
+                self.tolerance,
+                all_or_nothing=self.all_or_nothing,
+                max_overruns=self.max_overruns,
+            )
+            self._grader = Grader(self.pool, rules)
+        return self._scored(await self._grader.grade(candidates, tests))
 
-    def _scored(self, grade: Grade, *, parsed: bool) -> Score:
+    def _scored(self, grade: Grade) -> Score:
         passed = grade.passed / grade.total
-        share = float(grade.mark is Mark.PASSED) if self.all_or_nothing else passed
+        share = float(grade.ending is Ending.PASSED) if self.all_or_nothing else passed
         reward = self.wrong_reward + share * (self.correct_reward - self.wrong_reward)
         components = {
             "tests_passed": passed,
-            "parsed": float(parsed),
-            "verdict": float(grade.mark),
+            "parsed": float(grade.has_program),
+            "verdict": float(grade.ending),
         }
         return Score(reward, components, grade.detail, ())
-
-
-def _completed(program: str, tests: StdinTests | CallTests | AssertTests) -> str | None:
-    """The program with the prompt that it continues, where it does; None: it does not compile.
-
-    One that defines what the tests want may still build on what the prompt imports and defines.
-    """
-    prompt = tests.prompt if isinstance(tests, AssertTests) else ""
-    whole = f"{prompt}\n{program}" if prompt and not prompt.endswith("\n") else prompt + program
-    if prompt and compiles(whole):
-        return whole
-    if not compiles(program):
-        return None
-    return program

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from ..reading.gold import ReferenceKey, text_gold
-from ..reward import kind
-from ..types import Example, Response
-from ..verdict import Verdict
+from functools import cached_property
+
+from ..reading.gold import UNUSUAL, ReferenceKey, text_golds
+from ..reading.span import STOP_STRINGS
+from ..reward import Result, kind
+from ..types import MAX_SCORE_ANSWER_CHARS, Example, Response, Score
+from ..verdict import ReadsText
 
 
 @kind("exact")
-class Exact(Verdict):
-    """Right where the whole response equals the reference.
+class Exact(ReadsText):
+    """Right where the whole response, without its thoughts, equals the reference.
 
-    A reference that is missing, blank, or neither text nor a number is INVALID_REFERENCE.
+    A reference that is missing, blank, or neither text nor a number is INVALID_REFERENCE; a list of
+    these is one of acceptable answers.
     """
 
     fits_inline = True
     reads_prompt = False
 
     reference: ReferenceKey = "answer"
-    """The reference that holds the gold."""
+    """The reference that holds the gold, or a JSON list of acceptable ones."""
     strip: bool = True
     """White space at both ends of response and gold does not count."""
     ignore_case: bool = False
@@ -30,11 +34,54 @@ class Exact(Verdict):
         """The gold's."""
         return (self.reference,)
 
-    def score(self, example: Example, response: Response) -> float:
-        """The reward for right or for wrong."""
-        gold, text = text_gold(example, response, self.reference), response.text
+    def score(self, example: Example, response: Response) -> Result:
+        """The reward for right or wrong; a `Score` with the text read where `explain` is set."""
+        plain = self._plain
+        if plain is not None and not response.references and not response.json_references:
+            # Nearly all calls: one gold, compared as it stands.
+            gold, text = example.references.get(plain[0]), response.text
+            if gold is not None and gold[:1] not in UNUSUAL:
+                last = text[-1:]
+                if last != gold[-1:] and last not in _UNDECIDED and gold[-1:] not in UNUSUAL:
+                    return plain[2]
+                right = _equals(text, gold)
+                if right is not None:
+                    return plain[1] if right else plain[2]
+        golds = text_golds(example, response, self.reference)
+        text = self._comparable(self.text_of(response))
+        right = text in map(self._comparable, golds)
+        reward = self.correct_reward if right else self.wrong_reward
+        if not self.explain:
+            return reward
+        return Score(reward, {}, self.said(text, golds), (), text[:MAX_SCORE_ANSWER_CHARS])
+
+    @cached_property
+    def _plain(self) -> tuple[str, float, float] | None:
+        """The key, and the rewards for right and wrong, where nothing special is asked for."""
+        if self.ignore_case or self.explain or not self.strip or self.stop is not STOP_STRINGS:
+            return None
+        return self.reference, self.correct_reward, self.wrong_reward
+
+    def _comparable(self, text: str) -> str:
         if self.strip:
-            gold, text = gold.strip(), text.strip()
-        if self.ignore_case:
-            gold, text = gold.casefold(), text.casefold()
-        return self.correct_reward if text == gold else self.wrong_reward
+            text = text.strip()
+        return text.casefold() if self.ignore_case else text
+
+
+_CLOSERS = frozenset(">]▷")
+# The last character of a text that does not tell another one: white space and marks are cut.
+_UNDECIDED = _CLOSERS | UNUSUAL
+
+
+def _equals(text: str, gold: str) -> bool | None:
+    """Whether the text is the gold but for white space; None where thoughts have to be cut first.
+
+    What is cut ends in one of `_CLOSERS`, so that a look at two characters decides for most texts.
+    """
+    text, gold = text.rstrip(), gold.strip()
+    if text.endswith(gold):
+        before = text[: -len(gold)].rstrip()
+        if not before:
+            return True
+        return None if before[-1] in _CLOSERS else False
+    return None if text[-1:] in _CLOSERS else False

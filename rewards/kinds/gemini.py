@@ -5,25 +5,33 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import PrivateAttr, model_validator
 
 from ..code.snippets import Snippets
-from ..formats.gemini.checks import Reading, read_config
+from ..formats.gemini.checks import CheckedConfig, read_config
 from ..formats.gemini.code import limits_of
 from ..formats.gemini.options import CloudRun, Code, Undocumented
 from ..formats.gemini.reader import BadMessage, loads
-from ..formats.gemini.reward import FAILED, Composite, Single, component_names_of, singles_of
+from ..formats.gemini.reward import (
+    FAILED,
+    SAMPLES,
+    Composite,
+    Single,
+    component_names_of,
+    singles_of,
+)
 from ..formats.gemini.schema import CompositeReward
 from ..http.endpoint import Endpoint
-from ..models.question import JudgeBackend
+from ..models.question import Judge
 from ..reward import Result, kind
 from ..types import Example, Response, Score
 
 MAX_CONFIG_BYTES = 16 * 2**20
 JUDGE_S = 60.0
 """The longest that Google waits for one rating."""
+CONFIG_FILE = "config_file"
 
 
 @kind("gemini")
@@ -36,12 +44,12 @@ class Gemini(Snippets):
     a composite has one for each member, under its name.
     """
 
+    outside = (CONFIG_FILE, "judge", "cloud_run")
     libraries = ("google-re2",)
 
     config: Mapping[str, Any] | None = None
-    """The JSON, inline."""
-    config_file: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    """Or the file that holds it; a relative path counts from the process's folder."""
+    """The JSON. In a configuration file `config_file` may name the file that holds it: see
+    `at_home`; nothing here opens a file."""
     judge: Endpoint | None = None
     """The OpenAI-compatible API that serves `autoraterModel`."""
     undocumented: Undocumented = Undocumented()
@@ -51,33 +59,34 @@ class Gemini(Snippets):
     cloud_run: CloudRun = CloudRun()
     """How Cloud Run services are called."""
 
-    _reading: Reading = PrivateAttr()
+    _checked: CheckedConfig = PrivateAttr()
 
     @classmethod
     def at_home(cls, params: Mapping[str, Any], folder: str) -> dict[str, Any]:
-        """The parameters with the file, which may lie in `folder`, read into `config`.
+        """The parameters, with what the file `config_file` holds as `config`.
 
-        So replicas on other machines need no file, and the digest covers what it holds.
+        A relative path counts from `folder`. So replicas on other machines need no file, and the
+        digest covers what it holds.
 
         Raises:
             ValueError: it cannot be read.
         """
-        name = params.get("config_file")
-        if not isinstance(name, str) or params.get("config") is not None:
+        if CONFIG_FILE not in params:
             return dict(params)
-        inline = {key: value for key, value in params.items() if key != "config_file"}
+        inline = {key: value for key, value in params.items() if key != CONFIG_FILE}
+        name = params[CONFIG_FILE]
+        if "config" in inline or not isinstance(name, str) or not name:
+            raise ValueError("want either `config` or `config_file`, the name of a file")
         return {**inline, "config": _read(Path(folder) / name)}
 
     @model_validator(mode="after")
     def _is_sound(self) -> Gemini:
-        if (self.config is None) == (self.config_file is None):
-            raise ValueError("want either `config` or `config_file`")
-        document = self.config if self.config_file is None else _read(Path(self.config_file))
+        if self.config is None:
+            raise ValueError("want `config`, or `config_file` in a configuration file")
         try:
-            self._reading = read_config(document, self.undocumented, self.cloud_run)
+            self._checked = read_config(self.config, self.undocumented, self.cloud_run)
         except BadMessage as error:
-            where = "config" if self.config_file is None else self.config_file
-            raise ValueError("; ".join(f"{where}: {fault}" for fault in error.faults)) from None
+            raise ValueError("; ".join(f"config: {fault}" for fault in error.faults)) from None
         if self.judge is None and any(single.wants_judge for single, _ in self._singles):
             raise ValueError("judge: is missing, and autoraterScorer needs one")
         return self
@@ -85,12 +94,12 @@ class Gemini(Snippets):
     @property
     def unknown_fields(self) -> tuple[str, ...]:
         """The fields of the configuration that nobody knows, with path and nearest known field."""
-        return self._reading.unknown
+        return self._checked.unknown
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """The same, and what in the configuration has no effect or little sense."""
-        return self._reading.warnings
+        return self._checked.warnings
 
     @property
     def deterministic(self) -> bool:
@@ -108,20 +117,14 @@ class Gemini(Snippets):
         return self._names
 
     @property
-    def source_files(self) -> tuple[str, ...]:
-        """The file of the configuration, where it is one."""
-        return () if self.config_file is None else (self.config_file,)
-
-    @property
     def runs_code(self) -> bool:
         """Whether a part of it is code."""
         return any(single.runs_code for single, _ in self._singles)
 
     @property
     def reaches_out(self) -> bool:
-        """Whether it names an address or a file."""
-        calls_out = any(single.calls_out for single, _ in self._singles)
-        return calls_out or self.judge is not None or self.config_file is not None
+        """Whether it names an address."""
+        return self.judge is not None or any(single.calls_out for single, _ in self._singles)
 
     @property
     def defaults(self) -> Mapping[str, Any]:
@@ -163,7 +166,7 @@ class Gemini(Snippets):
     def take_figures(self) -> dict[str, float]:
         """What happened since the last call: clipped rewards, repeated calls, the judge's."""
         total: dict[str, float] = dict(super().take_figures())
-        sources: list[Single | JudgeBackend] = [single for single, _ in self._singles]
+        sources: list[Single | Judge] = [single for single, _ in self._singles]
         if self._judge is not None:
             sources.append(self._judge)
         for source in sources:
@@ -191,13 +194,13 @@ class Gemini(Snippets):
 
     @cached_property
     def _single(self) -> Single | None:
-        is_composite = isinstance(self._reading.config, CompositeReward)
+        is_composite = isinstance(self._checked.config, CompositeReward)
         return None if is_composite else self._singles[0][0]
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
         if self._single is not None:
-            return ("parsed",)
+            return ("parsed", SAMPLES) if self._single.tells_samples else ("parsed",)
         names = tuple(self._composite.component_names)
         if self.undocumented.on_member_error == "error":
             return names
@@ -205,7 +208,7 @@ class Gemini(Snippets):
 
     @cached_property
     def _singles(self) -> list[tuple[Single, float]]:
-        return singles_of(self._reading.config, self.undocumented, self.code, self.cloud_run)
+        return singles_of(self._checked.config, self.undocumented, self.code, self.cloud_run)
 
     @cached_property
     def _composite(self) -> Composite:
@@ -213,7 +216,7 @@ class Gemini(Snippets):
         return Composite(self._singles, names)
 
     @cached_property
-    def _judge(self) -> JudgeBackend | None:
+    def _judge(self) -> Judge | None:
         if self.judge is None:
             return None
         from ..models.openai_chat import OpenAIChat

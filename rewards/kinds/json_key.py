@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Annotated, Any, cast
 
 from pydantic import Field
 
-from ..reading.gold import ReferenceKey
+from ..reading.gold import ReferenceKey, json_gold
 from ..reading.json_text import NoJson, is_equal, read_json
 from ..reading.number import whole
 from ..reward import kind
-from ..types import Example, InvalidReference, Response, Score, reference
-from ..verdict import AnswerVerdict
+from ..types import MAX_SCORE_ANSWER_CHARS, Example, Response, Score
+from ..verdict import ReadsAnswer
 
 
 @kind("json_key")
-class JsonKey(AnswerVerdict):
+class JsonKey(ReadsAnswer):
     """Right where the response is a JSON object whose `key` holds the reference.
 
-    The gold may be any JSON value, compared as such (1 is 1.0, true is not 1, key order does not
-    count). A gold given as text equals a string of the response, and a number or true/false that
-    is written so: ``18`` equals 18. Only keys of the first level are looked at. A response that is
-    no JSON object or has no such key is wrong, with `parsed` 0.
+    A gold that is JSON is compared by type: 1 is 1.0, true is not 1, 18 is not "18", key order does
+    not count. A gold that is text cannot tell its type: it equals a string, and a number, true,
+    false or null that is written so. Only keys of the first level are looked at. A response that is
+    no JSON object, has a key twice, or has no such key is wrong, with `parsed` 0.
     """
 
     key: Annotated[str, Field(min_length=1)]
@@ -31,6 +32,8 @@ class JsonKey(AnswerVerdict):
     """The reference that holds the gold."""
     allow_fence: bool = False
     """The response may be one Markdown code block."""
+    as_text: bool = False
+    """A JSON gold is compared as text too: 18 is "18", and true is "true"."""
     strip: bool = True
     """White space at both ends of a string does not count, where the gold is one too."""
     ignore_case: bool = False
@@ -43,25 +46,31 @@ class JsonKey(AnswerVerdict):
 
     def score(self, example: Example, response: Response) -> Score:
         """The reward for right or for wrong."""
-        gold = reference(example, response, self.reference)
-        if gold == "":
-            raise InvalidReference(f"reference {self.reference!r} is empty")
+        gold, is_text = json_gold(example, response, self.reference)
+        gold_text = gold if isinstance(gold, str) else _written(gold)
         try:
-            document = read_json(response.text, fenced=self.allow_fence)
-        except NoJson:
-            return self.judged(None)
+            document = read_json(self.text_of(response), fenced=self.allow_fence)
+        except NoJson as error:
+            return self.judged(None, "", f"no JSON: {error}"[:200] if self.explain else "")
         if not isinstance(document, dict) or self.key not in document:
-            return self.judged(None)
+            return self.judged(None, "", self.said("", (gold_text,)))
         value = cast("dict[str, Any]", document)[self.key]
-        return self.judged(self._is_gold(value, gold))
+        answer = (value if isinstance(value, str) else _written(value))[:MAX_SCORE_ANSWER_CHARS]
+        right = self._is_gold(value, gold)
+        if not right and (is_text or self.as_text):
+            right = self._is_text(value, gold_text)
+        return self.judged(right, answer, self.said(answer, (gold_text,)))
 
     def _is_gold(self, value: Any, gold: Any) -> bool:
-        if not isinstance(gold, str):
-            return is_equal(value, gold)
+        if isinstance(value, str) and isinstance(gold, str):
+            return self._comparable(value) == self._comparable(gold)
+        return is_equal(value, gold)
+
+    def _is_text(self, value: Any, gold: str) -> bool:
         if isinstance(value, str):
             return self._comparable(value) == self._comparable(gold)
-        if isinstance(value, bool):
-            return gold.strip() == ("true" if value else "false")
+        if value is None or isinstance(value, bool):
+            return gold.strip() == _written(value)
         if isinstance(value, int | float):
             written, numeral = whole(repr(value)), whole(gold)
             if written is not None and numeral is not None:
@@ -72,6 +81,10 @@ class JsonKey(AnswerVerdict):
         if self.strip:
             text = text.strip()
         return text.casefold() if self.ignore_case else text
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 _ZERO = Decimal(0)

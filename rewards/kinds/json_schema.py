@@ -7,54 +7,25 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, cast
 
-from jsonschema import exceptions, validators
 from pydantic import AfterValidator, Field, model_validator
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from ..reading.gold import ReferenceKey
 from ..reading.json_text import NoJson, read_json
+from ..reading.schema import Schema
 from ..reward import kind
-from ..types import Example, InvalidReference, Response, Score, reference
-from ..verdict import AnswerVerdict
+from ..types import MAX_SCORE_ANSWER_CHARS, Example, InvalidReference, Response, Score, reference
+from ..verdict import ReadsAnswer
 
 _MAX_EXPLANATION_CHARS = 300
 
 
 @lru_cache(maxsize=256)
-def _validator(document: str) -> Any:
-    """A validator for a schema, given as JSON.
-
-    Raises:
-        ValueError: it is no JSON schema that can be used here.
-    """
-    try:
-        schema = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"the schema is no JSON: {error}") from None
-    if not isinstance(schema, dict | bool):
-        raise ValueError("the schema must be an object")  # noqa: TRY004 - JSON, no Python type
-    untyped: Any = validators
-    empty_registry = cast("Any", Registry)()
-    probes: tuple[Any, ...] = ({}, [], "", 0, None)
-    kind_of_schema: Any = untyped.validator_for(schema, default=untyped.Draft202012Validator)
-    try:
-        kind_of_schema.check_schema(schema)
-        # With a registry of its own nothing is fetched: a schema must not open addresses.
-        validator = kind_of_schema(schema, registry=empty_registry)
-        for probe in probes:
-            validator.is_valid(probe)
-    except exceptions.SchemaError as error:
-        raise ValueError(f"not a JSON schema: {error.message[:_MAX_EXPLANATION_CHARS]}") from None
-    except Unresolvable as error:
-        raise ValueError(f"the schema refers to {error.ref!r}, which is not in it") from None
-    except RecursionError:
-        raise ValueError("the schema refers to itself without end") from None
-    return validator
+def _read(document: str) -> Schema:
+    return Schema(document)
 
 
 def _checked(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    _validator(_document(schema))
+    _read(_document(schema))
     return schema
 
 
@@ -66,15 +37,16 @@ def _document(schema: Mapping[str, Any]) -> str:
 
 
 @kind("json_schema")
-class JsonSchema(AnswerVerdict):
+class JsonSchema(ReadsAnswer):
     """Right where the response is a JSON document that is valid under a schema.
 
     Drafts 3 to 2020-12, by the schema's ``$schema``; 2020-12 where it has none. ``format`` is not
-    checked, and ``$ref`` reaches within the schema only. A response that is no JSON is wrong, with
-    `parsed` 0; the explanation says where one that is not valid fails.
+    checked, ``$ref`` reaches within the schema only, and patterns are RE2's. A response that is no
+    JSON, or has a key twice in an object, is wrong, with `parsed` 0; the explanation says where one
+    that is not valid fails. One whose check takes more than a second of CPU time is wrong.
     """
 
-    libraries = ("jsonschema",)
+    libraries = ("jsonschema", "google-re2")
 
     schema_given: Annotated[
         Mapping[str, Any] | None, Field(alias="schema"), AfterValidator(lambda s: s and _checked(s))
@@ -98,29 +70,26 @@ class JsonSchema(AnswerVerdict):
 
     def score(self, example: Example, response: Response) -> Score:
         """The reward for right or for wrong, and where it is wrong the first fault."""
-        validator = self._validator_for(example, response)
+        schema = self._schema_for(example, response)
+        text = self.text_of(response)
         try:
-            document = read_json(response.text, fenced=self.allow_fence)
+            document = read_json(text, fenced=self.allow_fence)
         except NoJson as error:
-            return self.judged(None, f"no JSON: {error}"[:_MAX_EXPLANATION_CHARS])
+            return self.judged(None, "", f"no JSON: {error}"[:_MAX_EXPLANATION_CHARS])
         try:
-            fault = next(iter(validator.iter_errors(document)), None)
-        except Unresolvable as error:
-            raise InvalidReference(
-                f"the schema refers to {error.ref!r}, which is not in it"
-            ) from None
-        if fault is None:
-            return self.judged(True)
-        return self.judged(False, f"{fault.json_path}: {fault.message}"[:_MAX_EXPLANATION_CHARS])
+            fault = schema.fault(document, len(text))
+        except ValueError as error:
+            raise InvalidReference(str(error)) from None
+        return self.judged(not fault, text.strip()[:MAX_SCORE_ANSWER_CHARS], fault)
 
-    def _validator_for(self, example: Example, response: Response) -> Any:
+    def _schema_for(self, example: Example, response: Response) -> Schema:
         if self.schema_given is not None:
-            return _validator(_document(self.schema_given))
+            return _read(_document(self.schema_given))
         key = self.reference or ""
         schema = reference(example, response, key)
         try:
             if isinstance(schema, dict):
-                return _validator(_document(cast("dict[str, Any]", schema)))
-            return _validator(str(schema))
+                return _read(_document(cast("dict[str, Any]", schema)))
+            return _read(str(schema))
         except ValueError as error:
             raise InvalidReference(f"reference {key!r}: {error}") from None

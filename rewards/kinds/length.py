@@ -28,7 +28,8 @@ class Length(Reward):
     """How far below `max_length` the penalty begins, in its unit; at most `max_length`."""
     counted_in: Annotated[Literal["tokens", "chars"], Field(alias="unit")] = "tokens"
     """In the configuration `unit`. `tokens` needs the response's `token_count`: without it the item
-    is INVALID_INPUT, never a guess. `chars` counts the characters (code points) of its text."""
+    is INVALID_INPUT, never a guess. `chars` counts the characters (code points) of its
+    text, thoughts in it too; earlier turns, and thoughts apart from it, are not counted."""
     penalty: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """The size of the whole penalty."""
 

@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated
 
 from pydantic import Field
 
-from ..reading import answer as answers
-from ..reading.gold import ReferenceKey, text_gold
-from ..reading.number import Numeral, first, last, whole
+from ..reading.candidates import Candidate, candidates
+from ..reading.gold import ReferenceKey, text_golds
+from ..reading.number import Numeral
+from ..reading.one_number import NoNumber, one_number
 from ..reward import kind
-from ..types import Example, InvalidReference, Response, Score
-from ..verdict import AnswerVerdict
+from ..types import MAX_SCORE_ANSWER_CHARS, Example, InvalidReference, Response, Score
+from ..verdict import ReadsAnswer
 
 _Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-_WRAPPED = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
-_DRESSING = re.compile(r"\\[,;!: ()\[\]]|\^\s*\{?\s*\\circ\s*\}?|\$|\*\*")
-_EQUALS = re.compile(r".*(?:=|≈|\\approx\b)", re.DOTALL)
-
-
-def read(text: str) -> Numeral | None:
-    r"""The number that a text gives as its answer, or None.
-
-    The answer is found by the conventions of `answer`; in it, what stands after the last ``=`` or
-    ``≈`` counts, and there the first number; where no convention is met, the last number of the
-    text. A number that is part of a term (``x^2``, ``2\pi``, ``3 - 5``) is none.
-    """
-    found = answers.find(text)
-    if found is None:
-        return None
-    window = found.text.replace("{,}", ",")
-    numeral = whole(window)
-    if numeral is not None:
-        return numeral
-    if "\\" in window:
-        window = _WRAPPED.sub(r" \1 ", window).replace("\\%", "%")
-    window = _DRESSING.sub(" ", window)
-    if found.source == "free":
-        return last(window)
-    return first(_EQUALS.sub("", window))
-
 
 @lru_cache(maxsize=4096)
+def _golds(texts: tuple[str, ...]) -> tuple[Numeral, ...] | None:
+    golds = tuple(gold for text in texts if (gold := _gold(text)) is not None)
+    return golds if len(golds) == len(texts) else None
+
+
 def _gold(text: str) -> Numeral | None:
-    return whole(text) or read(text)
+    read = one_number(Candidate(text, "tagged"))
+    if isinstance(read, Numeral):
+        return read
+    for found in candidates(text):
+        read = one_number(found)
+        if read is not NoNumber.NOTHING:
+            return read if isinstance(read, Numeral) else None
+    return None
 
 
 @lru_cache(maxsize=64)
@@ -56,20 +42,25 @@ def _exact(tolerance: float) -> Decimal:
 
 
 @kind("numeric")
-class Numeric(AnswerVerdict):
-    """Right where the response's number is within max(abs_tol, rel_tol * |gold|) of the gold.
+class Numeric(ReadsAnswer):
+    r"""Right where the response's number is within max(abs_tol, rel_tol * |gold|) of the gold.
 
-    Numbers are compared exactly, not as floats: 0.1 is a tenth. They may have thousands commas, a
-    currency sign, an exponent, a slash (3/4) or a percent sign; where only one of the two has a
-    percent sign, 50 % is as good as 50 and as 0.5. A response without a number is wrong; a
-    reference without one is INVALID_REFERENCE. Where the number is looked for: see `read`.
+    Numbers are compared exactly, not as floats: 0.1 is a tenth. They may be written in any spelling
+    (`reading.number`): with thousands commas or spaces, a currency sign, a unit, as a fraction, a
+    mixed number, a power of ten, ``1.5 million``, a percent sign; where only one of the two has a
+    percent sign, 50 % is as good as 50 and as 0.5. The answer is found as in `math`; where no
+    convention is met, it is the last number of the text.
+
+    A response without a number is wrong, and so is one that gives more than one where one is due
+    (``18 or 19``) or a term that is no number (``2\pi``). A reference without one is
+    INVALID_REFERENCE; a list of numbers is one of acceptable answers.
     """
 
     fits_inline = True
     reads_prompt = False
 
     reference: ReferenceKey = "answer"
-    """The reference that holds the gold."""
+    """The reference that holds the gold, or a JSON list of acceptable ones."""
     abs_tol: _Tolerance = 0.0
     """How far the number may be from the gold."""
     rel_tol: _Tolerance = 0.0
@@ -82,11 +73,19 @@ class Numeric(AnswerVerdict):
 
     def score(self, example: Example, response: Response) -> Score:
         """The reward for right or for wrong."""
-        text = text_gold(example, response, self.reference)
-        gold = _gold(text)
-        if gold is None:
-            raise InvalidReference(f"reference {self.reference!r} has no number: {text[:80]!r}")
-        numeral = read(response.text)
-        if numeral is None:
-            return self.judged(None)
-        return self.judged(numeral.is_close(gold, _exact(self.abs_tol), _exact(self.rel_tol)))
+        texts = text_golds(example, response, self.reference)
+        golds = _golds(texts)
+        if golds is None:
+            raise InvalidReference(f"reference {self.reference!r} has no number: {texts[0][:80]!r}")
+        for found in candidates(self.text_of(response)):
+            numeral = one_number(found)
+            if numeral is NoNumber.NOTHING:
+                continue
+            answer = found.text[:MAX_SCORE_ANSWER_CHARS]
+            correct = self._is_right(numeral, golds) if isinstance(numeral, Numeral) else None
+            return self.judged(correct, answer, self.said(answer, texts) if self.explain else "")
+        return self.judged(None, "", self.said("", texts))
+
+    def _is_right(self, numeral: Numeral, golds: tuple[Numeral, ...]) -> bool:
+        abs_tol, rel_tol = _exact(self.abs_tol), _exact(self.rel_tol)
+        return any(numeral.is_close(gold, abs_tol, rel_tol) for gold in golds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from functools import cached_property
 from typing import Any, cast
 
@@ -10,9 +10,8 @@ from pydantic import model_validator
 
 from ..code.snippet_runner import SnippetLimits, SnippetRunner
 from ..code.snippets import Snippets
-from ..formats.openai.grading import Grading, Means, grade, grade_pure, is_pure
+from ..formats.openai.grading import Grades, Services, grade, grade_pure, is_pure
 from ..formats.openai.outcome import TOKENS
-from ..formats.openai.run_result import RunResult, run_result
 from ..formats.openai.schema import (
     MAX_SOURCE_BYTES,
     Grader,
@@ -29,11 +28,10 @@ from ..functions.arguments import for_grade
 from ..http.endpoint import Endpoint
 from ..models.openai_chat import OpenAIChat
 from ..reward import kind
-from ..types import Example, JudgeUnreadable, Response, Score
+from ..types import Example, Response, Score
 
 LIMITS = SnippetLimits(120.0, 2048, 1024, 2, MAX_SOURCE_BYTES)
 """The documented limits of python graders."""
-EMBEDDING_MODEL = "text-embedding-3-large"
 
 
 @kind("openai_grader")
@@ -45,6 +43,7 @@ class OpenAIGrader(Snippets):
     Components are the members of a `multi` and, with a judge, the tokens that it took.
     """
 
+    outside = ("judge",)
     libraries = ("rapidfuzz", "nltk", "rouge-score")
 
     grader: Grader
@@ -118,7 +117,7 @@ class OpenAIGrader(Snippets):
         for one in members(self.grader).values():
             if isinstance(one, TextSimilarity) and one.evaluation_metric != "cosine":
                 similarity(one.evaluation_metric, "warm", "warm")
-        _ = self._means
+        _ = self._services
 
     def score(self, example: Example, response: Response) -> Score | Awaitable[Score]:
         """The grade.
@@ -132,36 +131,31 @@ class OpenAIGrader(Snippets):
         return self._scored(grade_pure(self.grader, variables))
 
     async def _score_async(self, variables: Mapping[str, Any]) -> Score:
-        return self._scored(await grade(self.grader, variables, self._means))
+        return self._scored(await grade(self.grader, variables, self._services))
 
-    def _scored(self, grading: Grading) -> Score:
-        total = grading.total
+    def _scored(self, grades: Grades) -> Score:
+        total = grades.total
         if total.fault is not None:
             raise total.fault
         parts: dict[str, float] = {}
         if isinstance(self.grader, Multi):
-            parts = {name: cast("float", m.value) for name, m in grading.members.items()}
+            parts = {name: cast("float", m.value) for name, m in grades.members.items()}
         if self._judges:
             counts = (total.usage.prompt_tokens, total.usage.completion_tokens)
             parts.update(zip(TOKENS, map(float, counts), strict=True))
         return Score(cast("float", total.value), parts, total.explanation)
 
-    async def run(self, sample: Mapping[str, Any], item: Mapping[str, Any]) -> RunResult:
-        """What `/run` answers for a sample and an item in OpenAI's own form."""
-        variables = {"sample": sample, "item": item}
-        return run_result(self.grader, await grade(self.grader, variables, self._means))
-
     def take_figures(self) -> dict[str, float]:
-        """The judge's; see `JudgeBackend.take_figures`."""
+        """The judge's; see `Judge.take_figures`."""
         figures = dict(super().take_figures())
-        judge = self._means.judge
-        return {**figures, **judge.take_figures()} if judge is not None else figures
+        model = self._services.model
+        return {**figures, **model.take_figures()} if model is not None else figures
 
     async def close(self) -> None:
         """Closes the judge's connections and the sandboxes."""
-        if self._means.judge is not None:
-            await self._means.judge.close()
-        for runner in self._means.runners.values():
+        if self._services.model is not None:
+            await self._services.model.close()
+        for runner in self._services.runners.values():
             await runner.close()
 
     @cached_property
@@ -180,29 +174,12 @@ class OpenAIGrader(Snippets):
         return [*self._judges, *embeds]
 
     @cached_property
-    def _means(self) -> Means:
+    def _services(self) -> Services:
         runners: dict[str, SnippetRunner] = {
             name: self.make_runner(one.source, LIMITS)
             for name, one in members(self.grader).items()
             if isinstance(one, PythonGrader)
         }
         if self.judge is None:
-            return Means(runners=runners)
-        judge, at = OpenAIChat(self.judge), self.judge
-
-        async def embed(texts: Sequence[str]) -> Sequence[Sequence[float]]:
-            body = {"model": at.model_for(EMBEDDING_MODEL), "input": list(texts)}
-            return _vectors(await judge.client.post("embeddings", body, at.timeout_s), len(texts))
-
-        return Means(judge, embed, runners, at.timeout_s * 2)
-
-
-def _vectors(reply: Mapping[str, Any], count: int) -> list[list[float]]:
-    try:
-        rows = sorted(reply["data"], key=lambda row: row["index"])
-        vectors = [[float(x) for x in row["embedding"]] for row in rows]
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise JudgeUnreadable(f"the reply holds no embeddings: {error!r}") from None
-    if len(vectors) != count:
-        raise JudgeUnreadable(f"{len(vectors)} embeddings for {count} texts")
-    return vectors
+            return Services(runners=runners)
+        return Services(OpenAIChat(self.judge), runners, 2 * self.judge.timeout_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -129,23 +131,42 @@ class Python(Reward):
         """Calls a function of shape `evaluate`, `grade` or `compute_score`."""
         call = self.call
         if call.shape.name == "evaluate":
-            return call(arguments.for_evaluate(example, response))
+            return self._settled(call(arguments.for_evaluate(example, response)))
         if call.shape.name == "grade":
-            return call(arguments.for_grade(example, response))
-        return call(arguments.for_compute_score(example, response, self.reference))
+            return self._settled(call(arguments.for_grade(example, response)))
+        given = arguments.for_compute_score(example, response, self.reference)
+        return self._settled(call(given))
 
     def score_items(self, items: Sequence[Item]) -> Sequence[Result] | Awaitable[Sequence[Result]]:
         """Calls a function of shape `trl` or `score_group`, or the method of a class."""
         call = self.call
         if call.shape.name == "class":
-            return self._instance.score(list(items))
+            return self._settled(self._instance.score(list(items)))
         if call.shape.name == "score_group":
-            return call(arguments.for_score_group(items))
+            return self._settled(call(arguments.for_score_group(items)))
         given = arguments.for_trl(items, self.conversational)
         missing = [name for name in call.columns if name not in given]
         if missing:
             raise InvalidReference(f"reference {missing[0]!r} is missing, which the function wants")
-        return call(given)
+        return self._settled(call(given))
+
+    def _settled(self, result: Any) -> Any:
+        """The result, or what can be awaited where the reward is async.
+
+        A plain function may return an awaitable all the same, as behind a decorator, and one that
+        looks async may not. Where a plain one is called in an event loop, nothing can wait for it:
+        `run` tells so.
+        """
+        if self.call.is_async:
+            return result if inspect.isawaitable(result) else _same(result)
+        if inspect.isawaitable(result) and not _in_event_loop():
+            return self._runner.run(_awaited(result))
+        return result
+
+    @cached_property
+    def _runner(self) -> asyncio.Runner:
+        # One event loop for all calls: what a function keeps is bound to its loop.
+        return asyncio.Runner()
 
     @cached_property
     def call(self) -> Call:
@@ -171,3 +192,19 @@ class Python(Reward):
     @property
     def _shape(self) -> Shape:
         return SHAPES[self.shape] if self.shape is not None else self.call.shape
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _same(result: Any) -> Any:
+    return result
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result

@@ -9,9 +9,10 @@ import re2
 from pydantic import AfterValidator, Field, model_validator
 
 from ..reading.gold import ReferenceKey, text_gold
-from ..reward import kind
-from ..types import Example, InvalidReference, Response
-from ..verdict import Verdict
+from ..reading.span import STOP_STRINGS, is_marked
+from ..reward import Result, kind
+from ..types import MAX_SCORE_ANSWER_CHARS, Example, InvalidReference, Response, Score
+from ..verdict import ReadsText
 
 
 @lru_cache(maxsize=1024)
@@ -24,7 +25,7 @@ def _compiled(pattern: str) -> Any:
     untyped: Any = re2
     options = untyped.Options()
     options.log_errors = False
-    options.never_capture = True
+    options.never_capture = True  # groups cost time, and only the whole match is shown
     try:
         return untyped.compile(pattern, options)
     except untyped.error as error:
@@ -41,8 +42,8 @@ def _checked(pattern: str) -> str:
 
 
 @kind("regex")
-class Regex(Verdict):
-    """Right where the expression is found anywhere in the response.
+class Regex(ReadsText):
+    """Right where the expression is found anywhere in the response, without its thoughts.
 
     The syntax is RE2's (https://github.com/google/re2/wiki/Syntax): no look-around and no
     back-references, and in return no response can make it slow. Write ``(?i)`` to ignore case,
@@ -69,17 +70,22 @@ class Regex(Verdict):
         """The expression's, where it is one."""
         return (self.reference,) if self.reference is not None else ()
 
-    def score(self, example: Example, response: Response) -> float:
-        """The reward for right or for wrong."""
+    def score(self, example: Example, response: Response) -> Result:
+        """The reward for right or for wrong; a `Score` with the match where `explain` is set."""
         pattern = self.pattern
-        if pattern is not None:
+        if pattern is None:
+            pattern = text_gold(example, response, self.reference or "")
+        try:
             compiled = _compiled(pattern)
-        else:
-            key = self.reference or ""
-            try:
-                compiled = _compiled(text_gold(example, response, key))
-            except ValueError as error:
-                raise InvalidReference(f"reference {key!r}: {error}") from None
+        except ValueError as error:
+            raise InvalidReference(f"reference {self.reference!r}: {error}") from None
         # As bytes: for a str the binding also works out offsets in characters, six times slower.
-        found = compiled.search(response.text.encode("utf-8", "replace"))
-        return self.correct_reward if found is not None else self.wrong_reward
+        text = response.text
+        if self.stop is not STOP_STRINGS or is_marked(text):
+            text = self.text_of(response)
+        found = compiled.search(text.encode("utf-8", "replace"))
+        reward = self.correct_reward if found is not None else self.wrong_reward
+        if not self.explain:
+            return reward
+        read = found[0].decode("utf-8", "replace") if found is not None else ""
+        return Score(reward, {}, self.said(read, (pattern,)), (), read[:MAX_SCORE_ANSWER_CHARS])

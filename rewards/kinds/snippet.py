@@ -26,8 +26,9 @@ class Snippet(Sandboxed):
     ``evaluate(example, response)`` gets Gemini's camelCase dicts, ``grade(sample, item)`` OpenAI's;
     it returns a finite number. What it prints comes back as the explanation. Its limits are those
     of the service that it comes from: 100 s and 1 GB, or 120 s and 2 GB; 1 CPU, no network, no
-    files. What it raises is RAISED, and an item that overruns, crashes or takes too much memory is
-    its own error. State that it keeps lasts as long as its process: do not rely on it.
+    files but a small scratch at /tmp (from level NAMESPACED on). What it raises is RAISED, and an
+    item that overruns, crashes or takes too much memory is its own error. State that it keeps
+    lasts as long as its process: do not rely on it.
 
     Sources: the documentation of code execution rewards (Gemini RL tuning) and of Python graders
     (https://platform.openai.com/docs/guides/graders).

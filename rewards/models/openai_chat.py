@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, cast
 
-from ..http.client import Client
+from ..http.client import Client, rules_of
 from ..http.endpoint import Endpoint
-from ..types import JudgeRefused, JudgeUnreadable
-from .judgement import BadVerdict, Completion, Verdict, completion_of, schema_of, verdict_of
-from .question import Answer, Message, Question, State, Usage
+from ..http.reply import usage_of
+from ..text.chat import Message
+from ..types import JudgeRefused, JudgeUnreadable, RewardFault, Usage
+from .completion import text_of
+from .decision import Decision, Refused, Unreadable, decision_of, schema_of
+from .question import Ask, Judgement, Question
+
+_MEDIA_TOKENS = 1_000.0
+"""What an image or a sound is taken for: its bytes say little about its tokens."""
 
 _REPEATED_CHARS = 4_000
 """How much of an answer that cannot be read the judge is shown again."""
 
 
 class OpenAIChat:
-    """The `JudgeBackend` for chat completions: one call a question, two where it is repaired.
+    """The `Judge` for chat completions: one call a question, two where the answer is repaired.
 
     Verdicts are asked for as JSON under a schema. An answer that is none is sent back once, with
     what is wrong with it; a refusal, or one that is cut off, is not.
@@ -27,121 +32,131 @@ class OpenAIChat:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._client = Client(endpoint)
-
-    @property
-    def client(self) -> Client:
-        """The connections, for what else is asked of the same endpoint."""
-        return self._client
+        self._client = Client(rules_of(endpoint))
 
     async def decide(
-        self, state: State, questions: Sequence[Question], timeout_s: float
-    ) -> dict[str, Answer]:
-        """As `JudgeBackend.decide`; the questions are asked one after the other."""
-        clock = asyncio.get_running_loop().time
-        until_s = clock() + timeout_s
-        answers: dict[str, Answer] = {}
-        for question in questions:
-            try:
-                answers[question.name] = await self._ask(state, question, until_s - clock())
-            except JudgeUnreadable:
-                self._client.count("judge_unreadable", 1)
-                raise
-            except JudgeRefused:
-                self._client.count("judge_refusals", 1)
-                raise
-        return answers
+        self, asks: Sequence[Ask], timeout_s: float
+    ) -> Sequence[Judgement | RewardFault]:
+        """As `Judge.decide`."""
+        until_s = asyncio.get_running_loop().time() + timeout_s
+        return await asyncio.gather(*(self._judgement(ask, until_s) for ask in asks))
+
+    async def embed(self, model: str, texts: Sequence[str], timeout_s: float) -> list[list[float]]:
+        """The embeddings of the texts, in their order, by the endpoint's name for `model`.
+
+        Raises:
+            RewardFault: as `decide`; JudgeUnreadable where the reply holds no such embeddings.
+        """
+        body = {"model": self._endpoint.model_for(model), "input": list(texts)}
+        reply = await self._post("embeddings", body, timeout_s)
+        try:
+            rows = sorted(reply["data"], key=lambda row: row["index"])
+            vectors = [[float(x) for x in row["embedding"]] for row in rows]
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise JudgeUnreadable(f"the reply holds no embeddings: {error!r}") from None
+        if len(vectors) != len(texts):
+            raise JudgeUnreadable(f"{len(vectors)} embeddings for {len(texts)} texts")
+        return vectors
 
     def take_figures(self) -> dict[str, float]:
-        """As `JudgeBackend.take_figures`."""
+        """As `Judge.take_figures`."""
         return self._client.take_figures()
 
     async def close(self) -> None:
-        """As `JudgeBackend.close`."""
+        """As `Judge.close`."""
         await self._client.close()
 
-    async def _ask(self, state: State, question: Question, timeout_s: float) -> Answer:
-        clock = asyncio.get_running_loop().time
-        until_s = clock() + timeout_s
-        body = self._body(state, question)
-        first = await self._complete(body, timeout_s)
+    async def _judgement(self, ask: Ask, until_s: float) -> Judgement | RewardFault:
+        spent: list[Usage] = []
         try:
-            return self._answer(
-                question, first, verdict_of(question, first.text), body, first.usage
-            )
-        except BadVerdict as error:
+            decision = await self._decision(ask, until_s, spent)
+        except RewardFault as fault:
+            if isinstance(fault, JudgeUnreadable):
+                self._client.count("unreadable", 1)
+            elif isinstance(fault, JudgeRefused):
+                self._client.count("refusals", 1)
+            fault.usage = sum(spent, Usage())
+            return fault
+        judgement = _judgement_of(ask.question, decision, sum(spent, Usage()))
+        if judgement.unclipped is not None:
+            self._client.count("clipped", 1)
+        return judgement
+
+    async def _decision(self, ask: Ask, until_s: float, spent: list[Usage]) -> Decision:
+        """The verdict, after a repair if need be; what each call took goes to `spent`."""
+        question, body = ask.question, self._body(ask)
+        first = await self._complete(body, until_s, spent)
+        try:
+            return decision_of(question, first, ask.messages)
+        except Refused as error:
+            raise JudgeRefused(str(error)) from None
+        except Unreadable as error:
             fault = str(error)
-        self._client.count("judge_repairs", 1)
-        body["messages"] = [*body["messages"], *_complaint(question, first.text, fault)]
-        second = await self._complete(body, until_s - clock())
+        self._client.count("repairs", 1)
+        body["messages"] = [*body["messages"], *_complaint(question, first, fault)]
+        second = await self._complete(body, until_s, spent)
         try:
-            verdict = verdict_of(question, second.text)
-        except BadVerdict as error:
+            return decision_of(question, second, ask.messages)
+        except Refused as error:
+            raise JudgeRefused(str(error)) from None
+        except Unreadable as error:
             raise JudgeUnreadable(f"no verdict in two answers; in the second: {error}") from None
-        return self._answer(question, second, verdict, body, first.usage + second.usage)
 
-    async def _complete(self, body: dict[str, Any], timeout_s: float) -> Completion:
-        return completion_of(await self._client.post("chat/completions", body, timeout_s))
+    async def _complete(self, body: dict[str, Any], until_s: float, spent: list[Usage]) -> str:
+        left_s = until_s - asyncio.get_running_loop().time()
+        reply = await self._post("chat/completions", body, left_s)
+        prompt, completion, cached = usage_of(reply)
+        spent.append(Usage(prompt, completion, cached, calls=1))
+        return text_of(reply)
 
-    def _body(self, state: State, question: Question) -> dict[str, Any]:
-        sampling, at = state.sampling, self._endpoint
-        messages = list(state.messages)
-        if question.instructions:
-            messages = _added(messages, question.instructions)
+    async def _post(self, path: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        tokens = _guessed_tokens(body) + float(body.get(self._endpoint.max_tokens_field) or 0)
+        return await self._client.post(f"{self._endpoint.base_url}/{path}", body, timeout_s, tokens)
+
+    def _body(self, ask: Ask) -> dict[str, Any]:
+        sampling, at = ask.sampling, self._endpoint
         fields: dict[str, Any] = {
-            "model": at.model_for(state.model),
-            "messages": messages,
+            "model": at.model_for(ask.model),
+            "messages": list(ask.messages),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             at.max_tokens_field: sampling.max_tokens,
             "seed": sampling.seed,
             "reasoning_effort": sampling.reasoning_effort,
         }
-        if question.kind != "text":
-            schema = schema_of(question)
+        if ask.question.kind != "text":
+            schema = schema_of(ask.question)
             if at.structured:
                 form = {"name": "verdict", "strict": True, "schema": schema}
                 fields["response_format"] = {"type": "json_schema", "json_schema": form}
             else:
-                fields["messages"] = _added(messages, _in_words(schema))
+                fields["messages"] = _added(ask.messages, _in_words(schema))
         return {**sampling.extra, **{k: v for k, v in fields.items() if v is not None}}
 
-    def _answer(
-        self,
-        question: Question,
-        completion: Completion,
-        verdict: Verdict,
-        body: dict[str, Any],
-        usage: Usage,
-    ) -> Answer:
-        value, probs, clipped = verdict.value, dict[str, float](), False
-        if verdict.label is not None:
-            probs = {verdict.label: 1.0}
-            value = _worth(question, verdict.label)
-        elif value is not None:
-            inside = min(max(value, question.low), question.high)
-            clipped, value = inside != value, inside
-        read: Literal["text", "structured"] = "text" if question.kind == "text" else "structured"
-        model = completion.model or body["model"]
-        asked = {key: body.get(key) for key in ("model", "temperature", "seed", "response_format")}
-        told = json.dumps([asked, question.instructions, model, completion.version])
-        return Answer(
-            value=value,
-            raw=completion.text,
-            probs=probs,
-            clipped=clipped,
-            explanation=verdict.explanation,
-            read=read,
-            usage=usage,
-            model=model,
-            fingerprint=hashlib.sha256(told.encode()).hexdigest()[:16],
-        )
+
+def _guessed_tokens(value: Any) -> float:
+    """Tokens that a request may take to read: four bytes of text each, 1,000 an image."""
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "replace")) / 4
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        if fields.get("type") in ("image_url", "input_audio", "file"):
+            return _MEDIA_TOKENS
+        return sum(map(_guessed_tokens, fields.values()))
+    if isinstance(value, list):
+        return sum(map(_guessed_tokens, cast("list[Any]", value)))
+    return 1.0
 
 
-def _worth(question: Question, label: str) -> float:
-    if question.kind == "predicate":
-        return 1.0 if label == "yes" else 0.0
-    return next(option.value for option in question.options if option.label == label)
+def _judgement_of(question: Question, decision: Decision, usage: Usage) -> Judgement:
+    value, unclipped, why = decision.value, None, decision.explanation
+    if decision.label is not None:
+        value = next(o.value for o in question.options if o.label == decision.label)
+    elif value is not None and not question.low <= value <= question.high:
+        unclipped, value = value, min(max(value, question.low), question.high)
+        told = f"the judge gave {unclipped:g}, clipped to [{question.low:g}, {question.high:g}]"
+        why = f"{why}\n{told}" if why else told
+    return Judgement(value, decision.text, unclipped, why, usage)
 
 
 def _added(messages: Sequence[Message], text: str) -> list[Message]:

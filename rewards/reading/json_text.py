@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, NoReturn, cast
 
-_FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*)\n[ \t]*```", re.DOTALL | re.IGNORECASE)
-
+from .fence import unfenced
 
 MAX_DEPTH = 64
 """A document that is nested deeper is not read: what looks at it recurses."""
@@ -21,21 +19,32 @@ def _refuse(constant: str) -> NoReturn:
     raise NoJson(f"{constant} is no JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        # The last would win here and the first elsewhere: what is meant is not known.
+        seen: set[str] = set()
+        key = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise NoJson(f"the key {key[:80]!r} stands twice in an object")
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_object)
 
 
 def read_json(text: str, *, fenced: bool = False) -> Any:
     """The JSON document that the text is, but for white space around it.
 
     `fenced`: a text that is one Markdown code block as a whole is read without its fence. NaN and
-    Infinity, integers beyond what Python converts, and nesting beyond `MAX_DEPTH` are refused.
+    Infinity, a key that stands twice, integers beyond what Python converts, and nesting beyond
+    `MAX_DEPTH` are refused.
 
     Raises:
         NoJson: it is none.
     """
     text = text.strip()
-    if fenced and (block := _FENCED.fullmatch(text)):
-        text = block[1].strip()
+    if fenced:
+        text = unfenced(text)
     try:
         document = _DECODER.decode(text)
     except RecursionError:

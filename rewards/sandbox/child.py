@@ -40,14 +40,20 @@ class Confinement:
     space_bytes: int = 0
     own_uid: bool = False
     """No process outside the zygote has its uid: a limit of processes means what it says."""
+    own_users: bool = False
+    """Each child has a user namespace of its own: its threads are counted apart from others'."""
     headcount: Headcount | None = None
     """Of a uid that others have too."""
     confined: bool = False
     scratch: str = ""
     """The folder to write to; empty: there is none."""
+    own_scratch: Callable[[], Prepared] | None = None
+    """Mounts an empty folder over it, for a child that runs beside others, and gives its rules."""
 
     def processes(self, threads: int, beside: int) -> int:
         """The RLIMIT_NPROC of a child with so many others beside it; 0: none."""
+        if self.own_users:
+            return 1 + threads
         # Those count too, and the zygote, for it is the limit of a uid.
         most = 1 + threads * (1 + beside)
         if self.own_uid:
@@ -72,8 +78,9 @@ def run(
     try:
         for target, descriptor in zip((0, 1, 2, REQUEST, ANSWER), descriptors, strict=True):
             os.dup2(descriptor, target)
+        rules = _separate(confinement, order)
         _limit(order, confinement, processes)
-        confine(confinement, order)
+        confine(confinement, order, rules)
         os.write(ANSWER, CONFINED)
         guest(_read_all(REQUEST), Channel(ANSWER, framed=order.op == Op.SESSION))
         status = 0
@@ -88,17 +95,30 @@ def run(
         os._exit(status)
 
 
-def confine(confinement: Confinement, order: Order) -> None:
+def _separate(confinement: Confinement, order: Order) -> Prepared | None:
+    """Leaves what it would share with other children; the rules of Landlock to be held to.
+
+    Before its limits are set: that of processes is counted from the user namespace on.
+    """
+    rules = confinement.landlock_with_scratch
+    if order.op == Op.SESSION:
+        rules = confinement.landlock if confinement.own_scratch is None else None
+        if confinement.own_scratch is not None:
+            rules = confinement.own_scratch()
+    if confinement.own_users:
+        kernel.unshare(kernel.CLONE_NEWUSER)
+    return rules
+
+
+def confine(confinement: Confinement, order: Order, rules: Prepared | None) -> None:
     """Gives up all that code is not to have, for good. Raises OSError: then nothing may run."""
     os.setsid()
     _die_with_zygote()
     if confinement.confined:
         _drop_capabilities()
         _no_new_privileges()
-        with_scratch = order.op == Op.RUN
-        if with_scratch and confinement.scratch:
+        if confinement.scratch:
             os.chdir(confinement.scratch)
-        rules = confinement.landlock_with_scratch if with_scratch else confinement.landlock
         if rules is not None:
             rules()
     os.closerange(RESERVED, resource.getrlimit(resource.RLIMIT_NOFILE)[0])

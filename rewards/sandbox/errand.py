@@ -12,12 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .limits import Limits
+from .process_clock import ProcessClock
 from .protocol import CONFINED, MEMORY_EXIT, Op, Order
 from .verdict import Run, Verdict
 
 _GRACE_S = 2.0
 """How soon a killed child must be gone."""
 _MIN_LOOK_S = 0.005
+_WORTH_A_LOOK_US = 100_000
+"""Wall time below which nobody asks how much of it was a wait for a CPU."""
 
 
 class Fault(Exception):
@@ -57,13 +60,14 @@ class Paper:
 
 
 def request_file(request: bytes) -> int:
-    """A file in memory that nobody can change, for children to read."""
+    """A file in memory that nobody can change, for children to read from its beginning."""
     descriptor = os.memfd_create("request", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     view = memoryview(request)
     while view:
         view = view[os.write(descriptor, view) :]
     seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 
 
@@ -94,7 +98,8 @@ class Errand:
         self._send = send
         self._overdue = overdue
         self._conclude = conclude
-        self._pid = 0
+        self._clock: ProcessClock | None = None
+        self._looked_ns = 0
         self._began_ns = time.monotonic_ns()
         self._cpu_before_us = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -104,11 +109,24 @@ class Errand:
         """Since its start, or since it was asked last."""
         return (time.monotonic_ns() - self._began_ns) // 1000
 
+    def cpu_us(self) -> int:
+        """CPU time since its start; 0: not yet known."""
+        return 0 if self._clock is None else self._clock.cpu_us()
+
+    def active_us(self) -> int:
+        """Wall time since its start, or since it was asked last, but for waits for a CPU."""
+        wall_us = self.wall_us
+        if wall_us < _WORTH_A_LOOK_US:
+            return wall_us
+        return wall_us if self._clock is None else wall_us - self._clock.waited_us(wall_us)
+
     def watch(self, limits: Limits) -> None:
         """Holds it to limits from now on."""
         self.limits = limits
         self._began_ns = time.monotonic_ns()
-        self._cpu_before_us = self._cpu_us()
+        self._cpu_before_us = self.cpu_us()
+        if self._clock is not None:
+            self._clock.restart()
         self._arm(min(limits.cpu_s, limits.wall_s))
 
     def rest(self) -> None:
@@ -130,14 +148,16 @@ class Errand:
 
     def seen(self, pidfd: int) -> None:
         """The zygote sent its pidfd, as LOOK wants."""
-        self._pid = pid_of(pidfd)
+        pid = pid_of(pidfd)
         os.close(pidfd)
+        if pid and self._clock is None and not self.ended.done():
+            self._clock = ProcessClock(pid)
         if self._timer is not None and self.cause is None:
             self._check()
 
     def end(self, status: int, cpu_us: int) -> None:
         """The zygote told its end."""
-        self.rest()
+        self._stop()
         try:
             run = self._conclude(self, status, cpu_us)
         except Fault as fault:
@@ -147,39 +167,55 @@ class Errand:
 
     def fail(self, why: str) -> None:
         """The zygote is gone, or cannot start it."""
-        self.rest()
+        self._stop()
         if not self.ended.done():
             self.ended.set_exception(Fault(why))
             self.ended.exception()  # nobody may be waiting any more
+
+    def _stop(self) -> None:
+        self.rest()
+        if self._clock is not None:
+            self._clock.close()
+            self._clock = None
 
     def _arm(self, delay_s: float) -> None:
         self.rest()
         self._timer = self._loop.call_later(max(_MIN_LOOK_S, delay_s), self._check)
 
     def _check(self) -> None:
-        wall_left_s = self.limits.wall_s - self.wall_us / 1e6
+        """Ends it where it is over a limit. Time that it waited for a CPU is not held against it.
+
+        So that a verdict does not depend on what else runs on the machine.
+        """
+        if self._clock is None:
+            self._look()
+            return
+        wall_s = self.wall_us / 1e6
+        if wall_s > self.limits.starved_s:
+            self.kill(Verdict.SANDBOX_ERROR)
+            return
+        cpu_left_s = self.limits.cpu_s - (self.cpu_us() - self._cpu_before_us) / 1e6
+        wall_left_s = self.limits.wall_s - wall_s
         if wall_left_s <= 0:
-            self.kill(Verdict.WALL_LIMIT)
-            return
-        if not self._pid:
-            self._send(Op.LOOK, self.number)
-            if not self.ended.done():
-                self._arm(wall_left_s)
-            return
-        cpu_left_s = self.limits.cpu_s - (self._cpu_us() - self._cpu_before_us) / 1e6
+            wall_left_s = self.limits.wall_s - self.active_us() / 1e6
         if cpu_left_s <= 0:
             self.kill(Verdict.CPU_LIMIT)
+        elif wall_left_s <= 0:
+            self.kill(Verdict.WALL_LIMIT)
         else:
             self._arm(min(wall_left_s, cpu_left_s))
 
-    def _cpu_us(self) -> int:
-        """CPU time of the whole process, by its clock (man 3 clock_getcpuclockid)."""
-        if not self._pid:
-            return 0
-        try:
-            return time.clock_gettime_ns((~self._pid << 3) | 2) // 1000
-        except OSError:  # it has just ended
-            return 0
+    def _look(self) -> None:
+        """Asks for its pid. A zygote that does not answer is itself starved, or hangs."""
+        now_ns = time.monotonic_ns()
+        if self._looked_ns and now_ns - self._looked_ns > _GRACE_S * 1e9:
+            self.kill(Verdict.SANDBOX_ERROR)
+            return
+        if not self._looked_ns:
+            self._looked_ns = now_ns
+            self._send(Op.LOOK, self.number)
+        if not self.ended.done():
+            self._arm(_GRACE_S + _MIN_LOOK_S)
 
 
 def pid_of(pidfd: int) -> int:
@@ -208,7 +244,7 @@ def judge(errand: Errand, status: int, cpu_us: int, answer: Paper, out: Paper, e
     """How a run ended, from what is outside the reach of the code that ran.
 
     Raises:
-        Fault: it never came to run that code, or the host ended it.
+        Fault: it never came to run that code.
     """
     limits = errand.limits
     sent, answer_bytes = answer.read(limits.result_bytes + len(CONFINED))
@@ -227,19 +263,18 @@ def judge(errand: Errand, status: int, cpu_us: int, answer: Paper, out: Paper, e
 
 
 def ended_how(errand: Errand, status: int, cpu_us: int) -> tuple[Verdict, str]:
-    """What the wait status of a child says.
-
-    Raises:
-        Fault: the host ended it.
-    """
+    """What the wait status of a child says."""
     code = os.waitstatus_to_exitcode(status)
+    if errand.cause is Verdict.SANDBOX_ERROR:
+        wall_s = errand.wall_us / 1e6
+        return errand.cause, f"it had {cpu_us / 1e6:.3f} s of CPU time in {wall_s:.1f} s"
     if errand.cause is not None:
         return errand.cause, f"killed after {errand.wall_us / 1e6:.3f} s"
     if cpu_us > errand.limits.cpu_s * 1e6 and not errand.is_session:
         return Verdict.CPU_LIMIT, f"used {cpu_us / 1e6:.3f} s of CPU time"
     if code == -signal.SIGKILL:
         # The code cannot send itself that signal, and has not used up its CPU time.
-        raise Fault("the host killed the child: is its memory overcommitted?")
+        return Verdict.HOST_KILLED, "the host killed it: is its memory overcommitted?"
     if code == MEMORY_EXIT:
         return Verdict.MEMORY_LIMIT, "out of memory"
     if code < 0:

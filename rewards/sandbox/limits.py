@@ -12,7 +12,9 @@ class Limits:
     cpu_s: float = 5.0
     """CPU time of all its threads. Decides; wall time is the safety net."""
     wall_s: float = 10.0
-    """Time since it was given to a zygote."""
+    """Time since it was given to a zygote, but for what it waited for a CPU."""
+    starved_s: float = 300.0
+    """The same with those waits: above it the sandbox has failed, and not the code."""
     memory_mb: int = 512
     """Heap, private maps and thread stacks, beyond what the zygote holds already."""
     output_bytes: int = 65_536

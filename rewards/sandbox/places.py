@@ -91,7 +91,12 @@ def _imported() -> set[tuple[Path, str]]:
     The folders of shared libraries that wheels bring (numpy.libs) have names like theirs.
     """
     found: set[tuple[Path, str]] = set()
-    for module in list(sys.modules.values()):
+    own = __name__.partition(".")[0]
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == own:
+            # The sandbox itself, all of it imported by now: from a wheel it lies in one folder
+            # with the whole service.
+            continue
         path = Path(getattr(module, "__file__", None) or "/")
         for site in path.parents:
             if site.name in SITES:

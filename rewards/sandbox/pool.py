@@ -8,15 +8,19 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from .canaries import break_out
 from .errand import Fault, request_file
 from .level import IsolationUnavailable, Level, Report
 from .limits import Limits
-from .probe import guest_kernel
+from .probe import controls_of, guest_kernel
 from .profile import Profile
 from .proof import LEVELS, prove, with_guest_kernel
 from .session import Session
+from .slot import Slot
 from .slots import Roster
 from .verdict import Run, SessionEnded, Verdict
 
@@ -47,12 +51,14 @@ class SandboxPool:
         at_most: Level = Level.GUEST_KERNEL,
         most: Limits | None = None,
         declared_kernel: str | None = None,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         """Starts nothing.
 
         `demand`: below it `start` raises. `at_most`: no higher level is tried. `most`: limits are
         cut to it. `declared_kernel`: "gvisor", "kata" or "firecracker", where the operator vouches
         that this host runs in one; by default the environment's REWARDPLANE_GUEST_KERNEL.
+        `on_lost` is called when there will be no zygote any more: this process must be replaced.
         """
         self._profile = profile
         self._guests = (*profile.guests, _CANARY)
@@ -62,6 +68,7 @@ class SandboxPool:
         self._most = most
         declared = os.environ.get("REWARDPLANE_GUEST_KERNEL", "")
         self._declared = declared if declared_kernel is None else declared_kernel
+        self._on_lost = on_lost
         self._started: Roster | None = None
         self._report: Report | None = None
         self._figures: collections.Counter[str] = collections.Counter()
@@ -94,7 +101,7 @@ class SandboxPool:
             IsolationUnavailable: the demanded level does not hold; nothing is left running.
             SeedFailed: a module of the profile cannot be imported.
         """
-        self._started = Roster(self._profile, self._guests)
+        self._started = Roster(self._profile, self._guests, self._on_lost)
         try:
             _run_apart(self._settle)
         except BaseException:
@@ -102,23 +109,32 @@ class SandboxPool:
             raise
         return self.report
 
-    async def run(self, entry: str, request: bytes, limits: Limits) -> Run:
-        """Runs a guest on a request in a child of its own.
+    async def run(
+        self, entry: str, request: bytes, limits: Limits, stdin: bytes | None = None
+    ) -> Run:
+        """Runs a guest on a request in a child of its own; `stdin` is the file at descriptor 0.
 
-        A fault of the sandbox is tried again, and then SANDBOX_ERROR. Cancelled, the child is
-        killed.
+        A fault of the sandbox is tried again, and then SANDBOX_ERROR. What the host kills twice
+        takes more memory than there is: MEMORY_LIMIT. Cancelled, the child is killed.
         """
         self._roster.attach()
         index = self._guests.index(entry)
         file = request_file(request)
         why = ""
+        was_killed = False
         try:
             for _attempt in range(_ATTEMPTS):
                 try:
-                    run = await self._run_once(index, file, self._cut(limits))
+                    run = await self._run_once(index, file, self._cut(limits), stdin)
                 except Fault as fault:
                     why = str(fault)
                     continue
+                if run.verdict is Verdict.HOST_KILLED:
+                    why = run.detail
+                    if not was_killed:
+                        was_killed = True
+                        continue
+                    run = replace(run, verdict=Verdict.MEMORY_LIMIT, detail=f"twice: {why}")
                 self._figures[f"runs_{run.verdict.value}"] += 1
                 self._figures["run_us"] += run.wall_us
                 return run
@@ -181,12 +197,12 @@ class SandboxPool:
         if self._started is not None:
             self._started.kill()
 
-    async def _run_once(self, entry: int, file: int, limits: Limits) -> Run:
+    async def _run_once(self, entry: int, file: int, limits: Limits, stdin: bytes | None) -> Run:
         asked_ns = time.monotonic_ns()
         slot = await self._roster.take()
         self._figures["wait_us"] += (time.monotonic_ns() - asked_ns) // 1000
         try:
-            run = await slot.run(entry, file, limits)
+            run = await slot.run(entry, file, limits, stdin)
         except Fault as fault:
             slot.fail(str(fault))
             self._figures["faults"] += 1
@@ -209,7 +225,22 @@ class SandboxPool:
         if self._report.level < self._demand:
             proof.slot.kill()
             raise IsolationUnavailable(self._demand, self._report)
-        await roster.fill(proof.slot, proof.report.level, self._count)
+        held = proof.report.level
+
+        async def vet(slot: Slot) -> None:
+            slot.check()
+            controls = controls_of(held, slot.controls, slot.failure)
+            if lacking := [control.name for control in controls if not control.held]:
+                slot.fail(f"a new zygote lacks {', '.join(lacking)}")
+                slot.check()
+            for met in await break_out(partial(slot.run, canary), held):
+                if not met.stopped:
+                    slot.fail(f"canary {met.name} got through a new zygote: {met.seen}")
+            slot.check()
+            slot.runs = 0
+
+        proof.slot.runs = 0
+        await roster.fill(proof.slot, held, self._count, vet)
 
     @property
     def _roster(self) -> Roster:

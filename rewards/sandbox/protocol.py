@@ -22,9 +22,9 @@ class Op(enum.IntEnum):
     """What a zygote is told."""
 
     RUN = 1
-    """Start a child. Descriptors: request, answer, stdout, stderr."""
+    """Start a child. Descriptors: request, answer, stdout, stderr, and stdin where it has one."""
     SESSION = 2
-    """The same, without a scratch; the answer is a socket."""
+    """The same, with a scratch of its own; the answer is a socket."""
     LOOK = 3
     """Send a pidfd of the child."""
     KILL = 4

@@ -1,4 +1,4 @@
-"""The one folder that a run may write to: empty before each."""
+"""The one folder that code may write to: empty before each run, and one for each session."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Scratch:
         self._size = size_mb, files
         self._confinement = confinement
         self._rules = -1
+        confinement.own_scratch = self._enter_own
         self._mount()
 
     def clear(self) -> None:
@@ -30,14 +31,23 @@ class Scratch:
             kernel.unmount(self._path)
             self._mount()
 
+    def _enter_own(self) -> kernel.Prepared:
+        """In a session's process: a folder of its own over that of the runs beside it."""
+        kernel.unshare(kernel.CLONE_NEWNS)
+        namespaces.mount_scratch(self._path, *self._size)
+        return landlock.restrict(self._rules_now())
+
     def _mount(self) -> None:
         namespaces.mount_scratch(self._path, *self._size)
         self._empty = self._use()
         if self._rules >= 0:
             os.close(self._rules)
         # Anew, as a rule is for one mount and does not outlive it.
-        self._rules = landlock.ruleset(self._abi, ["/"], writable=[self._path], devices=DEVICES)
+        self._rules = self._rules_now()
         self._confinement.landlock_with_scratch = landlock.restrict(self._rules)
+
+    def _rules_now(self) -> int:
+        return landlock.ruleset(self._abi, ["/"], writable=[self._path], devices=DEVICES)
 
     def _use(self) -> tuple[int, int]:
         state = os.statvfs(self._path)

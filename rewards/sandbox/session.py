@@ -30,6 +30,8 @@ class Session:
         """Starts the child; `confined` tells that it came up. Raises Fault."""
         self.stdout = b""
         self.stderr = b""
+        self.active_s = 0.0
+        """How long the last question took, but for waits for a CPU."""
         self._loop = asyncio.get_running_loop()
         self._limits = limits
         self._buffer = bytearray()
@@ -67,6 +69,11 @@ class Session:
         self._rest()
 
     @property
+    def cpu_s(self) -> float:
+        """CPU time since its start."""
+        return self._errand.cpu_us() / 1e6
+
+    @property
     def alive(self) -> bool:
         """Whether it can be asked."""
         return not self._closed and not self._errand.ended.done()
@@ -91,6 +98,7 @@ class Session:
         except asyncio.CancelledError:
             await self.close()
             raise
+        self.active_s = self._errand.active_us() / 1e6
         self._rest()
         self._take_output()
         return answer
@@ -122,7 +130,7 @@ class Session:
 
     def _rest(self) -> None:
         """Between questions time does not count; what it computes all the same does."""
-        self._errand.watch(replace(self._limits, wall_s=math.inf))
+        self._errand.watch(replace(self._limits, wall_s=math.inf, starved_s=math.inf))
 
     async def _answer(self) -> bytes:
         (length,) = FRAME.unpack(await self._read(FRAME.size))

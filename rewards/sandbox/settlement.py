@@ -83,6 +83,8 @@ class Settlement:
                 int(asked["scratch_files"]),
                 self.confinement,
             )
+        if self.held.get("user_namespace") == "":
+            self.confinement.own_users = _works_in_child(kernel.unshare, kernel.CLONE_NEWUSER)
         try:
             self.confinement.seccomp = Filter()
         except NotImplementedError as error:
@@ -123,9 +125,10 @@ class Settlement:
         told, tells = os.pipe()
         pid = os.fork()
         if pid == 0:
-            steps: dict[str, Callable[[], Any]] = {
-                "no_new_privs": kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-            }
+            steps: dict[str, Callable[[], Any]] = {}
+            if self.confinement.own_scratch is not None:
+                steps["private_root"] = self.confinement.own_scratch
+            steps["no_new_privs"] = kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
             seccomp = self.confinement.seccomp
             if self.confinement.landlock is not None:
                 steps["files"] = self.confinement.landlock
@@ -159,6 +162,20 @@ def _drop_root(uid: int) -> None:
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
+
+
+def _works_in_child(step: Callable[..., Any], *given: Any) -> bool:
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            step(*given)
+            status = 0
+        except OSError:
+            pass
+        finally:
+            os._exit(status)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 def _become_first() -> None:

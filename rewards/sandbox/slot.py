@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .errand import Errand, Fault, Paper, judge, order_for, pid_of
+from .errand import Errand, Fault, Paper, judge, order_for, pid_of, request_file
 from .limits import Limits
 from .protocol import MAX_READY_BYTES, MESSAGE, ORDER, Message, Op, Order, Told
 from .seed import Seed
@@ -85,7 +85,7 @@ class Slot:
         files: list[int],
         conclude: Callable[[Errand, int, int], Run],
     ) -> Errand:
-        """Starts a child. `files`: request, answer, stdout and stderr.
+        """Starts a child. `files`: request, answer, stdout, stderr, and stdin where it has one.
 
         Raises:
             Fault: the zygote does not take orders any more.
@@ -101,8 +101,10 @@ class Slot:
                 return errand
         raise Fault(self.failure)
 
-    async def run(self, entry: int, request: int, limits: Limits) -> Run:
-        """Runs one child to its end. `request`: the file it reads.
+    async def run(
+        self, entry: int, request: int, limits: Limits, stdin: bytes | None = None
+    ) -> Run:
+        """Runs one child to its end. `request`: the file it reads; `stdin`: of a program.
 
         Cancelled, the child is killed; the slot is busy until `idle`.
 
@@ -115,11 +117,16 @@ class Slot:
         # New ones for each run: one could leave a place, flags or a map in the last one's.
         papers = Paper("answer", only_grows=True), Paper("stdout"), Paper("stderr")
         files = [request, *(paper.fd for paper in papers)]
+        if stdin is not None:  # not shared between attempts: a descriptor has a place in its file
+            files.append(request_file(stdin))
         try:
             errand = self.start(Op.RUN, entry, limits, files, partial(_judged, papers))
         except Fault:
             _close(papers)
             raise
+        finally:
+            for file in files[4:]:
+                os.close(file)
         errand.ended.add_done_callback(lambda _: _close(papers))
         self._run = errand
         try:

@@ -8,7 +8,7 @@ import contextvars
 import resource
 import secrets
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from .errand import Fault
@@ -32,8 +32,10 @@ _LOST = "the seed died, and a new one would have the memory limit that this proc
 class Roster:
     """First come, first served. Zygotes that fail are replaced; so are old ones, between runs."""
 
-    def __init__(self, profile: Profile, guests: Sequence[str]) -> None:
-        """Starts the seed; no zygote yet. Blocks. Raises SeedFailed."""
+    def __init__(
+        self, profile: Profile, guests: Sequence[str], on_lost: Callable[[], None]
+    ) -> None:
+        """Starts the seed; no zygote yet. Blocks. `on_lost`: see `lost`. Raises SeedFailed."""
         self.figures: collections.Counter[str] = collections.Counter()
         self.lost = ""
         """Why there will be no zygote any more: the process that holds this must be replaced."""
@@ -51,6 +53,8 @@ class Roster:
         self._closed = False
         self._seed: Seed | None = Seed(profile.modules, guests)
         self._planting: asyncio.Future[Seed] | None = None
+        self._vet: Callable[[Slot], Awaitable[None]] = _check
+        self._on_lost = on_lost
 
     @property
     def slots(self) -> list[Slot]:
@@ -86,19 +90,28 @@ class Roster:
             raise
         return slot
 
-    async def fill(self, first: Slot, level: Level, count: int) -> None:
+    async def fill(
+        self, first: Slot, level: Level, count: int, vet: Callable[[Slot], Awaitable[None]]
+    ) -> None:
         """Fills the places with zygotes of a level, of which there is one, for any event loop.
 
+        `vet` looks at each that is started from now on, and raises Fault where one has less than
+        the first.
+
         Raises:
-            SeedFailed: a zygote does not start.
+            SeedFailed: a zygote does not start, or has less.
         """
         self._level = level
+        self._vet = vet
         self._adopt(first)
         for place in range(1, count):
             slot = await self.begin(place, level)
             self._adopt(slot)
-            if slot.failure:
-                raise SeedFailed(f"of {count} zygotes one did not start: {slot.failure}")
+            try:
+                await vet(slot)
+            except Fault as fault:
+                why = f"of {count} zygotes one is not as the first: {fault}"
+                raise SeedFailed(why) from None
         for slot in self._slots.values():
             slot.detach()
             self._free.append(slot)
@@ -191,7 +204,7 @@ class Roster:
             try:
                 await self._have_seed()
                 slot = await self.begin(place, self._level)
-                slot.check()
+                await self._vetted(slot)
             except (OSError, SeedFailed, Fault) as error:
                 if isinstance(error, OSError) and self._seed is not None:  # it died
                     self._seed.kill()
@@ -208,12 +221,21 @@ class Roster:
             self._hand(slot)
             return
 
+    async def _vetted(self, slot: Slot) -> None:
+        """Raises Fault where it is not as it must be; then, and when cancelled, it is ended."""
+        try:
+            await self._vet(slot)
+        except BaseException:
+            slot.kill()
+            raise
+
     async def _have_seed(self) -> None:
         """Starts the seed anew where it died; once, however many places need it."""
         if self._seed is not None:
             return
         if resource.getrlimit(resource.RLIMIT_DATA)[1] != self._memory_limit:
             self.lost = _LOST
+            self._on_lost()
             raise SeedFailed(_LOST)
         if self._planting is None:
             loop = asyncio.get_running_loop()
@@ -245,3 +267,7 @@ class Roster:
             place = self._waiting.popleft()
             if not place.done():
                 place.set_exception(Fault(why))
+
+
+async def _check(slot: Slot) -> None:
+    slot.check()

@@ -20,6 +20,9 @@ class Verdict(enum.Enum):
     """It wrote too much to stdout, stderr, or as its answer."""
     KILLED = "killed"
     """A signal of its own making ended it: a segmentation fault, an abort."""
+    HOST_KILLED = "host_killed"
+    """The host ended a session, for want of memory most likely. A run that ends so is run again;
+    the second time it is MEMORY_LIMIT."""
     SANDBOX_ERROR = "sandbox_error"
     """A fault of the sandbox, on every slot it was tried on: an error, never a score."""
 

@@ -36,7 +36,7 @@ def main(control: socket.socket, asked: dict[str, Any], guests: Sequence[Guest])
     try:
         _tell_ready(control, settlement.held)
         _Zygote(control, guests, null, settlement.confinement, settlement.scratch).serve()
-    except BrokenPipeError:  # the pool is gone
+    except (BrokenPipeError, ConnectionResetError):  # the pool is gone
         os._exit(0)
     os._exit(0)
 
@@ -80,7 +80,7 @@ class _Zygote:
 
     def _obey(self) -> bool:
         """Takes one order; False: there will be none."""
-        data, files, _flags, _address = socket.recv_fds(self._control, ORDER.size, 4)
+        data, files, _flags, _address = socket.recv_fds(self._control, ORDER.size, 5)
         if len(data) != ORDER.size:
             return False
         order = Order(*ORDER.unpack(data))
@@ -96,7 +96,7 @@ class _Zygote:
         return True
 
     def _fork(self, order: Order, files: list[int]) -> None:
-        request, answer, out, err = files
+        request, answer, out, err, *given_stdin = files
         processes = self._confinement.processes(order.threads, len(self._children))
         try:
             pid = os.fork()
@@ -104,7 +104,7 @@ class _Zygote:
             self._tell(Message(Told.REFUSED, order.number, error.errno or errno.EAGAIN))
             pid = -1
         if pid == 0:
-            given = [self._null, out, err, request, answer]
+            given = [given_stdin[0] if given_stdin else self._null, out, err, request, answer]
             guest = self._guests[order.entry]
             child.run(guest, order, given, self._confinement, processes)
         for file in files:

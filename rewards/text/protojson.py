@@ -1,13 +1,16 @@
-"""Examples and responses as dicts in ProtoJSON's camelCase, as Gemini's reward functions get them.
+"""ProtoJSON: examples and responses as dicts in camelCase, and numbers as it writes them.
 
-Source: the documentation of reinforcement tuning for Gemini: `example` is a line of the data set,
-`response` a Content as in the answer of an online prediction.
+Sources: https://protobuf.dev/programming-guides/json/; the documentation of reinforcement tuning
+for Gemini, where `example` is a line of the data set and `response` a Content as in the answer of
+an online prediction.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import math
+import re
 from typing import Any
 
 from ..types import (
@@ -21,6 +24,37 @@ from ..types import (
     Response,
     references,
 )
+
+_INT = re.compile(r"-?[0-9]{1,20}")
+_FLOAT = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][-+]?[0-9]{1,9})?")
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_INT64 = 2**63
+
+
+def number_of(value: object) -> float | None:
+    """A number as ProtoJSON writes one, maybe not finite. None: it is none."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    if isinstance(value, str):
+        if value in _NOT_FINITE:
+            return _NOT_FINITE[value]
+        return float(value) if _FLOAT.fullmatch(value) else None
+    return None
+
+
+def int64_of(value: object) -> int | None:
+    """An int64 as ProtoJSON writes one: a number, or its text. None: it is none."""
+    number: int | None = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, float):
+        number = int(value) if value.is_integer() else None
+    elif isinstance(value, str) and _INT.fullmatch(value):
+        number = int(value)
+    return number if number is not None and -_INT64 <= number < _INT64 else None
 
 
 def example_dict(example: Example, response: Response) -> dict[str, Any]:

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, cast
 
 MAX_CHARS = 32 * 2**20
 """A text that would be longer when it is filled is refused."""
 MAX_STEPS = 64
+MAX_KEYS_COMPARED = 64
+"""Where there are more keys, or one is longer, none is looked for that is nearly it."""
 
-_PLACEHOLDER = re.compile(r"\{\{[ \t\r\n]*([A-Za-z_][^{}]*?)[ \t\r\n]*\}\}")
+_BRACES = re.compile(r"\{\{([^{}]*)\}\}")
+_BLANKS = " \t\r\n"
+_FIRST = re.compile(r"[A-Za-z_]")
 _STEP = re.compile(r"\.?([^.\[\]{}]+)|\[([0-9]{1,9})\]")
 
 
@@ -55,8 +60,8 @@ def render(template: str, lookup: Callable[[str], str]) -> str:
     """
     pieces: list[str] = []
     end = total = 0
-    for match in _PLACEHOLDER.finditer(template):
-        value = lookup(match[1])
+    for match, path in _placeholders(template):
+        value = lookup(path)
         pieces += (template[end : match.start()], value)
         total += match.start() - end + len(value)
         if total > MAX_CHARS:
@@ -67,7 +72,15 @@ def render(template: str, lookup: Callable[[str], str]) -> str:
 
 def placeholders(template: str) -> tuple[str, ...]:
     """The paths of the placeholders, each once, in their order."""
-    return tuple(dict.fromkeys(match[1] for match in _PLACEHOLDER.finditer(template)))
+    return tuple(dict.fromkeys(path for _, path in _placeholders(template)))
+
+
+def _placeholders(template: str) -> Iterator[tuple[re.Match[str], str]]:
+    # White space is stripped here: in the expression it would be tried at every length of the path.
+    for match in _BRACES.finditer(template):
+        path = match[1].strip(_BLANKS)
+        if _FIRST.match(path):
+            yield match, path
 
 
 def find(path: str, root: Mapping[str, Any]) -> Any:
@@ -125,7 +138,8 @@ def _inside(value: Any, step: str | int, path: str) -> Any:
         known = cast("Mapping[str, Any]", value)
         if step in known:
             return known[step]
-        near = get_close_matches(step, known, n=1)
+        few = len(known) <= MAX_KEYS_COMPARED and len(step) <= MAX_KEYS_COMPARED
+        near = get_close_matches(step, map(str, known), n=1) if few else []
         there = f"did you mean {near[0]!r}?" if near else f"there are: {_names(known)}"
         raise MissingKey(path, f"there is no {step!r}; {there}")
     if isinstance(step, int) and isinstance(value, list):
@@ -137,5 +151,5 @@ def _inside(value: Any, step: str | int, path: str) -> Any:
 
 
 def _names(known: Mapping[str, Any]) -> str:
-    names = ", ".join(sorted(map(str, known))[:16])
+    names = ", ".join(sorted(str(name)[:80] for name in islice(known, 16)))
     return names + ("…" if len(known) > 16 else "") or "none"

@@ -178,6 +178,8 @@ def sandbox(
     attack: Annotated[bool, typer.Option("--attack", help="Run the attack suite as well.")] = False,
 ) -> None:
     """Say how far this host isolates untrusted code; exits with 1 when an attack gets through."""
+    from rewardplane.rewards.code.cheats import CHEATS
+
     from . import sandbox_report
 
     report = sandbox_report.probe()
@@ -185,8 +187,10 @@ def sandbox(
     _out.print(f"level: [b]{report.level.name}[/b]")
     for line in sandbox_report.next_level(report):
         _out.print(line, markup=False)
-    if attack and not sandbox_report.attack(report.level, _out):
-        raise typer.Exit(1)
+    if attack:
+        held = sandbox_report.attack(report.level, _out)
+        if not sandbox_report.cheat(report.level, _out, CHEATS) or not held:
+            raise typer.Exit(1)
 
 
 def _rewards(config: ServiceConfig) -> Table:

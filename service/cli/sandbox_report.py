@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from rewardplane.rewards.code import cheats
 from rewardplane.rewards.sandbox.attacks.case import Case
 from rewardplane.rewards.sandbox.attacks.catalog import CASES, TESTS
 from rewardplane.rewards.sandbox.attacks.note import LINES
@@ -68,6 +69,27 @@ def attack(highest: Level, console: Console, cases: Sequence[Case] = CASES) -> b
         for row in through:
             held = False
             console.print(f"  {row.case.id} got through: {'; '.join(row.got)}", markup=False)
+    return held
+
+
+def cheat(highest: Level, console: Console, programs: Sequence[cheats.Cheat]) -> bool:
+    """Grades programs that cheat their tests, at each level up to `highest`; True: none got by."""
+    held = True
+    for level in LEVELS:
+        if level > highest:
+            continue
+        try:
+            rows = asyncio.run(cheats.run_cheats(level, programs))
+        except IsolationUnavailable as error:
+            console.print(str(error), markup=False)
+            continue
+        through = [row for row in rows if not row.held]
+        failed = len(rows) - len(through)
+        console.print(f"{level.name}: {failed} of {len(rows)} programs that cheat earned nothing")
+        for row in through:
+            held = False
+            what = row.error or f"reward {row.reward}"
+            console.print(f"  {row.id}: {what}, {row.own_cpu_s:.1f} s outside", markup=False)
     return held
 
 

@@ -20,14 +20,15 @@ from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import Limits
 from rewardplane.replica.worker_host import local_folder
 
-from .membership import NAME as ROSTER
-from .membership import Roster
+from .membership import NAME as MEMBERSHIP
+from .membership import Membership
 from .options import NAMESPACE, Options, app_name
 
 GATEWAY_APP = "rewardplane-gateway"
 READY_S = 300.0
 SWITCH_S = 60.0
 STOP_S = 30.0
+UPKEEP_S = 10.0
 
 FLAGS = {
     # One loop for the router, the replica and our server: no hop between threads per call.
@@ -55,7 +56,8 @@ class Cluster:
         # A gateway that is replaced must come back where its clients look for it.
         self._options = options if options.port else replace(options, port=_free_port(options.host))
         self._config: ServiceConfig | None = None
-        self._roster: Any = None
+        self._membership: Any = None
+        self._generation = 0
         self._retired: dict[str, str] = {}
 
     def start(self, config: ServiceConfig) -> None:
@@ -75,17 +77,18 @@ class Cluster:
                 proxy_location="Disabled",
                 logging_config={"log_level": "WARNING", "enable_access_log": False},
             )
-            actor = ray.remote(Roster).options(
-                name=ROSTER,
+            actor = ray.remote(Membership).options(
+                name=MEMBERSHIP,
                 namespace=NAMESPACE,
                 lifetime="detached",
                 get_if_exists=True,
                 num_cpus=0,
                 max_restarts=-1,
             )
-            self._roster = actor.remote()
+            self._membership = actor.remote()
             self._deploy(list(config.rewards.values()))
-            generation: Any = ray.get(self._roster.publish.remote(config.as_dict()))
+            generation: Any = ray.get(self._membership.publish.remote(config.as_dict()))
+            self._generation = generation
             self._run_gateway(config.limits)
             self._wait_switched(generation)
         except BaseException:
@@ -97,12 +100,13 @@ class Cluster:
         """Serves `config` from now on; returns the names of the rewards that changed.
 
         New versions are deployed beside the old, all gateways switch, old versions are kept until
-        `retire` finds them unused. No call in flight fails.
+        `upkeep` finds them unused. No call in flight fails.
 
         Raises:
             DeployFailed: a new version did not come up; what was served goes on being served.
         """
         import ray
+        from ray.exceptions import RayError
 
         old = self._config.rewards if self._config else {}
         if self._config and config.limits != self._config.limits:
@@ -110,7 +114,11 @@ class Cluster:
         served = {r.fingerprint for r in old.values()}
         fresh = [r for r in config.rewards.values() if r.fingerprint not in served]
         self._deploy(fresh)
-        generation: Any = ray.get(self._roster.publish.remote(config.as_dict()))
+        try:
+            generation: Any = ray.get(self._membership.publish.remote(config.as_dict()))
+        except RayError as error:
+            raise DeployFailed(f"the configuration could not be published: {error}") from None
+        self._generation = generation
         self._wait_switched(generation)
         wanted = {r.fingerprint for r in config.rewards.values()}
         self._retired |= {
@@ -122,14 +130,34 @@ class Cluster:
         gone = [name for name in old if name not in config.rewards]
         return [r.name for r in fresh] + gone
 
-    def retire(self) -> None:
-        """Takes down old versions that no call is bound to any more."""
+    def upkeep(self) -> None:
+        """Takes down old versions that no call uses; restores what the membership actor has lost.
+
+        To be called now and then. A control plane that does not answer is tried again the next
+        time: the gateways go on with what they know.
+        """
+        import ray
+        from ray.exceptions import RayError
+
+        if self._config is None:
+            return
+        try:
+            known: Any = ray.get(self._membership.generation.remote(), timeout=UPKEEP_S)
+            if known < self._generation:
+                config = self._config.as_dict()
+                restored = self._membership.restore.remote(self._generation, config)
+                ray.get(restored, timeout=UPKEEP_S)
+            self._retire()
+        except RayError as error:
+            _log.warning("the membership actor does not answer: %s", error)
+
+    def _retire(self) -> None:
         if not self._retired:
             return
         import ray
         from ray import serve
 
-        _switched, used, _addresses = ray.get(self._roster.in_use.remote(0))
+        _switched, used, _addresses = ray.get(self._membership.in_use.remote(0), timeout=UPKEEP_S)
         for fingerprint, app in list(self._retired.items()):
             if fingerprint not in used:
                 serve.delete(app, _blocking=False)
@@ -139,7 +167,7 @@ class Cluster:
         """Where the gateways listen."""
         import ray
 
-        return ray.get(self._roster.in_use.remote(0))[2]
+        return ray.get(self._membership.in_use.remote(0))[2]
 
     def stop(self) -> None:
         """Drains the gateway, then ends everything."""
@@ -155,8 +183,8 @@ class Cluster:
                 apps += [app_name(reward) for reward in self._config.rewards.values()]
             for app in apps:
                 serve.delete(app, _blocking=False)
-        if self._roster is not None:
-            ray.kill(self._roster)
+        if self._membership is not None:
+            ray.kill(self._membership)
         folder = local_folder(ray.get_runtime_context().get_session_name())
         ray.shutdown()
         if folder is not None and self._options.address == "local":
@@ -225,7 +253,7 @@ class Cluster:
 
         deadline_s = time.monotonic() + SWITCH_S
         while time.monotonic() < deadline_s:
-            switched, _used, _addresses = ray.get(self._roster.in_use.remote(generation))
+            switched, _used, _addresses = ray.get(self._membership.in_use.remote(generation))
             if switched:
                 return
             time.sleep(0.05)

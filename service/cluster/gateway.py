@@ -29,9 +29,10 @@ from rewardplane.gateway.served import ServedReward, ServedRewards
 from rewardplane.gateway.server import Server, Servicer
 from rewardplane.gateway.validate import Validator
 from rewardplane.http.server import HttpFace
+from rewardplane.replica.memory import keep_freed_memory
 from rewardplane.replica.worker_host import local_folder
 
-from .membership import NAME as ROSTER
+from .membership import NAME as MEMBERSHIP
 from .options import NAMESPACE, app_name
 
 _log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ FIRST_CONFIG_S = 60.0
 
 
 class Gateway:
-    """Serves the roster's configuration on one port. One per node, or several that share it."""
+    """Serves the configuration in force on one port. One per node, or several that share it."""
 
     async def __init__(
         self,
@@ -54,9 +55,10 @@ class Gateway:
         door: DoorKind,
     ) -> None:
         log_to_stderr()
+        keep_freed_memory()
         self._id = ray.get_runtime_context().get_actor_id()
         rank = serve.get_replica_context().rank
-        self._roster: Any = ray.get_actor(ROSTER, namespace=NAMESPACE)
+        self._membership: Any = ray.get_actor(MEMBERSHIP, namespace=NAMESPACE)
         self._metrics = Metrics()
         bounds = Limits(**limits)
         self._admission = Admission(bounds)
@@ -84,7 +86,7 @@ class Gateway:
     async def check_health(self) -> None:
         """Serve's probe. On the loop: from a thread it would walk through every call's task."""
         if self._following.done():
-            raise RuntimeError(f"the gateway follows the roster no more: {self._following}")
+            raise RuntimeError(f"the gateway follows the configuration no more: {self._following}")
 
     async def pid(self) -> int:
         """The process that serves."""
@@ -96,11 +98,11 @@ class Gateway:
                 if await self._follow_once():
                     self._server.tell_health(self._rewards.names())
             except RayError as error:
-                _log.warning("the roster cannot be asked: %s", error)
+                _log.warning("the configuration cannot be asked for: %s", error)
                 await asyncio.sleep(1.0)
 
     async def _follow_once(self) -> bool:
-        news = await self._roster.ask.remote(
+        news = await self._membership.ask.remote(
             self._id, self._rewards.generation, sorted(self._rewards.in_use()), self._address
         )
         if news is None:
@@ -120,7 +122,7 @@ class Gateway:
     async def __del__(self) -> None:
         await asyncio.gather(self._server.stop(DRAIN_S), self._http.stop(DRAIN_S))
         self._following.cancel()
-        await self._roster.leave.remote(self._id)
+        await self._membership.leave.remote(self._id)
         if self._stop_metrics is not None:
             await asyncio.to_thread(self._stop_metrics)
 

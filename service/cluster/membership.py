@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-NAME = "rewardplane-roster"
+NAME = "rewardplane-membership"
 POLL_S = 1.0
 STALE_S = 10.0
 """A gateway that has not asked for so long is gone."""
@@ -26,7 +26,7 @@ class _Gateway:
     seen_s: float = field(default_factory=time.monotonic)
 
 
-class Roster:
+class Membership:
     """The configuration in force and what the gateways make of it."""
 
     def __init__(self) -> None:
@@ -42,6 +42,16 @@ class Roster:
         self._published.set()
         self._published = asyncio.Event()
         return self._generation
+
+    async def generation(self) -> int:
+        """Of the configuration in force; 0: none was published, or this actor has lost it."""
+        return self._generation
+
+    async def restore(self, generation: int, config: dict[str, Any]) -> None:
+        """Puts back what was in force, where this actor was started anew and has lost it."""
+        if self._generation < generation:
+            self._generation = generation - 1
+            await self.publish(config)
 
     async def ask(
         self, gateway: str, generation: int, in_use: list[str], address: str

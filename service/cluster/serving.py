@@ -27,7 +27,7 @@ from .options import Options
 
 _log = logging.getLogger(__name__)
 
-RETIRE_EVERY_S = 1.0
+UPKEEP_EVERY_S = 2.0
 RELOAD_S = 400.0
 
 
@@ -104,9 +104,9 @@ def serve(path: Path, options: Options, on_ready: Callable[[Cluster, ServiceConf
         on_ready(cluster, config)
         while True:
             try:
-                received = signals.get(timeout=RETIRE_EVERY_S)
+                received = signals.get(timeout=UPKEEP_EVERY_S)
             except queue.Empty:
-                cluster.retire()
+                cluster.upkeep()
                 continue
             if received != signal.SIGHUP:
                 return

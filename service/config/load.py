@@ -28,7 +28,7 @@ from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 from rewardplane.rewards.registry import build, kinds
-from rewardplane.rewards.reward import Reward
+from rewardplane.rewards.reward import Facts, Reward
 
 from .document import read
 from .settings import HttpSettings, Limits, RewardSettings, RewardUrl
@@ -48,19 +48,6 @@ class ConfigError(Exception):
 
 class NamedCode(ConfigError):
     """The configuration names code to import where it may not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a reward says of itself; see `rewards.base.Reward`. Known without importing its code."""
-
-    unit: str
-    whole_group: bool
-    is_async: bool
-    deterministic: bool
-    component_names: tuple[str, ...]
-    reference_keys: tuple[str, ...]
-    isolation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +256,12 @@ def parse_reward(
     kind = kinds().get(str(settings_part.get("kind")))
     if kind is not None and kind.runs_named_code and not named_code:
         raise NamedCode([f"{name}.kind: {kind.kind} names code to import; not allowed here"])
+    if kind is not None and not named_code:
+        # Before anything is built: building might look at what is named, and tell what it saw.
+        why = "names addresses, keys or files; not allowed here"
+        named = [f"{name}.{key}: {why}" for key in kind.outside if key in params]
+        if named:
+            raise NamedCode(named)
     try:
         if kind is not None and folder is not None:
             params = kind.at_home(params, str(folder))
@@ -292,17 +285,8 @@ def _resolved(
 ) -> RewardConfig:
     if settings.lane == "inline" and not reward.fits_inline:
         raise ValueError(f"lane: kind {settings.kind!r} does not fit the inline lane; use pool")
-    facts = Facts(
-        reward.unit.value,
-        reward.whole_group,
-        reward.is_async,
-        reward.deterministic,
-        reward.component_names,
-        reward.reference_keys,
-        reward.isolation,
-    )
     digest = _digest(settings, params, reward)
-    return RewardConfig(name, settings, params, _lane(settings, reward), facts, digest)
+    return RewardConfig(name, settings, params, _lane(settings, reward), reward.facts, digest)
 
 
 def _lane(settings: RewardSettings, reward: Reward) -> Literal["inline", "pool", "sandbox"]:

@@ -17,6 +17,13 @@ COUNTED: Mapping[str, tuple[str, str]] = {
     "sandbox_slot_restarts": ("Slots of the sandbox started anew.", "cause"),
     "judge_calls": ("Calls of judges.", ""),
     "judge_retries": ("Calls of judges that were sent again.", ""),
+    "judge_repairs": ("Answers of judges that were asked for once more.", ""),
+    "judge_unreadable": ("Answers of judges from which no verdict could be read.", ""),
+    "judge_refusals": ("Questions that judges would not answer.", ""),
+    "judge_clipped": ("Answers of judges that were clipped to the range of the question.", ""),
+    "gemini_clipped": ("Rewards of Gemini members that were clipped.", ""),
+    "cloud_run_calls": ("Calls of Cloud Run rewards.", ""),
+    "cloud_run_retries": ("Calls of Cloud Run rewards that were sent again.", ""),
     "judge_prompt_tokens": ("Tokens that judges read.", ""),
     "judge_completion_tokens": ("Tokens that judges wrote.", ""),
 }

@@ -31,6 +31,7 @@ from rewardplane.rewards.types import Reason
 from rewardplane.wire.item_errors import MEMORY_EXIT
 
 from .async_runner import AsyncRunner
+from .memory import keep_freed_memory
 from .order import FIRST_SLOT, LINK, MAX_DESCRIPTORS, NUMBER, ORDER, OWN_FILE, RING
 from .segment import Ring, Segment
 from .sync_runner import Runner
@@ -93,6 +94,7 @@ def main(descriptor: int) -> None:
     supervisor = Link(descriptor)
     die_with_parent()
     os.setsid()  # a group of its own: what the reward starts is ended with it
+    keep_freed_memory()
     try:
         message = supervisor.receive()
     except EOFError:

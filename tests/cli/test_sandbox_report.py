@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from rewardplane.cli import sandbox_report
+from rewardplane.rewards.code.cheats import Cheat
 from rewardplane.rewards.sandbox.attacks.case import Case
 from rewardplane.rewards.sandbox.attacks.catalog import CASES, case_ids
 from rewardplane.rewards.sandbox.attacks.runner import Row
@@ -52,6 +53,15 @@ def test_an_attack_that_gets_through_is_told_and_ends_with_1() -> None:
     assert sandbox_report.attack(Level.PROCESS, console, [held])
     assert not sandbox_report.attack(Level.PROCESS, console, [held, through])
     assert "through got through: the door was open" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_program_that_cheats_and_earns_is_told_and_ends_with_1() -> None:
+    tests = {"inputs": ["3\n"], "outputs": ["9\n"]}
+    wrong, right = Cheat("wrong", tests, "print(7)"), Cheat("earns", tests, "print(9)")
+    console = Console(file=io.StringIO(), width=200)
+    assert sandbox_report.cheat(Level.PROCESS, console, [wrong])
+    assert not sandbox_report.cheat(Level.PROCESS, console, [wrong, right])
+    assert "earns: reward 1.0" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_table_has_every_line_and_case_of_the_study() -> None:

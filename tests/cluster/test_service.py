@@ -76,7 +76,7 @@ async def test_replicas_of_this_node_are_reached_by_socket_and_others_by_handle(
         # Linux tells of an accepted connection by the path of the socket that it came by.
         prefix = parse(rewards(), FOLDER).rewards[name].fingerprint
         table = await asyncio.to_thread(Path("/proc/net/unix").read_text)
-        paths = [line.split()[-1] for line in table.splitlines() if f"/{prefix}." in line]
+        paths = [line.split()[-1] for line in table.splitlines() if f"{prefix}." in line]
         listening = len(set(paths))
         assert listening == (2 if name == "probe" else 1)
         connected = len(paths) - listening
@@ -188,7 +188,7 @@ async def test_reload_under_load_fails_no_call(service: Service) -> None:
         with pytest.raises(VersionGone):
             await client.score("changing", [group("g", ["a"])], version="1")
     for _ in range(100):
-        await asyncio.to_thread(service.cluster.retire)
+        await asyncio.to_thread(service.cluster.upkeep)
         if len(service.processes("rewardplane-changing")) == 1:
             break
         await asyncio.sleep(0.2)
@@ -220,3 +220,27 @@ async def test_metrics_are_scraped(service: Service) -> None:
     }
     assert samples["rewardplane_items_total", "exact", "INVALID_REFERENCE"] >= 2
     assert samples["rewardplane_in_flight_items", None, None] == 0
+
+
+async def test_gateways_start_after_the_membership_actor_was_lost(service: Service) -> None:
+    """It comes back without what it knew; the driver teaches it again."""
+    import ray
+    from rewardplane.cluster.membership import NAME
+    from rewardplane.cluster.options import NAMESPACE
+
+    ray.kill(ray.get_actor(NAME, namespace=NAMESPACE), no_restart=False)
+    await asyncio.to_thread(service.cluster.upkeep)
+    for gateway in service.processes("Gateway"):
+        gateway.kill()
+    async with RewardClient(service.address) as client:
+        until_s = asyncio.get_running_loop().time() + 90
+        while True:
+            try:
+                scores = await client.score("probe", [group("lost", ["ok 1"])], timeout_s=20)
+                break
+            except Exception:
+                await asyncio.to_thread(service.cluster.upkeep)
+                if asyncio.get_running_loop().time() > until_s:
+                    raise
+                await asyncio.sleep(1)
+    assert isinstance(scores[0][0], Score)

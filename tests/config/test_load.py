@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from rewardplane.config.load import (
     parse,
     parse_reward,
 )
+from rewardplane.rewards.registry import kinds
 
 from ..support.rig import FOLDER, configured, poison
 
@@ -245,3 +248,74 @@ def test_infinite_clips_travel() -> None:
     config = configured({"kind": "exact", "clip": [float("-inf"), 1.0]})
     again = RewardConfig.from_dict(json.loads(json.dumps(config.as_dict())))
     assert again.clip == (float("-inf"), 1.0)
+
+
+MATCH = {
+    "stringMatchRewardScorer": {
+        "stringMatchExpression": {"matchOperation": "EXACT_MATCH", "expression": "x"}
+    }
+}
+CHECK = {"type": "string_check", "name": "c", "operation": "eq", "input": "x", "reference": "x"}
+CALLS = {"cloudRunRewardScorer": {"cloudRunUri": "http://127.0.0.1:9/"}}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"kind": "gemini", "config_file": "PATH"},
+        {"kind": "gemini", "config": MATCH, "config_file": "PATH"},
+        {"kind": "gemini", "config": MATCH, "judge": {"base_url": "http://x/v1"}},
+        {
+            "kind": "gemini",
+            "config": MATCH,
+            "judge": {"base_url": "http://x/v1", "api_key_file": "PATH"},
+        },
+        {"kind": "gemini", "config": MATCH, "judge": 3},
+        {"kind": "gemini", "config": MATCH, "cloud_run": {"token": {"file": "PATH"}}},
+        {"kind": "gemini", "config": MATCH, "cloud_run": {"token": {"env": "HOME"}}},
+        {"kind": "gemini", "config": CALLS},
+        {"kind": "openai_grader", "grader": CHECK, "judge": {"api_key_file": "PATH"}},
+        {"kind": "python", "function": "x:y", "python_path": ["PATH"]},
+    ],
+)
+@pytest.mark.parametrize("there", ["missing", "folder", "secret", "pipe", "json"])
+def test_what_a_request_brings_names_no_file_and_tells_nothing_of_one(
+    tmp_path: Path, entry: dict[str, Any], there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / there
+    if there == "folder":
+        path.mkdir()
+    elif there == "pipe":
+        os.mkfifo(path)  # opening it would never end
+    elif there == "secret":
+        path.write_text("s3cret")
+    elif there == "json":
+        path.write_text(json.dumps({**MATCH, "rewardName": 7, "s3cret": "s3cret"}))
+    given = json.loads(json.dumps(entry).replace("PATH", str(path)))
+    parse_reward("inline", {"kind": "exact"}, None)  # what kinds import, they have imported
+    opened: list[str] = []
+    sys.addaudithook(lambda event, args: _noted(event, args, str(tmp_path), opened))
+    with pytest.raises(NamedCode) as caught:
+        parse_reward("inline", given, None, named_code=False)
+    assert not opened
+    assert "not allowed" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def _noted(event: str, args: tuple[Any, ...], folder: str, opened: list[str]) -> None:
+    if event in ("open", "os.listdir", "os.scandir") and str(args[0]).startswith(folder):
+        opened.append(str(args[0]))
+
+
+def test_every_parameter_that_names_a_file_or_an_address_is_told() -> None:
+    """A kind's parameters, those inside of them too, by the words that such names have."""
+    told = re.compile(r"file|path|folder|dir|url|uri|endpoint|address|host|env|token|judge")
+    for kind in kinds().values():
+        if kind.runs_named_code:
+            continue
+        schema = json.dumps(kind.model_json_schema())
+        for name in kind.model_fields:
+            if told.search(name):
+                assert name in kind.outside, (kind.kind, name)
+        for inner in set(re.findall(r'"(\w*(?:_file|_env|_url|_uri))": {', schema)):
+            assert kind.outside, (kind.kind, inner)

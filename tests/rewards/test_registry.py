@@ -20,6 +20,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "json_key": {"key": "x"},
     "numeric": {},
     "math": {},
+    "choice": {},
     "format": {},
     "tags": {},
     "length": {"max_length": 10, "cache_length": 5},
@@ -44,7 +45,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     },
 }
 SANDBOXED = {"code_tests", "snippet"}
-INLINE = {"exact", "contains", "regex", "numeric", "format", "tags", "length"}
+INLINE = {"exact", "contains", "regex", "numeric", "choice", "format", "tags", "length"}
 
 
 def test_all_kinds_are_found() -> None:

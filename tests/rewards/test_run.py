@@ -23,11 +23,12 @@ from rewardplane.rewards import (
     RewardFault,
     Score,
     ScoreError,
+    Usage,
 )
 from rewardplane.rewards.result import MAX_EXPLANATION_CHARS
 from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.rewards.run import Clip, run_each, run_item, run_items, run_items_async
-from rewardplane.rewards.types import MAX_MESSAGE_CHARS
+from rewardplane.rewards.types import MAX_MESSAGE_CHARS, MAX_SCORE_ANSWER_CHARS
 
 ITEM = (Example(), Response("text"))
 ANY = Clip()
@@ -158,6 +159,7 @@ BAD = [
     Score("1"),  # type: ignore[arg-type]
     Score(1.0, {"extra": 1.0}),
     Score(1.0, explanation=b"bytes"),  # type: ignore[arg-type]
+    Score(1.0, answer=18),  # type: ignore[arg-type]
     Score(1.0, step_rewards=[0.0, math.inf]),
     Score(1.0, step_rewards=["1"]),  # type: ignore[list-item]
 ]
@@ -281,6 +283,15 @@ def test_explanations_and_steps_are_made_sound() -> None:
     assert isinstance(outcome, Score)
     assert outcome.explanation == "?" + "x" * (MAX_EXPLANATION_CHARS - 1)
     assert list(outcome.step_rewards) == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("18", "18"), ("é", "é"), ("\ud800x", "?x"), ("x" * 9_999, "x" * MAX_SCORE_ANSWER_CHARS)],
+)
+def test_the_answer_that_was_read_is_made_sound(given: str, kept: str) -> None:
+    outcome = run_item(Does(what=returns(Score(3.0, {}, "", (), given))), ITEM, Clip(-1.0, 1.0))
+    assert outcome == Score(1.0, {}, "", (), kept)
 
 
 def test_clipping() -> None:
@@ -434,3 +445,26 @@ def test_an_outcome_is_a_score_xor_an_error(value: Any, clip: Clip) -> None:
         assert not outcome.components
         assert all(type(s) is float and math.isfinite(s) for s in outcome.step_rewards)
         outcome.explanation.encode("utf-8")
+
+
+def test_a_fault_tells_what_it_has_cost() -> None:
+    class Refused(RewardFault):
+        reason = Reason.JUDGE_REFUSED
+
+    class Asking(Reward):
+        calls: int
+
+        def score(self, example: Example, response: Response) -> float:
+            fault = Refused("no" * 2_000)
+            fault.usage = Usage(100, 20, 7, self.calls) if self.calls else None
+            raise fault
+
+    item = (Example(), Response(""))
+    for calls, told in ((1, "1 call"), (2, "2 calls")):
+        error = run_item(Asking(calls=calls), item, Clip())
+        assert isinstance(error, ScoreError)
+        assert error.usage == Usage(100, 20, 7, calls)
+        assert error.message.endswith(f"(judge: 100 + 20 tokens in {told})")
+        assert len(error.message) == MAX_MESSAGE_CHARS
+    error = run_item(Asking(calls=0), item, Clip())
+    assert error == ScoreError(Reason.JUDGE_REFUSED, ("no" * 2_000)[:MAX_MESSAGE_CHARS])

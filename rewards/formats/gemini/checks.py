@@ -14,7 +14,7 @@ from .match import expression_of
 from .options import CloudRun, Undocumented
 from .parse import Parse, compiled
 from .prompt import IN_PROMPT, has_references, unknown_placeholders
-from .reader import BadMessage, read, spelled
+from .reader import BadMessage, message_of, spelled
 from .schema import (
     AutoraterScorer,
     CompositeReward,
@@ -31,12 +31,12 @@ from .schema import (
 
 MAX_MEMBERS_IN_CONSOLE = 16
 MAX_SAMPLES = 32
-_NO_EFFECT = [name for name, kind in GenerationConfig.__annotations__.items() if kind == "Any"]
+_NO_EFFECT = [n for n, field in GenerationConfig.model_fields.items() if field.annotation is Any]
 _DEFINES = re.compile(r"^(async +)?def +evaluate\b|^evaluate *=|\bimport\b.*\bevaluate\b", re.M)
 
 
 @dataclass(slots=True, frozen=True)
-class Reading:
+class CheckedConfig:
     """A configuration that can be served.
 
     `unknown` names the fields that nobody knows, `remarks` what has no effect or little sense.
@@ -56,7 +56,7 @@ def read_config(
     document: object,
     options: Undocumented | None = None,
     cloud_run: CloudRun | None = None,
-) -> Reading:
+) -> CheckedConfig:
     """A single or a composite config; also one that still stands in its request or tuning job.
 
     Raises:
@@ -70,7 +70,7 @@ def read_config(
         checker.composite(config)
     if checker.faults:
         raise BadMessage(checker.faults)
-    return Reading(config, tuple(unknown), tuple(checker.remarks))
+    return CheckedConfig(config, tuple(unknown), tuple(checker.remarks))
 
 
 def _message(document: object) -> tuple[RewardConfig, list[str]]:
@@ -86,11 +86,11 @@ def _message(document: object) -> tuple[RewardConfig, list[str]]:
             if key in _CHOICES and value is not None  # a tuning job holds much else
         }
         if wrapped or path:
-            choice, warnings = read(RewardChoice, wrapped, path)
+            choice, warnings = message_of(RewardChoice, wrapped, path)
             return _one_of(choice, path), warnings
         if spelled(fields, "weighted_reward_configs") is not None:
-            return read(CompositeReward, whole)
-        return read(SingleReward, whole)
+            return message_of(CompositeReward, whole)
+        return message_of(SingleReward, whole)
     raise BadMessage([f"want an object, not {shown(document)}"])
 
 
@@ -185,9 +185,17 @@ class _Checker:
 
     def _parse(self, config: ParseResponseConfig | None, path: str) -> None:
         try:
-            Parse(config, strip=False, dot_matches_newline=self._options.dot_matches_newline)
+            parse = Parse(
+                config, strip=False, dot_matches_newline=self._options.dot_matches_newline
+            )
         except ValueError as error:
             self._fault(f"{path}.regexExtractExpression", str(error))
+        else:
+            if config is not None and config.regex_extract_expression and not parse.extracts:
+                self._warn(
+                    f"{path}.regexExtractExpression",
+                    "has no effect: parseType is not REGEX_EXTRACT",
+                )
 
     def _string_match(self, scorer: StringMatchScorer, path: str) -> None:
         self._rewards(scorer, path)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ...types import RETRYABLE, Outcome, Reason, RewardFault, Score, ScoreError
+from ...types import RETRYABLE, Outcome, Score, ScoreError, Usage
+from ..member_fault import MemberFault, member_fault
 
 OnMemberError = Literal["error", "renormalise"]
 
@@ -16,17 +17,15 @@ OnMemberError = Literal["error", "renormalise"]
 class MemberOutcome:
     """What came of one member on one item; the reward of a score is clipped already.
 
-    `aux_info` is what a Cloud Run reward told for the user; "" where it told nothing.
+    `aux_info` is what a Cloud Run reward told for the user; "" where it told nothing. `usage` is
+    what a judge took for it.
     """
 
     name: str
     weight: float
     outcome: Outcome
     aux_info: str = ""
-
-
-class MemberFault(RewardFault):
-    """Members of a composite failed; `reason` is that of one of them."""
+    usage: Usage | None = None
 
 
 def combine(members: Sequence[MemberOutcome], on_error: OnMemberError) -> float:
@@ -42,26 +41,16 @@ def combine(members: Sequence[MemberOutcome], on_error: OnMemberError) -> float:
     good = [(m.weight, m.outcome.reward) for m in members if isinstance(m.outcome, Score)]
     weight = math.fsum(w for w, _ in good)
     if failed and (on_error == "error" or weight <= 0):
-        raise _fault(failed)
+        raise _fault(failed, [m.usage for m in members if m.usage is not None])
     # Clipped again: a last digit may round outward, and negative weights may be allowed.
     average = math.fsum(w * reward for w, reward in good) / weight
     return max(min(average, 1.0), -1.0)
 
 
-def _fault(failed: Sequence[MemberOutcome]) -> MemberFault:
+def _fault(failed: Sequence[MemberOutcome], usages: Sequence[Usage]) -> MemberFault:
     errors = [(m.name, m.outcome) for m in failed if isinstance(m.outcome, ScoreError)]
     # Another try helps only where it may help every member, so one that is final gives the reason.
     _, first = min(errors, key=lambda entry: entry[1].reason in RETRYABLE)
     each = max(80, 1_800 // len(errors))
     told = "; ".join(f"member {n!r}: {e.reason.name}: {e.message[:each]}" for n, e in errors)
-    return _kind(first.reason)(told)
-
-
-_KINDS: dict[Reason, type[MemberFault]] = {}
-
-
-def _kind(reason: Reason) -> type[MemberFault]:
-    """The fault with that reason: a fault's reason is its class's."""
-    if reason not in _KINDS:
-        _KINDS[reason] = type("MemberFault", (MemberFault,), {"reason": reason})
-    return _KINDS[reason]
+    return member_fault(first.reason, told, sum(usages, Usage()) if usages else None)

@@ -9,7 +9,7 @@ from ...reading.json_text import NoJson, read_json
 from ...types import Example, InvalidInput, InvalidReference, Response
 from .options import Undocumented
 from .parse import compiled
-from .prompt import escaped, fill, has_references
+from .prompt import escaped, filled_gold, has_references
 from .schema import JsonMatchExpression, MatchOperation, StringMatchExpression, StringMatchScorer
 
 
@@ -25,7 +25,7 @@ class StringMatch:
         """Right where the expression is true of the parsed response.
 
         Raises:
-            InvalidReference: a reference is missing, or makes no expression.
+            InvalidReference: a reference is missing or empty, or makes no expression.
             InvalidInput: there is no answer, and the options make an error of it.
         """
         scorer = self._scorer
@@ -73,12 +73,15 @@ def matches(
     """Whether the expression, with its references filled in, is true of `target`.
 
     Raises:
-        InvalidReference: a reference is missing, or makes no expression.
+        InvalidReference: a reference is missing or empty, or makes no expression.
     """
     is_regex = match.match_operation is MatchOperation.REGEX_CONTAINS
     escape = escaped if is_regex and options.escape_references else None
-    expression = fill(match.expression, example, response, options, escape=escape)
-    if match.match_operation is MatchOperation.EXACT_MATCH:
+    is_exact = match.match_operation is MatchOperation.EXACT_MATCH
+    expression = filled_gold(
+        match.expression, example, response, options, escape=escape, exact=is_exact
+    )
+    if is_exact:
         return expression == target
     if not is_regex:
         return expression in target

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...http.token import Token
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -21,10 +23,16 @@ class Undocumented(_Options):
     """The cases of which the contract says nothing."""
 
     no_answer: Literal["wrong", "error"] = "wrong"
-    """`regexExtractExpression` finds nothing, or the response has no such JSON key. `wrong`: the
-    wrong answer's reward (code and Cloud Run get an empty text). `error`: INVALID_INPUT."""
+    """`regexExtractExpression` finds nothing in the *response*, or it has no such JSON key.
+    `wrong`: the wrong answer's reward (code and Cloud Run get an empty text). `error`:
+    INVALID_INPUT. A judge's answer that does not match is JUDGE_UNREADABLE either way."""
     missing_reference: Literal["error", "empty"] = "error"
-    """``{{references.key}}`` without such a reference. `error`: INVALID_REFERENCE."""
+    """``{{references.key}}`` without such a reference. `error`: INVALID_REFERENCE. An
+    empty one that a response is compared with is INVALID_REFERENCE as well, but for exact
+    comparisons under `empty`."""
+    judge_labels: tuple[str, ...] | None = None
+    """What a judge may answer under `exactMatchScorer` beside its expression: anything else is
+    JUDGE_UNREADABLE. None: see `labels.is_label`."""
     escape_references: bool = False
     """In REGEX_CONTAINS, what a reference brings is text and no expression."""
     json_values: Literal["text", "wrong"] = "text"
@@ -38,8 +46,9 @@ class Undocumented(_Options):
     """In expressions ``.`` matches a line end, as with ``(?s)``."""
     prompt_roles: bool = False
     """``{{prompt}}`` has each turn's role before its text."""
-    on_sample_error: Literal["skip", "error"] = "skip"
-    """Of a judge's several samples, those that fail are left out of the mean, or fail all."""
+    on_sample_error: Literal["skip", "error"] = "error"
+    """A judge's sample that fails fails the item, or is left out of the mean: then the mean's
+    noise depends on the judge's load, and a component `samples` tells how many there were."""
     on_member_error: Literal["error", "renormalise"] = "error"
     """A failed member fails a composite, or the others' weights make up the whole."""
     allow_negative_weights: bool = False
@@ -55,26 +64,6 @@ class Code(_Options):
     """How often a call that timed out is run again. Google does so "several times"."""
     memory_mb: Annotated[int, Field(ge=64)] = 1024
     max_source_bytes: Annotated[int, Field(ge=1)] = 256 * 1024
-
-
-class Token(_Options):
-    """Where the bearer token of Cloud Run calls comes from: one of the three."""
-
-    env: str | None = None
-    """An environment variable of the replica's process."""
-    file: str | None = None
-    """A file, read anew for each call."""
-    google_id_token: bool = False
-    """An ID token of this machine's service account, from Google's metadata server."""
-    audience: str | None = None
-    """Whom the ID token is for. None: scheme and host of the URI."""
-    metadata_url: str = "http://metadata.google.internal"
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Token:
-        if sum((self.env is not None, self.file is not None, self.google_id_token)) != 1:
-            raise ValueError("want exactly one of `env`, `file`, `google_id_token`")
-        return self
 
 
 class CloudRun(_Options):

@@ -62,6 +62,34 @@ def fill(
         raise InvalidInput(str(error)) from None
 
 
+def filled_gold(
+    template: str,
+    example: Example,
+    response: Response,
+    options: Undocumented,
+    *,
+    escape: Callable[[str], str] | None = None,
+    exact: bool = True,
+) -> str:
+    """As `fill`, for what an answer is compared with: an empty reference is no gold.
+
+    It would be found in every response, and equal every empty one. It counts where the comparison
+    is `exact` and the options say that a missing reference is meant to be empty.
+
+    Raises:
+        InvalidReference: a reference is missing or empty, or its JSON cannot be read.
+        InvalidInput: the text would be too long.
+    """
+    empty_is_meant = exact and options.missing_reference == "empty"
+
+    def checked(value: str) -> str:
+        if not value.strip() and not empty_is_meant:
+            raise InvalidReference(f"a reference of {template[:200]!r} is empty")
+        return value if escape is None else escape(value)
+
+    return fill(template, example, response, options, escape=checked)
+
+
 def prompt_text(example: Example, *, with_roles: bool) -> str:
     """The text of all turns, one below the other."""
     if not with_roles:

@@ -6,10 +6,9 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ...code.snippet_runner import RunnerFactory
-from ...models.question import JudgeBackend
+from ...models.question import Judge
 from ...result import plain
 from ...types import (
     MAX_MESSAGE_CHARS,
@@ -20,9 +19,10 @@ from ...types import (
     Score,
     ScoreError,
     Unavailable,
+    Usage,
 )
 from .autorater import Autorater, clipped
-from .cloud_run import Lines
+from .cloud_run import CloudRunService
 from .code import CodeExecution
 from .combine import MemberOutcome, OnMemberError, combine
 from .match import StringMatch
@@ -53,9 +53,7 @@ class Single:
         self._match: StringMatch | None = None
         self._code: CodeExecution | None = None
         self._autorater: Autorater | None = None
-        self._uri = ""
-        self._cloud_run = cloud
-        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, Lines] = WeakKeyDictionary()
+        self._service: CloudRunService | None = None
         self._clipped = 0
         if config.string_match_reward_scorer is not None:
             self._match = StringMatch(config.string_match_reward_scorer, options)
@@ -65,7 +63,7 @@ class Single:
         elif config.autorater_scorer is not None:
             self._autorater = Autorater(config.autorater_scorer, options)
         elif config.cloud_run_reward_scorer is not None:
-            self._uri = config.cloud_run_reward_scorer.cloud_run_uri
+            self._service = CloudRunService(config.cloud_run_reward_scorer.cloud_run_uri, cloud)
 
     @property
     def is_async(self) -> bool:
@@ -80,7 +78,12 @@ class Single:
     @property
     def calls_out(self) -> bool:
         """Whether it calls a Cloud Run service."""
-        return bool(self._uri)
+        return self._service is not None
+
+    @property
+    def tells_samples(self) -> bool:
+        """Whether scores have the component `samples`: how many of the judge's were valid."""
+        return self._autorater is not None and self._options.on_sample_error == "skip"
 
     @property
     def runs_code(self) -> bool:
@@ -88,7 +91,7 @@ class Single:
         return self._code is not None
 
     def setup(self, make_runner: RunnerFactory) -> None:
-        """Makes what is dear to make."""
+        """Makes the sandbox ready, where code is to be executed."""
         if self._code is not None:
             self._code.setup(make_runner)
 
@@ -98,29 +101,42 @@ class Single:
         parsed = self._parsed(response)
         return self._score(self._match.score(example, response, parsed), parsed, "")
 
-    async def score(
-        self, example: Example, response: Response, judge: JudgeBackend | None
-    ) -> Score:
+    async def score(self, example: Example, response: Response, judge: Judge | None) -> Score:
+        """As `scored`, without the usage."""
+        return (await self.scored(example, response, judge))[0]
+
+    async def scored(
+        self, example: Example, response: Response, judge: Judge | None
+    ) -> tuple[Score, Usage | None]:
         """The clipped reward, with component `parsed`: 0 where the parse expression is not found.
 
-        The explanation is what a Cloud Run service told for the user.
+        The explanation is what a Cloud Run service told for the user, or what was clipped of a
+        judge's numbers or of a snippet's. With what a judge took for it.
 
         Raises:
             RewardFault: the item cannot be scored.
         """
         if self._match is not None:
-            return self.score_now(example, response)
+            return self.score_now(example, response), None
         parsed = self._parsed(response)
         if self._autorater is not None:
             if judge is None:
                 raise Unavailable("no judge is configured")
-            reward = await self._autorater.score(example, response, parsed or "", judge)
-            return self._score(reward, parsed, "")
+            rating = await self._autorater.score(example, response, parsed or "", judge)
+            self._clipped += len(rating.clipped)
+            told = [f"the judge gave {number:g}, clipped to [-1, 1]" for number in rating.clipped]
+            score = self._score(rating.reward, parsed, "\n".join(told))
+            if self.tells_samples:
+                score.components = {**score.components, SAMPLES: float(rating.samples)}
+            return score, rating.usage
         content = self._content(response, parsed)
         if self._code is not None:
-            return self._score(await self._code.score(example, response, content), parsed, "")
-        told = await self._line().ask(example, response, content)
-        return self._score(told.reward, parsed, told.aux_info)
+            value = await self._code.score(example, response, content)
+            said = f"evaluate returned {value:g}, clipped to [-1, 1]"
+            return self._score(value, parsed, said if clipped(value) != value else ""), None
+        assert self._service is not None  # noqa: S101 - there is one scorer
+        told = await self._service.ask(example, response, content)
+        return self._score(told.reward, parsed, told.aux_info), None
 
     def take_figures(self) -> dict[str, float]:
         """What happened since the last call."""
@@ -128,18 +144,12 @@ class Single:
         if self._clipped:
             taken["gemini_clipped"] = float(self._clipped)
             self._clipped = 0
-        retries = sum(line.retries for line in self._lines.values())
-        if retries:
-            taken["cloud_run_retries"] = float(retries)
-            for line in self._lines.values():
-                line.retries = 0
-        return taken
+        return taken if self._service is None else {**taken, **self._service.take_figures()}
 
     async def close(self) -> None:
         """Closes connections and sandboxes of this event loop."""
-        line = self._lines.pop(asyncio.get_running_loop(), None)
-        if line is not None:
-            await line.close()
+        if self._service is not None:
+            await self._service.close()
         if self._code is not None:
             await self._code.close()
 
@@ -160,13 +170,6 @@ class Single:
         explanation = aux_info or ("" if parsed is not None else NO_MATCH)
         return Score(value, _PARSED if parsed is not None else _NOT_PARSED, explanation)
 
-    def _line(self) -> Lines:
-        loop = asyncio.get_running_loop()
-        line = self._lines.get(loop)
-        if line is None:
-            line = self._lines[loop] = Lines(self._uri, self._cloud_run)
-        return line
-
 
 _PARSED: Mapping[str, float] = {"parsed": 1.0}
 _NOT_PARSED: Mapping[str, float] = {"parsed": 0.0}
@@ -182,16 +185,16 @@ class Composite:
         self.component_names = component_names
 
     async def outcomes(
-        self, example: Example, response: Response, judge: JudgeBackend | None
+        self, example: Example, response: Response, judge: Judge | None
     ) -> list[MemberOutcome]:
         """What came of each member, in their order; they run side by side."""
 
         async def run(single: Single, weight: float) -> MemberOutcome:
             try:
-                score = await single.score(example, response, judge)
+                score, usage = await single.scored(example, response, judge)
             except RewardFault as fault:
                 return _failed(single, weight, fault)
-            return MemberOutcome(single.name, weight, score, aux_info(single, score))
+            return MemberOutcome(single.name, weight, score, aux_info(single, score), usage)
 
         return await asyncio.gather(*(run(single, weight) for single, weight in self.members))
 
@@ -227,6 +230,7 @@ class Composite:
 
 
 FAILED = ".failed"
+SAMPLES = "samples"
 
 
 def aux_info(single: Single, score: Score) -> str:
@@ -272,8 +276,8 @@ def component_names_of(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _failed(single: Single, weight: float, fault: RewardFault) -> MemberOutcome:
-    error = ScoreError(fault.reason, plain(str(fault), MAX_MESSAGE_CHARS))
-    return MemberOutcome(single.name, weight, error)
+    error = ScoreError(fault.reason, plain(str(fault), MAX_MESSAGE_CHARS), fault.usage)
+    return MemberOutcome(single.name, weight, error, usage=fault.usage)
 
 
 def _told(member: MemberOutcome) -> str:

@@ -1,4 +1,4 @@
-"""The messages of Gemini's reward configuration, field by field; `reader` fills them from JSON.
+"""The messages of Gemini's reward configuration, field by field; `reader.message_of` fills them.
 
 Source: the reference of ``projects.locations.tuningJobs``, v1beta1. Names are those of the proto;
 JSON may write each in camelCase too. Defaults are the proto's: what is not set is 0, "" or None.
@@ -6,101 +6,96 @@ JSON may write each in camelCase too. Defaults are the proto's: what is not set 
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
 from typing import Any
 
+from pydantic import Field, StrictBool
 
-class ParseType(enum.Enum):
+from .message import Float, Int, Names, ProtoMessage
+
+
+class ParseType(Names):
     """How the text that is scored is taken from an answer."""
 
-    RESPONSE_PARSE_TYPE_UNSPECIFIED = 0
+    RESPONSE_PARSE_TYPE_UNSPECIFIED = "RESPONSE_PARSE_TYPE_UNSPECIFIED"
     """As IDENTITY."""
-    IDENTITY = 1
-    REGEX_EXTRACT = 2
+    IDENTITY = "IDENTITY"
+    REGEX_EXTRACT = "REGEX_EXTRACT"
 
 
-class MatchOperation(enum.Enum):
+class MatchOperation(Names):
     """How an expression is compared with a text."""
 
-    MATCH_OPERATION_UNSPECIFIED = 0
+    MATCH_OPERATION_UNSPECIFIED = "MATCH_OPERATION_UNSPECIFIED"
     """A fault of the user."""
-    REGEX_CONTAINS = 1
-    PARTIAL_MATCH = 2
-    EXACT_MATCH = 3
+    REGEX_CONTAINS = "REGEX_CONTAINS"
+    PARTIAL_MATCH = "PARTIAL_MATCH"
+    EXACT_MATCH = "EXACT_MATCH"
 
 
-@dataclass(slots=True, frozen=True)
-class ParseResponseConfig:
+class ParseResponseConfig(ProtoMessage):
     """ReinforcementTuningParseResponseConfig."""
 
     parse_type: ParseType = ParseType.RESPONSE_PARSE_TYPE_UNSPECIFIED
     regex_extract_expression: str = ""
 
 
-@dataclass(slots=True, frozen=True)
-class StringMatchExpression:
+class StringMatchExpression(ProtoMessage):
     """An expression with ``{{references.key}}`` and how it is compared."""
 
     match_operation: MatchOperation = MatchOperation.MATCH_OPERATION_UNSPECIFIED
     expression: str = ""
 
 
-@dataclass(slots=True, frozen=True)
-class JsonMatchExpression:
+class JsonMatchExpression(ProtoMessage):
     """A key of the first level, and how its value is compared."""
 
     key_name: str = ""
     value_string_match_expression: StringMatchExpression | None = None
 
 
-@dataclass(slots=True, frozen=True)
-class StringMatchScorer:
+class StringMatchScorer(ProtoMessage):
     """ReinforcementTuningStringMatchRewardScorer."""
 
-    correct_answer_reward: float = 0.0
-    wrong_answer_reward: float = 0.0
+    correct_answer_reward: Float = 0.0
+    wrong_answer_reward: Float = 0.0
     string_match_expression: StringMatchExpression | None = None
     json_match_expression: JsonMatchExpression | None = None
 
 
-@dataclass(slots=True, frozen=True)
-class CodeExecutionScorer:
+class CodeExecutionScorer(ProtoMessage):
     """ReinforcementTuningCodeExecutionRewardScorer."""
 
     python_code_snippet: str = ""
 
 
-class ThinkingLevel(enum.Enum):
+class ThinkingLevel(Names):
     """How much a judge is to think."""
 
-    THINKING_LEVEL_UNSPECIFIED = 0
-    MINIMAL = 1
-    LOW = 2
-    MEDIUM = 3
-    HIGH = 4
+    THINKING_LEVEL_UNSPECIFIED = "THINKING_LEVEL_UNSPECIFIED"
+    MINIMAL = "MINIMAL"
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
 
 
-@dataclass(slots=True, frozen=True)
-class ThinkingConfig:
+class ThinkingConfig(ProtoMessage):
     """How a judge thinks; a budget has no counterpart here."""
 
-    include_thoughts: bool = False
-    thinking_budget: int | None = None
+    include_thoughts: StrictBool = False
+    thinking_budget: Int | None = None
     thinking_level: ThinkingLevel = ThinkingLevel.THINKING_LEVEL_UNSPECIFIED
 
 
-@dataclass(slots=True, frozen=True)
-class GenerationConfig:
+class GenerationConfig(ProtoMessage):
     """How a judge is sampled. Those of type Any are known and have no effect here."""
 
-    temperature: float | None = None
-    top_p: float | None = None
-    max_output_tokens: int | None = None
+    temperature: Float | None = None
+    top_p: Float | None = None
+    max_output_tokens: Int | None = None
     stop_sequences: tuple[str, ...] = ()
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    seed: int | None = None
+    presence_penalty: Float | None = None
+    frequency_penalty: Float | None = None
+    seed: Int | None = None
     thinking_config: ThinkingConfig | None = None
     top_k: Any = None
     candidate_count: Any = None
@@ -116,35 +111,31 @@ class GenerationConfig:
     routing_config: Any = None
     enable_affective_dialog: Any = None
     image_config: Any = None
-    model_config: Any = None
+    model_config_: Any = Field(None, alias="modelConfig")
 
 
-@dataclass(slots=True, frozen=True)
-class AutoraterConfig:
+class AutoraterConfig(ProtoMessage):
     """Which judge, and how it is sampled; `flip_enabled` is for pairs and means nothing here."""
 
     autorater_model: str = ""
     generation_config: GenerationConfig | None = None
-    sampling_count: int | None = None
-    flip_enabled: bool = False
+    sampling_count: Int | None = None
+    flip_enabled: StrictBool = False
 
 
-@dataclass(slots=True, frozen=True)
-class ParsedResponseConversionScorer:
+class ParsedResponseConversionScorer(ProtoMessage):
     """The judge's parsed answer is the reward."""
 
 
-@dataclass(slots=True, frozen=True)
-class ExactMatchScorer:
+class ExactMatchScorer(ProtoMessage):
     """The judge's parsed answer equals `expression`, which is no regular one."""
 
-    correct_answer_reward: float = 0.0
-    wrong_answer_reward: float = 0.0
+    correct_answer_reward: Float = 0.0
+    wrong_answer_reward: Float = 0.0
     expression: str = ""
 
 
-@dataclass(slots=True, frozen=True)
-class AutoraterScorer:
+class AutoraterScorer(ProtoMessage):
     """ReinforcementTuningAutoraterScorer."""
 
     autorater_prompt: str = ""
@@ -154,15 +145,13 @@ class AutoraterScorer:
     exact_match_scorer: ExactMatchScorer | None = None
 
 
-@dataclass(slots=True, frozen=True)
-class CloudRunScorer:
+class CloudRunScorer(ProtoMessage):
     """ReinforcementTuningCloudRunRewardScorer."""
 
     cloud_run_uri: str = ""
 
 
-@dataclass(slots=True, frozen=True)
-class SingleReward:
+class SingleReward(ProtoMessage):
     """SingleReinforcementTuningRewardConfig: a parse stage and exactly one scorer."""
 
     reward_name: str = ""
@@ -173,23 +162,20 @@ class SingleReward:
     cloud_run_reward_scorer: CloudRunScorer | None = None
 
 
-@dataclass(slots=True, frozen=True)
-class WeightedReward:
+class WeightedReward(ProtoMessage):
     """A member of a composite."""
 
     reward_config: SingleReward | None = None
-    weight: float = 0.0
+    weight: Float = 0.0
 
 
-@dataclass(slots=True, frozen=True)
-class CompositeReward:
+class CompositeReward(ProtoMessage):
     """CompositeReinforcementTuningRewardConfig: the weighted average of its members."""
 
     weighted_reward_configs: tuple[WeightedReward, ...] = ()
 
 
-@dataclass(slots=True, frozen=True)
-class RewardChoice:
+class RewardChoice(ProtoMessage):
     """The union ``reward_config``: one of the two."""
 
     single_reward_config: SingleReward | None = None

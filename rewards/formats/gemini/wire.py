@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...text.protojson import int64_of
 from ...types import Example, Outcome, Reason, Response, Score, ScoreError
+from ..member_fault import MemberFault
 from .checks import read_config
-from .combine import MemberFault, MemberOutcome, OnMemberError, combine
+from .combine import MemberOutcome, OnMemberError, combine
 from .content import example_from_json, object_of, object_or_empty, response_from_json
 from .options import CloudRun, Undocumented
-from .reader import BadMessage, loads, read_int, spelled
+from .reader import BadMessage, loads, spelled
 from .reward import NO_MATCH, members_of
 from .schema import CompositeReward
 
@@ -149,12 +151,12 @@ def parse_cloud_run(body: bytes | str) -> CloudRunRequest:
     fields = object_of(loads(body), "the body")
     metadata = object_or_empty(fields.get("metadata"), "metadata")
     step, job = metadata.get("step"), spelled(metadata, "tuning_job_id")
-    if step is not None and read_int(step) is None:
+    if step is not None and int64_of(step) is None:
         raise BadMessage(["metadata.step: want an integer"])
     return CloudRunRequest(
         example_from_json(_wanted(fields, "example"), "example"),
         response_from_json(_wanted(fields, "response"), "response"),
-        None if step is None else read_int(step),
+        None if step is None else int64_of(step),
         None if job is None else _job_id(job),
     )
 
@@ -200,7 +202,7 @@ def _wanted(fields: Mapping[str, Any], name: str) -> Any:
 
 
 def _job_id(raw: object) -> str:
-    number = read_int(raw)
+    number = int64_of(raw)
     if number is None:
         raise BadMessage(["metadata.tuningJobId: want an integer"])
     return str(number)

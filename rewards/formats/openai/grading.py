@@ -5,24 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from ...code.snippet_runner import SnippetRunner
-from ...models.question import (
-    Answer,
-    JudgeBackend,
-    Message,
-    Option,
-    Question,
-    Sampling,
-    State,
-    Usage,
-)
+from ...models.question import Ask, Judge, Option, Question, Sampling
 from ...result import number
+from ...text.bounds import Interval, lowest
+from ...text.chat import Message
 from ...text.formula import FormulaError
-from ...types import InvalidReference, InvalidResult, JudgeUnreadable, RewardFault
+from ...types import InvalidReference, InvalidResult, JudgeUnreadable, RewardFault, Usage
+from ..member_fault import member_fault
 from .schema import (
     InputMessage,
     LabelModel,
@@ -36,26 +30,39 @@ from .schema import (
 from .similarity import similarity
 from .variables import UnparsedSample, filled
 
-Embed = Callable[[Sequence[str]], Awaitable[Sequence[Sequence[float]]]]
+EMBEDDING_MODEL = "text-embedding-3-large"
 
 
 class FormulaFault(InvalidResult):
     """The formula has no finite value for these members."""
 
+    opening = "calculate_output: "
+    """How its messages begin."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{self.opening}{why}")
+
+
+class Model(Judge, Protocol):
+    """A judge that embeds texts too."""
+
+    async def embed(self, model: str, texts: Sequence[str], timeout_s: float) -> list[list[float]]:
+        """The embeddings of the texts, in their order."""
+        ...
+
 
 @dataclass(slots=True, frozen=True)
-class Means:
-    """What graders reach out to; None where there is none. `runners` are by member's name."""
+class Services:
+    """What graders reach out to. `runners` are by member's name."""
 
-    judge: JudgeBackend | None = None
-    embed: Embed | None = None
+    model: Model | None = None
     runners: Mapping[str, SnippetRunner] = field(default_factory=dict[str, SnippetRunner])
     judge_timeout_s: float = 60.0
     python_timeout_s: float = 120.0
 
 
 @dataclass(slots=True, frozen=True)
-class Graded:
+class Grade:
     """What became of one grader: a value or a fault, never both.
 
     `unparsed` says why the sample got the lowest value without being looked at; "" as a rule.
@@ -71,11 +78,11 @@ class Graded:
 
 
 @dataclass(slots=True, frozen=True)
-class Grading:
+class Grades:
     """A whole grader: `total` with each of its members by name."""
 
-    total: Graded
-    members: Mapping[str, Graded]
+    total: Grade
+    members: Mapping[str, Grade]
 
 
 def is_pure(grader: Any) -> bool:
@@ -83,14 +90,14 @@ def is_pure(grader: Any) -> bool:
     return all(_is_pure(member) for member in members(grader).values())
 
 
-def grade_pure(grader: Any, variables: Mapping[str, Any]) -> Grading:
+def grade_pure(grader: Any, variables: Mapping[str, Any]) -> Grades:
     """As `grade`, without waiting for anything."""
     begin_s = time.monotonic()
-    graded = {name: _pure_member(one, variables) for name, one in members(grader).items()}
-    return _grading(grader, graded, begin_s)
+    grades = {name: _pure_member(one, variables) for name, one in members(grader).items()}
+    return _grades(grader, grades, begin_s)
 
 
-async def grade(grader: Any, variables: Mapping[str, Any], means: Means) -> Grading:
+async def grade(grader: Any, variables: Mapping[str, Any], services: Services) -> Grades:
     """Grades one sample; `variables` is ``{"sample", "item"}`` as `arguments.for_grade` gives it.
 
     The members run side by side, and a fault of one leaves the others their values. Raises nothing
@@ -98,30 +105,48 @@ async def grade(grader: Any, variables: Mapping[str, Any], means: Means) -> Grad
     """
     begin_s = time.monotonic()
     named = members(grader)
-    each = await asyncio.gather(*(_member(n, g, variables, means) for n, g in named.items()))
-    return _grading(grader, dict(zip(named, each, strict=True)), begin_s)
+    each = await asyncio.gather(*(_member(n, g, variables, services) for n, g in named.items()))
+    return _grades(grader, dict(zip(named, each, strict=True)), begin_s)
 
 
-def _grading(grader: Any, graded: Mapping[str, Graded], begin_s: float) -> Grading:
+def _grades(grader: Any, grades: Mapping[str, Grade], begin_s: float) -> Grades:
     if isinstance(grader, Multi):
-        return Grading(_combined(grader, graded, time.monotonic() - begin_s), graded)
-    return Grading(next(iter(graded.values())), graded)
+        return Grades(_combined(grader, grades, time.monotonic() - begin_s), grades)
+    return Grades(next(iter(grades.values())), grades)
 
 
-def _combined(grader: Multi, graded: Mapping[str, Graded], took_s: float) -> Graded:
-    usage = sum((member.usage for member in graded.values()), Usage())
-    for name, member in graded.items():
+def _combined(grader: Multi, grades: Mapping[str, Grade], took_s: float) -> Grade:
+    usage = sum((member.usage for member in grades.values()), Usage())
+    for name, member in grades.items():
         if member.fault is not None:
-            fault = type(member.fault)(f"{name}: {member.fault}")
-            return Graded(None, fault, usage=usage, took_s=took_s)
-    values = {name: cast("float", member.value) for name, member in graded.items()}
-    told = [f"{name}: {m.explanation}" for name, m in graded.items() if m.explanation]
-    unparsed = next((m.unparsed for m in graded.values() if m.unparsed), "")
+            fault = member_fault(member.fault.reason, f"{name}: {member.fault}", usage)
+            return Grade(None, fault, usage=usage, took_s=took_s)
+    values = {name: cast("float", member.value) for name, member in grades.items()}
+    told = [f"{name}: {m.explanation}" for name, m in grades.items() if m.explanation]
+    unparsed = next((m.unparsed for m in grades.values() if m.unparsed), "")
     try:
-        value = grader.formula.value(values)
+        if unparsed:
+            # Under a minus or a division the lowest value of a member is not the lowest reward.
+            ranges = {name: range_of(one, values[name]) for name, one in grader.graders.items()}
+            value = lowest(grader.formula, ranges)
+        else:
+            value = grader.formula.value(values)
     except FormulaError as error:
-        return Graded(None, FormulaFault(f"calculate_output: {error}"), usage=usage, took_s=took_s)
-    return Graded(value, None, unparsed, "\n".join(told), usage=usage, took_s=took_s)
+        fault = FormulaFault(str(error))
+        fault.usage = usage
+        return Grade(None, fault, usage=usage, took_s=took_s)
+    return Grade(value, None, unparsed, "\n".join(told), usage=usage, took_s=took_s)
+
+
+def range_of(grader: Any, value: float) -> Interval:
+    """The values that a single grader may give; of a python grader, only the one it gave."""
+    if isinstance(grader, ScoreModel):
+        return grader.range
+    if isinstance(grader, PythonGrader):
+        return value, value
+    if isinstance(grader, TextSimilarity) and grader.evaluation_metric == "cosine":
+        return -1.0, 1.0
+    return 0.0, 1.0
 
 
 def _is_pure(grader: Any) -> bool:
@@ -130,48 +155,52 @@ def _is_pure(grader: Any) -> bool:
     return isinstance(grader, StringCheck)
 
 
-def _pure_member(grader: Any, variables: Mapping[str, Any]) -> Graded:
+def _pure_member(grader: Any, variables: Mapping[str, Any]) -> Grade:
     begin_s = time.monotonic()
     try:
         text, reference = filled(grader.input, variables), filled(grader.reference, variables)
         if isinstance(grader, StringCheck):
-            graded = Graded(_compared(grader.operation, text, reference))
+            made = Grade(_compared(grader.operation, text, reference))
         else:
-            graded = Graded(similarity(grader.evaluation_metric, text, reference))
+            made = Grade(similarity(grader.evaluation_metric, text, reference))
     except RewardFault as fault:
-        graded = _failed(grader, fault)
-    return replace(graded, took_s=time.monotonic() - begin_s)
+        made = _failed(grader, fault)
+    return replace(made, took_s=time.monotonic() - begin_s)
 
 
-async def _member(name: str, grader: Any, variables: Mapping[str, Any], means: Means) -> Graded:
+async def _member(
+    name: str, grader: Any, variables: Mapping[str, Any], services: Services
+) -> Grade:
     if _is_pure(grader):
         return _pure_member(grader, variables)
     begin_s = time.monotonic()
     try:
-        graded = await _asked(name, grader, variables, means)
+        made = await _asked(name, grader, variables, services)
     except RewardFault as fault:
-        graded = _failed(grader, fault)
+        made = _failed(grader, fault)
     model = grader.model if isinstance(grader, ScoreModel | LabelModel) else ""
-    return replace(graded, model=model, took_s=time.monotonic() - begin_s)
+    return replace(made, model=model, took_s=time.monotonic() - begin_s)
 
 
-def _failed(grader: Any, fault: RewardFault) -> Graded:
-    if not isinstance(fault, UnparsedSample):
-        return Graded(None, fault)
-    low = grader.range[0] if isinstance(grader, ScoreModel) else 0.0
-    return Graded(low, None, str(fault), str(fault))
+def _failed(grader: Any, fault: RewardFault) -> Grade:
+    if isinstance(fault, UnparsedSample):
+        return Grade(range_of(grader, 0.0)[0], None, str(fault), str(fault))
+    return Grade(None, fault, usage=fault.usage or Usage())
 
 
-async def _asked(name: str, grader: Any, variables: Mapping[str, Any], means: Means) -> Graded:
-    if isinstance(grader, TextSimilarity):
-        text, reference = filled(grader.input, variables), filled(grader.reference, variables)
-        return Graded(await _cosine(text, reference, cast("Embed", means.embed)))
+async def _asked(name: str, grader: Any, variables: Mapping[str, Any], services: Services) -> Grade:
     if isinstance(grader, PythonGrader):
         sample, item = variables["sample"], variables["item"]
-        value = await means.runners[name].grade(sample, item, means.python_timeout_s)
-        return Graded(number(value, "grade"))
-    answer = await _judged(grader, variables, means)
-    return Graded(answer.value, explanation=answer.explanation, usage=answer.usage)
+        value = await services.runners[name].grade(sample, item, services.python_timeout_s)
+        return Grade(number(value, "grade"))
+    model = cast("Model", services.model)
+    if isinstance(grader, TextSimilarity):
+        text, reference = filled(grader.input, variables), filled(grader.reference, variables)
+        return Grade(await _cosine(text, reference, model, services.judge_timeout_s))
+    (answer,) = await model.decide([_ask(grader, variables)], services.judge_timeout_s)
+    if isinstance(answer, RewardFault):
+        raise answer
+    return Grade(answer.value, explanation=answer.explanation, usage=answer.usage)
 
 
 def _compared(operation: str, text: str, reference: str) -> float:
@@ -188,17 +217,20 @@ def _compared(operation: str, text: str, reference: str) -> float:
     return float(holds)
 
 
-async def _cosine(text: str, reference: str, embed: Embed) -> float:
-    one, other = await embed((text, reference))
+async def _cosine(text: str, reference: str, model: Model, timeout_s: float) -> float:
+    if not reference.strip():
+        raise InvalidReference("the reference has no words to compare with")
+    if not text.strip():
+        raise UnparsedSample("the text to compare is empty")
+    one, other = await model.embed(EMBEDDING_MODEL, (text, reference), timeout_s)
     lengths = math.hypot(*one) * math.hypot(*other)
     if len(one) != len(other) or not lengths or not math.isfinite(lengths):
         raise JudgeUnreadable("the embeddings have different sizes, or none")
-    return sum(a * b for a, b in zip(one, other, strict=True)) / lengths
+    cosine = sum(a * b for a, b in zip(one, other, strict=True)) / lengths
+    return max(-1.0, min(1.0, cosine))
 
 
-async def _judged(
-    grader: ScoreModel | LabelModel, variables: Mapping[str, Any], means: Means
-) -> Answer:
+def _ask(grader: ScoreModel | LabelModel, variables: Mapping[str, Any]) -> Ask:
     params = grader.sampling_params
     sampling = Sampling(
         temperature=params.temperature,
@@ -210,14 +242,12 @@ async def _judged(
     messages = [_message(message, variables) for message in grader.input]
     if isinstance(grader, ScoreModel):
         low, high = grader.range
-        question = Question("result", "score", low=low, high=high)
+        question = Question("score", low=low, high=high)
     else:
         passing = {*grader.passing_labels}
         options = tuple(Option(label, float(label in passing)) for label in grader.labels)
-        question = Question("result", "choice", options=options)
-    judge = cast("JudgeBackend", means.judge)
-    state = State(grader.model, messages, sampling)
-    return (await judge.decide(state, (question,), means.judge_timeout_s))["result"]
+        question = Question("choice", options)
+    return Ask(grader.model, messages, question, sampling)
 
 
 def _message(message: InputMessage, variables: Mapping[str, Any]) -> Message:

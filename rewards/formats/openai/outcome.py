@@ -1,6 +1,6 @@
 """A call of `/run` as an item, and its outcome as the answer: for a run through the lanes.
 
-What goes through the lanes comes back as an outcome, which says less than a `Grading`: of a `multi`
+What goes through the lanes comes back as an outcome, which says less than a `Grades`: of a `multi`
 that failed only the member that did, by the name before its message.
 """
 
@@ -10,8 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ...models.judgement import JudgeCutOff
-from ...models.question import Usage
+from ...models.completion import JudgeCutOff
 from ...types import (
     Example,
     JudgeRefused,
@@ -23,8 +22,9 @@ from ...types import (
     SandboxFault,
     Score,
     ScoreError,
+    Usage,
 )
-from .grading import FormulaFault, Graded, Grading
+from .grading import FormulaFault, Grade, Grades
 from .run_result import RunResult, run_result
 from .schema import LabelModel, Multi, ScoreModel, members
 from .variables import InvalidVariable
@@ -60,22 +60,23 @@ def run_result_of(grader: Any, outcome: Outcome, took_s: float) -> RunResult:
     if isinstance(outcome, Score):
         return run_result(grader, _scored(grader, outcome, took_s))
     name, message = next(iter(named)), outcome.message
-    graded = dict.fromkeys(named, Graded(None))
+    grades = dict.fromkeys(named, Grade(None))
     if isinstance(grader, Multi):
         name, _, rest = message.partition(": ")
         message = rest if name in named else message
     fault = _fault(outcome, message)
     if name in named:
-        graded[name] = Graded(None, fault)
-    result = run_result(grader, Grading(Graded(None, fault, took_s=took_s), graded))
+        model = getattr(named[name], "model", "")
+        grades[name] = Grade(None, fault, model=model, usage=outcome.usage or Usage())
+    result = run_result(grader, Grades(Grade(None, fault, took_s=took_s), grades))
     if not result.metadata.errors.any:
         result.metadata.errors.other_error = True
     return result
 
 
-def _scored(grader: Any, score: Score, took_s: float) -> Grading:
+def _scored(grader: Any, score: Score, took_s: float) -> Grades:
     usage = Usage(*(int(score.components.get(name, 0)) for name in TOKENS))
-    graded: dict[str, Graded] = {}
+    grades: dict[str, Grade] = {}
     unspent = usage
     for name, member in members(grader).items():
         value, told = score.reward, score.explanation
@@ -84,11 +85,11 @@ def _scored(grader: Any, score: Score, took_s: float) -> Grading:
         unparsed = told if told.startswith("{{sample") else ""
         if isinstance(member, ScoreModel | LabelModel):
             # Tokens are told for all judges together: they are put down to the first.
-            graded[name] = Graded(value, None, unparsed, told, member.model, unspent)
+            grades[name] = Grade(value, None, unparsed, told, member.model, unspent)
             unspent = Usage()
         else:
-            graded[name] = Graded(value, None, unparsed, told)
-    return Grading(Graded(score.reward, usage=usage, took_s=took_s), graded)
+            grades[name] = Grade(value, None, unparsed, told)
+    return Grades(Grade(score.reward, usage=usage, took_s=took_s), grades)
 
 
 def _told_by(name: str, explanation: str) -> str:
@@ -97,10 +98,10 @@ def _told_by(name: str, explanation: str) -> str:
 
 
 def _fault(error: ScoreError, message: str) -> RewardFault:
-    if message.startswith("the judge ran out of tokens"):
-        return JudgeCutOff(message)
-    if error.reason is Reason.INVALID_REFERENCE and message.startswith("{{"):
-        return InvalidVariable(message)
-    if error.reason is Reason.INVALID_RESULT and message.startswith("calculate_output"):
-        return FormulaFault(message)
-    return _FAULTS.get(error.reason, RewardFault)(message)
+    kind = _FAULTS.get(error.reason, RewardFault)
+    for one in (JudgeCutOff, InvalidVariable, FormulaFault):
+        if error.reason is one.reason and message.startswith(one.opening):
+            message, kind = message.removeprefix(one.opening), one
+    fault = kind(message)
+    fault.usage = error.usage
+    return fault

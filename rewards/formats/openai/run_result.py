@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ...models.judgement import JudgeCutOff
-from ...models.question import Usage
-from ...types import JudgeRefused, JudgeUnreadable, RewardFault, SandboxFault
-from .grading import FormulaFault, Graded, Grading
+from ...models.completion import JudgeCutOff
+from ...types import JudgeRefused, JudgeUnreadable, RewardFault, SandboxFault, Usage
+from .grading import FormulaFault, Grade, Grades
 from .schema import LabelModel, PythonGrader, ScoreModel, members
 from .variables import InvalidVariable
 
@@ -87,20 +86,20 @@ class RunResult:
         return rendered
 
 
-def run_result(grader: Any, grading: Grading) -> RunResult:
-    """The answer for a grading."""
+def run_result(grader: Any, grades: Grades) -> RunResult:
+    """The answer for the grades of a sample."""
     errors = RunErrors()
     named = members(grader)
-    for name, graded in grading.members.items():
-        _flag(errors, named[name], graded)
-    if isinstance(grading.total.fault, FormulaFault):
+    for name, grade in grades.members.items():
+        _flag(errors, named[name], grade)
+    if isinstance(grades.total.fault, FormulaFault):
         errors.formula_parse_error = True
-    values = {name: graded.value for name, graded in grading.members.items()}
+    values = {name: grade.value for name, grade in grades.members.items()}
     per_model: dict[str, Usage] = {}
-    for graded in grading.members.values():
-        if graded.model:
-            per_model[graded.model] = per_model.get(graded.model, Usage()) + graded.usage
-    total = grading.total
+    for grade in grades.members.values():
+        if grade.model:
+            per_model[grade.model] = per_model.get(grade.model, Usage()) + grade.usage
+    total = grades.total
     metadata = RunMetadata(
         name=grader.name,
         type=grader.type,
@@ -114,10 +113,10 @@ def run_result(grader: Any, grading: Grading) -> RunResult:
     return RunResult(total.value, values if is_multi else {}, metadata, used)
 
 
-def _flag(errors: RunErrors, grader: Any, graded: Graded) -> None:
-    fault = graded.fault
-    if graded.unparsed:
-        errors.sample_parse_error, errors.sample_parse_error_details = True, graded.unparsed
+def _flag(errors: RunErrors, grader: Any, grade: Grade) -> None:
+    fault = grade.fault
+    if grade.unparsed:
+        errors.sample_parse_error, errors.sample_parse_error_details = True, grade.unparsed
     if fault is None:
         return
     told = str(fault)

@@ -103,14 +103,14 @@ class _AudioPart(_Form):
     input_audio: _Audio
 
 
-Part = Text | Annotated[_TextPart | _ImagePart | _AudioPart, Field(discriminator="type")]
+InputPart = Text | Annotated[_TextPart | _ImagePart | _AudioPart, Field(discriminator="type")]
 
 
 class InputMessage(_Form):
     """A message to the judge."""
 
     role: Literal["user", "assistant", "system", "developer"]
-    content: Part | tuple[Part, ...]
+    content: InputPart | tuple[InputPart, ...]
     type: Literal["message"] = "message"
 
     @property

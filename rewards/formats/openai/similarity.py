@@ -41,11 +41,12 @@ def similarity(metric: str, text: str, reference: str) -> float:
     """The similarity of the text to the reference, 0 to 1. The time grows with their product.
 
     Raises:
-        InvalidReference: the reference has no words to compare.
+        InvalidReference: the reference is empty, or has no words where words are compared.
     """
     if metric == "fuzzy_match":
         from rapidfuzz import fuzz
 
+        _want_words(reference.split())
         return fuzz.ratio(text, reference) / 100
     measure = _measures()[metric]
     return float(measure(text, reference))

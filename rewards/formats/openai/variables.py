@@ -19,6 +19,9 @@ SAMPLE_NAMES = frozenset(
 class InvalidVariable(InvalidReference):
     """A variable names what the item does not have."""
 
+    opening = "{{"
+    """How its messages begin: with the variable."""
+
 
 class UnparsedSample(InvalidInput):
     """A variable names what this sample does not have: JSON where it is none, a call not made.

@@ -1,137 +1,152 @@
-"""Runs assert statements on a program that lies in another sandbox.
+"""Runs test code on a program that lies in another sandbox.
 
-The test code is the data set's, and the expected values stand in it; the program's functions are
-here by name only. Each call of one goes out as an answer, `{"call": [name, arguments, keywords]}`,
-whose question in return is what came of it. The last answer counts the assert statements: which
-passed, which failed, and whether the test code ran to its end.
+The test code is the data set's, and the expected values stand in it. What it does to the program
+goes out as an answer, C and JSON, whose question in return is what came of it. The first question
+is P: its answer, N, says which names the program owes. Then G with what the program defines and a
+test's number runs that test; its answer, D, says what came of it.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
+import importlib
 import io
 import json
 import random
 import sys
+import unittest
 from typing import Any, cast
 
 from .channel import Channel
-from .stdin_cases import said
-from .values import MAX_DEPTH, Unplain, dump, load
-
-_NOT_THEIRS = (StopIteration, StopAsyncIteration, ImportError)
-"""What a program may not raise in the tests: these steer the tests' own code."""
-_PASSED, _FAILED = "__rewardplane_passed__", "__rewardplane_failed__"
-
-
-class SolutionFault(Exception):
-    """What the program raised, where it is no exception of Python's own."""
-
-
-class _Asserts(ast.NodeTransformer):
-    """Has each assert statement noted, passed or failed, and the next ones run all the same."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def visit_Assert(self, node: ast.Assert) -> ast.AST:
-        if isinstance(node.test, ast.Constant):  # HumanEval's: they say nothing of the program
-            return node
-        number = self.count
-        self.count += 1
-        template = (
-            f"try:\n pass\n {_PASSED}({number})\n"
-            f"except BaseException as __fault__:\n {_FAILED}({number}, __fault__)"
-        )
-        noted = cast("ast.Try", ast.parse(template).body[0])
-        noted.body[0] = node
-        for inner in ast.walk(noted):
-            if not hasattr(inner, "lineno"):
-                continue
-            ast.copy_location(inner, node)
-        return noted
-
-
-class _Tests:
-    def __init__(self, channel: Channel, order: dict[str, Any]) -> None:
-        self._channel = channel
-        self._order = order
-        self.passed: set[int] = set()
-        self.failed: dict[int, str] = {}
-        self.uncrossed = ""
-
-    def run(self) -> dict[str, Any]:
-        tree = ast.parse(self._order["tests"], "<tests>")
-        transformer = _Asserts()
-        code = compile(transformer.visit(tree), "<tests>", "exec", dont_inherit=True)
-        names: dict[str, Any] = {"__name__": "tests", "__builtins__": __builtins__}
-        ended = True
-        try:
-            exec(self._order["prompt"], names)  # noqa: S102 - the data set's
-        except Exception:  # noqa: BLE001 - a prompt need not be a program
-            names = {"__name__": "tests", "__builtins__": __builtins__}
-        for name in self._order["functions"]:
-            names[name] = self._proxy(name)
-        names[_PASSED], names[_FAILED] = self.passed.add, self._note
-        try:
-            exec(code, names)  # noqa: S102 - the data set's
-            if self._order["entry_point"]:
-                names["check"](names[self._order["entry_point"]])
-        except ImportError:
-            raise  # the tests want a package that is not here: no fault of the program
-        except BaseException as error:  # noqa: BLE001 - what the program returned may break it
-            ended = False
-            self.failed.setdefault(-1, said(error))
-        return {
-            "asserts": transformer.count,
-            "passed": sorted(self.passed - self.failed.keys()),
-            "failed": {str(number): why for number, why in self.failed.items()},
-            "ended": ended,
-            "uncrossed": self.uncrossed,
-        }
-
-    def _note(self, number: int, error: BaseException) -> None:
-        self.failed.setdefault(number, said(error))
-
-    def _proxy(self, name: str) -> Any:
-        def call(*arguments: Any, **keywords: Any) -> Any:
-            try:
-                question = dump([name, list(arguments), keywords])
-            except Unplain as error:
-                self.uncrossed = f"{name} is called with what cannot cross: {error}"
-                raise
-            self._channel.send(json.dumps({"call": question}).encode())
-            answer = json.loads(self._channel.receive() or b"{}")
-            if "value" in answer:
-                # Half as deep as may cross: the tests may hand it back, within something else.
-                return load(answer["value"], MAX_DEPTH // 2)
-            kind, text = answer["raised"]
-            known = getattr(builtins, kind, None)
-            if (
-                isinstance(known, type)
-                and issubclass(known, Exception)
-                and not issubclass(known, _NOT_THEIRS)
-            ):
-                raise known(text)
-            raise SolutionFault(f"{kind}: {text}")
-
-        call.__name__ = name
-        return call
+from .remote import Link, ProgramEnded
+from .source import said
+from .test_code import FAILED, PASSED, Plan, Unit, plan
 
 
 def main(request: bytes, channel: Channel) -> None:
-    """`request`: JSON with `tests`, `prompt`, `functions` and `entry_point`.
-
-    The first question is empty: it starts the tests.
-    """
-    order = json.loads(request)
+    """`request`: JSON with `cases`, `setup`, `prompt` and `entry_point`."""
+    order: dict[str, Any] = json.loads(request)
+    entry_point: str = order["entry_point"]
     if channel.receive() is None:
         return
-    random.seed(0)
     sys.stdin = io.StringIO()
+    unittest.main = unittest.TestProgram = cast("Any", _no_main)
     try:
-        told = _Tests(channel, order).run()
-    except BaseException as error:  # noqa: BLE001 - test code that is none
-        told = {"broken": said(error)}
-    channel.send(json.dumps({"done": told}).encode())
+        found = plan(order)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        channel.send(b"N" + json.dumps({"broken": said(error)}).encode())
+        return
+    told = {
+        "wanted": found.wanted,
+        "shared": found.shared,
+        "places": found.places,
+        "asserts": [unit.asserts for unit in found.units],
+    }
+    channel.send(b"N" + json.dumps(told).encode())
+    while (question := channel.receive()) is not None:
+        asked: dict[str, Any] = json.loads(question[1:])
+        unit: int = asked["unit"]
+        run = _Run(channel, found, asked["names"], entry_point)
+        channel.send(b"D" + json.dumps(run.result(found.units[unit])).encode())
+
+
+def _no_main(*_arguments: Any, **_keywords: Any) -> None:
+    """In place of unittest.main: the tests are run one by one."""
+
+
+class _Run:
+    """One test, with names of its own."""
+
+    def __init__(
+        self, channel: Channel, found: Plan, defined: dict[str, Any], entry_point: str
+    ) -> None:
+        self._plan = found
+        self._defined = defined
+        self._entry_point = entry_point
+        self._passed: set[int] = set()
+        self._failed: dict[int, str] = {}
+        self._missing = ""
+        self._raised = False
+        self._names: dict[str, Any] = {"__name__": "tests", "__builtins__": __builtins__}
+        self._broken = ""
+        if found.prompt is not None:
+            try:
+                exec(found.prompt, self._names)  # noqa: S102 - the data set's
+            except Exception:  # noqa: BLE001 - a prompt need not be a program
+                self._names = {"__name__": "tests", "__builtins__": __builtins__}
+        shared = {n: self._names[n] for n in found.shared if isinstance(self._names.get(n), type)}
+        self._link = Link(channel, shared)
+
+    def result(self, unit: Unit) -> dict[str, Any]:
+        """Runs it."""
+        random.seed(0)
+        ended = True
+        try:
+            self._bind()
+            self._go(unit)
+        except BaseException as error:  # noqa: BLE001 - the data set's, and what the program gave it
+            ended = False
+            self._note(-1, error)
+        if self._link.ended:
+            ended = False
+        return {
+            "passed": sorted(self._passed - self._failed.keys()),
+            "failed": {str(number): why for number, why in self._failed.items()},
+            "ended": ended,
+            "program_ended": self._link.ended,
+            "uncrossed": self._link.uncrossed,
+            "broken": self._broken,
+            "missing": self._missing,
+            "raised": self._raised,
+            "calls": self._link.calls,
+        }
+
+    def _bind(self) -> None:
+        for name, module in self._plan.imports.items():
+            self._names[name] = importlib.import_module(module)
+        for name, kind in self._defined.items():
+            self._names[name] = self._link.bind(name, kind)
+        self._names[PASSED], self._names[FAILED] = self._note_passed, self._note
+        exec(self._plan.setup, self._names)  # noqa: S102 - the data set's
+
+    def _go(self, unit: Unit) -> None:
+        exec(unit.code, self._names)  # noqa: S102 - the data set's
+        if len(unit.entry) == 1:
+            self._names[unit.entry[0]]()
+        elif unit.entry:
+            self._run_method(*unit.entry)
+        elif self._entry_point and "check" in self._names:
+            tree = ast.parse(self._entry_point, mode="eval")
+            candidate = eval(compile(tree, "<tests>", "eval"), self._names)  # noqa: S307 - the data set's
+            self._names["check"](candidate)
+
+    def _run_method(self, owner: str, method: str) -> None:
+        result = unittest.TestResult()
+        unittest.TestSuite([self._names[owner](method)]).run(result)
+        for _test, why in (*result.errors, *result.failures):
+            self._note(-1, AssertionError(why.strip().splitlines()[-1]))
+            for line in why.splitlines():
+                if line.startswith("NameError: name '"):
+                    self._missing = line.split("'")[1]
+
+    def _note_passed(self, number: int) -> None:
+        if not self._link.ended:
+            self._passed.add(number)
+
+    def _note(self, number: int, error: BaseException) -> None:
+        if not self._failed:
+            self._raised = error is self._link.last_error
+        self._failed.setdefault(number, said(error))
+        if isinstance(error, NameError) and error.name:
+            self._missing = error.name
+        if isinstance(error, MemoryError):
+            self._broken = "MemoryError"
+        elif self._link.ended:
+            if number >= 0:
+                raise error
+        elif isinstance(error, ImportError) or not isinstance(error, Exception):
+            # Neither is of the program's making: what it raises comes as something else.
+            self._broken = said(error)
+
+
+__all__ = ["ProgramEnded", "main"]

@@ -1,7 +1,9 @@
-"""Runs a program once for each input, and answers what it wrote: a line of JSON each.
+"""Runs a program once for each input in one process, and answers what it wrote: JSON, a line each.
 
-It knows no expected output. What it writes to the descriptor of its output, past Python, counts
-too, after what it wrote by Python.
+The first line says whether there is a program. This is the quick way for programs that pass:
+what a program leaves behind can spoil its next run here, so that a test which fails is run again by
+`stdin_program`. It knows no expected output. What it writes to the descriptor of its output, past
+Python, counts too, after what it wrote by Python.
 """
 
 from __future__ import annotations
@@ -12,22 +14,32 @@ import json
 import os
 import sys
 import threading
-import traceback
 from typing import Any
 
 from .channel import Channel
+from .source import RECURSION_LIMIT, choose, said
+from .stdin_program import main_names
+from .streams import drop_stderr
 
 _PIPE_BYTES = 60_000
 """What a pipe takes without a reader; a longer input is there for Python's own `sys.stdin` only."""
-MAX_SAID_CHARS = 300
 
 
 def main(request: bytes, channel: Channel) -> None:
-    """`request`: JSON with `source`, `inputs` and `output_bytes`, the most of one output."""
+    """`request`: JSON as that of `stdin_program`, with `inputs` and `output_bytes` beside.
+
+    `output_bytes`: the most of one output.
+    """
     order = json.loads(request)
-    code = compile(order["source"], "<program>", "exec", dont_inherit=True)
-    for index, text in enumerate(order["inputs"]):
-        answer = {"test": index, **_run(code, text.encode(), order["output_bytes"])}
+    inputs = order["inputs"]
+    program = choose(order["candidates"], reads=order["reads"])
+    channel.send(json.dumps({"program": program is not None}).encode() + b"\n")
+    if program is None:
+        return
+    drop_stderr()
+    sys.setrecursionlimit(RECURSION_LIMIT)
+    for index, text in enumerate(inputs):
+        answer = {"test": index, **_run(program.code, text.encode(), order["output_bytes"])}
         told = json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
         channel.send(told + b"\n")
 
@@ -54,7 +66,7 @@ def _run(code: Any, given: bytes, most: int) -> dict[str, Any]:
     _fill_stdin(given)
     raised = ""
     try:
-        exec(code, {"__name__": "__main__", "__file__": "program.py", "__builtins__": __builtins__})  # noqa: S102 - this is what it is for
+        exec(code, main_names())  # noqa: S102 - this is what it is for
     except SystemExit:
         pass
     except BaseException as error:  # noqa: BLE001 - foreign code
@@ -82,15 +94,3 @@ def _fill_stdin(given: bytes) -> None:
     if reader:  # 0 is taken where the last run closed it
         os.dup2(reader, 0)
         os.close(reader)
-
-
-def said(error: BaseException) -> str:
-    """What was raised, and where in the program."""
-    try:
-        lines = [
-            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename[0] == "<"
-        ]
-        at = f" (line {lines[-1]})" if lines else ""
-        return f"{type(error).__name__}: {error}"[:MAX_SAID_CHARS] + at
-    except BaseException:  # noqa: BLE001 - an exception's own __str__ may raise
-        return type(error).__name__

@@ -149,3 +149,48 @@ class NeedsArguments:
 
     def score(self, items):
         return [1.0] * len(items)
+
+
+class _AsyncLengths:
+    async def __call__(self, prompts, completions, scale=1.0, **columns):
+        await asyncio.sleep(0)
+        return [len(completion) * scale for completion in completions]
+
+
+async_partial = functools.partial(_AsyncLengths(), scale=1.0)
+async_partial_twice = functools.partial(functools.partial(_AsyncLengths()), scale=1.0)
+async_partial_of_a_method = functools.partial(_AsyncLengths().__call__, scale=1.0)
+
+
+def _decorated(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+@_decorated
+async def async_decorated(prompts, completions, **columns):
+    await asyncio.sleep(0)
+    return [len(completion) for completion in completions]
+
+
+def async_by_hand(prompts, completions, **columns):
+    return async_decorated(prompts=prompts, completions=completions)
+
+
+def async_run_inside(prompts, completions, **columns):
+    return asyncio.run(async_by_hand(prompts, completions))
+
+
+_LOCKS = []
+
+
+def async_keeps_its_loop(prompts, completions, **columns):
+    async def inner():
+        _LOCKS.append(asyncio.get_running_loop())
+        assert len(set(_LOCKS)) == 1
+        return [len(completion) for completion in completions]
+
+    return inner()

@@ -124,6 +124,8 @@ def test_a_recursive_schema_on_the_deepest_document() -> None:
         ("1", '{"a": true}', 0.0, 1.0),
         ("18", '{"a": 19}', 0.0, 1.0),
         ("18", '{"a": null}', 0.0, 1.0),
+        ("null", '{"a": null}', 1.0, 1.0),
+        ("18", '{"a": "19", "a": "18"}', 0.0, 0.0),
         ("18", '{"a": [18]}', 0.0, 1.0),
         ("Yes", '{"a": "yes"}', 0.0, 1.0),
         ([18], '{"a": 18}', 1.0, 1.0),
@@ -145,7 +147,8 @@ def test_json_key(gold: Any, text: str, reward: float, parsed: float) -> None:
         example = Example(references={"answer": gold})
     else:
         example = Example(json_references={"answer": json.dumps(gold[0])})
-    assert run("json_key", {"key": "a"}, text, example) == Score(reward, {"parsed": parsed})
+    outcome = run("json_key", {"key": "a"}, text, example)
+    assert (outcome.reward, outcome.components) == (reward, {"parsed": parsed})
 
 
 def test_json_key_options() -> None:
@@ -153,7 +156,12 @@ def test_json_key_options() -> None:
     params = {"key": "a", "reference": "gold", "ignore_case": True, "strip": False}
     assert run("json_key", params, '{"a": "yes"}', example).reward == 1.0
     assert run("json_key", params, '{"a": "yes "}', example).reward == 0.0
-    for missing in (Example(), Example(references={"gold": ""})):
+    for missing in (
+        Example(),
+        Example(references={"gold": ""}),
+        Example(references={"gold": " "}),
+        Example(json_references={"gold": '" "'}),
+    ):
         outcome = run("json_key", params, '{"a": "yes"}', missing)
         assert isinstance(outcome, ScoreError)
         assert outcome.reason is Reason.INVALID_REFERENCE

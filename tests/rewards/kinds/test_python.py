@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import sys
@@ -266,7 +267,9 @@ class TestWhatReachesTheAuthor:
         sample, item = got["s"], got["i"]
         assert sample["output_text"] == "done"
         assert sample["output_json"] is None
-        (call,) = sample["output_tools"]
+        # The calls of all turns, not of the last alone.
+        earlier, call = sample["output_tools"]
+        assert earlier["function"]["name"] == "add"
         assert call["function"] == {"name": "end", "arguments": '{"c": 3}'}
         assert sample["choices"][0]["finish_reason"] == "stop"
         assert sample["choices"][0]["message"]["content"] == "done"
@@ -447,3 +450,29 @@ def test_a_function_may_change_what_it_gets(tmp_path: Path) -> None:
 def test_deterministic_is_what_the_author_says() -> None:
     assert not reward_of("evaluate").deterministic
     assert reward_of("evaluate", deterministic=True).deterministic
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "async_partial",
+        "async_partial_twice",
+        "async_partial_of_a_method",
+        "async_decorated",
+        "async_by_hand",
+        "async_run_inside",
+        "async_keeps_its_loop",
+    ],
+)
+def test_what_is_awaitable_is_awaited(name: str) -> None:
+    reward = reward_of(name)
+    reward.setup()
+    items = [(Example(), Response("a")), (Example(), Response("bb"))]
+    for _ in range(2):
+        if reward.is_async:
+            outcomes = asyncio.run(run_items_async(reward, items, Clip(), 30.0))
+        else:
+            outcomes = run_items(reward, items, Clip())
+        assert outcomes == [Score(1.0), Score(2.0)]
+    if runner := vars(reward).get("_runner"):
+        runner.close()

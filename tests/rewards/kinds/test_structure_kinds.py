@@ -18,37 +18,49 @@ def run(kind: str, params: dict[str, Any], response: Response) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("text", "once", "in_order", "nothing_outside"),
+    ("text", "once", "in_order", "nothing_outside", "not_empty"),
     [
-        ("<think>a</think><answer>b</answer>", 1, 1, 1),
-        (" <think>a\n</think>\n\n<answer>b</answer>\n", 1, 1, 1),
-        ("<think></think><answer></answer>", 1, 1, 1),
-        ("x<think>a</think><answer>b</answer>", 1, 1, 0),
-        ("<think>a</think>x<answer>b</answer>", 1, 1, 0),
-        ("<think>a</think><answer>b</answer>x", 1, 1, 0),
-        ("<answer>b</answer><think>a</think>", 1, 0, 0),
-        ("<think>a<answer>b</answer></think>", 1, 0, 0),
-        ("</think>a<think><answer>b</answer>", 1, 0, 0),
-        ("<think>a</think>", 0, 0, 0),
-        ("<think>a</think><answer>b", 0, 0, 0),
-        ("<think>a</think><think>a</think><answer>b</answer>", 0, 1, 0),
-        ("<think>a<think></think><answer>b</answer>", 0, 1, 1),
-        ("<Think>a</Think><answer>b</answer>", 0, 0, 0),
-        ("", 0, 0, 0),
-        ("no tags", 0, 0, 0),
+        ("<think>a</think><answer>b</answer>", 1, 1, 1, 1),
+        (" <think>a\n</think>\n\n<answer>b</answer>\n", 1, 1, 1, 1),
+        ("<think>a</think><answer>b</answer></s>", 1, 1, 1, 1),
+        ("<think>a</think><answer>b</answer><|im_end|>\n", 1, 1, 1, 1),
+        ("<think></think><answer></answer>", 1, 1, 1, 0),
+        ("<think> \n</think><answer>b</answer>", 1, 1, 1, 0),
+        ("x<think>a</think><answer>b</answer>", 1, 1, 0, 1),
+        ("<think>a</think>x<answer>b</answer>", 1, 1, 0, 1),
+        ("<think>a</think><answer>b</answer>x", 1, 1, 0, 1),
+        ("<answer>b</answer><think>a</think>", 1, 0, 0, 0),
+        ("<think>a<answer>b</answer></think>", 1, 0, 0, 0),
+        ("</think>a<think><answer>b</answer>", 1, 0, 0, 0),
+        ("<think>a</think>", 0, 0, 0, 0),
+        ("<think>a</think><answer>b", 0, 0, 0, 0),
+        ("<think>a</think><think>a</think><answer>b</answer>", 0, 1, 0, 1),
+        ("<think>a<think></think><answer>b</answer>", 0, 1, 1, 1),
+        ("<Think>a</Think><answer>b</answer>", 0, 0, 0, 0),
+        ("", 0, 0, 0, 0),
+        ("no tags", 0, 0, 0, 0),
     ],
 )
-def test_format(text: str, once: int, in_order: int, nothing_outside: int) -> None:
+def test_format(text: str, once: int, in_order: int, nothing_outside: int, not_empty: int) -> None:
     outcome = run("format", {"wrong_reward": -1}, Response(text))
     parts = {"once": once, "in_order": in_order, "nothing_outside": nothing_outside}
-    assert outcome == Score(1.0 if all(parts.values()) else -1.0, parts)
+    every = {**parts, "not_empty": not_empty}
+    assert outcome == Score(1.0 if all(every.values()) else -1.0, every)
+    lax = run("format", {"wrong_reward": -1, "not_empty": False}, Response(text))
+    assert lax == Score(1.0 if all(parts.values()) else -1.0, every)
+
+
+def test_other_stop_strings() -> None:
+    text = "<think>a</think><answer>b</answer>END"
+    assert run("format", {}, Response(text)).reward == 0.0
+    assert run("format", {"stop": ["END"]}, Response(text)).reward == 1.0
 
 
 @pytest.mark.parametrize(
     ("text", "reward"),
     [
         ("a</think><answer>b</answer>", 1.0),
-        ("</think><answer>b</answer>", 1.0),
+        ("</think><answer>b</answer>", 0.0),
         ("<think>a</think><answer>b</answer>", 0.0),
         ("a<answer>b</answer>", 0.0),
         ("a</think>x<answer>b</answer>", 0.0),
@@ -77,7 +89,11 @@ def test_tags_that_are_none(kind: str, tags: list[str]) -> None:
     ("text", "think", "answer"),
     [
         ("<think>a</think><answer>b</answer>", 1.0, 1.0),
-        ("</answer></think><answer><think>", 1.0, 1.0),
+        ("</answer></think><answer><think>", 0.5, 0.0),
+        ("</think><think></answer><answer>", 0.5, 0.5),
+        ("<answer>b</answer><think>a</think>", 1.0, 0.0),
+        ("<think></think><answer> </answer>", 0.5, 0.5),
+        ("a</think><answer>b</answer>", 0.5, 1.0),
         ("<think>a</think><answer>b", 1.0, 0.5),
         ("<think><think></think>", 0.5, 0.0),
         ("", 0.0, 0.0),
@@ -108,9 +124,10 @@ def test_format_is_what_a_regular_expression_says(text: str) -> None:
         and not text[text.index("</think>") + 8 : text.index("<answer>")].strip()
         and not text[text.index("</answer>") + 9 :].strip()
     )
-    outcome = run("format", {}, Response(text))
+    outcome = run("format", {"not_empty": False}, Response(text))
     assert outcome.reward == float(whole)
-    assert run("tags", {}, Response(text)).reward >= outcome.reward
+    assert run("tags", {"not_empty": False}, Response(text)).reward >= outcome.reward
+    assert run("tags", {}, Response(text)).reward >= run("format", {}, Response(text)).reward
 
 
 LENGTH = {"max_length": 100, "cache_length": 20}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rewardplane.rewards.code.mark import Mark
+from rewardplane.rewards.code.ending import Ending
 from rewardplane.rewards.kinds.code_tests import CodeTests
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.sandbox.level import IsolationUnavailable
@@ -159,7 +159,7 @@ async def test_exceptions_cross_by_name(reward: CodeTests) -> None:
         "    except ZeroDivisionError as e:\n"
         "        assert 'division' in str(e)\n    else:\n        assert False\n"
         "    try:\n        candidate('x')\n    except Exception as e:\n"
-        "        assert 'Odd' in str(e)\n"
+        "        assert str(e) == 'no' and e.args == ('no',) and type(e).__name__ == 'Odd'\n"
     )
     program = (
         "class Odd(Exception): pass\ndef f(x):\n    if x == 'x': raise Odd('no')\n    return 1 / x"
@@ -236,20 +236,20 @@ async def test_a_program_too_long_or_that_does_not_compile_is_none(reward: CodeT
 @pytest.mark.parametrize(
     ("program", "marks"),
     [
-        ("def f(x):\n    while True: pass\nwhile True: pass", {Mark.TIME_LIMIT}),
-        ("import time\ntime.sleep(60)", {Mark.TIME_LIMIT}),
-        ("xs = bytearray(8 << 30)", {Mark.MEMORY_LIMIT, Mark.RAISED}),
-        ("raise ValueError('no')", {Mark.RAISED}),
-        ("import os\nos._exit(0)", {Mark.CRASHED}),
-        ("import os\nos.kill(os.getpid(), 11)", {Mark.CRASHED, Mark.RAISED}),
-        ("import ctypes\nctypes.string_at(0)", {Mark.CRASHED}),
-        ("def f(x:\n", {Mark.NO_PROGRAM}),
-        ("", {Mark.NO_PROGRAM}),
-        ("x = 1", {Mark.WRONG, Mark.RAISED}),
+        ("def f(x):\n    while True: pass\nwhile True: pass", {Ending.TIME_LIMIT}),
+        ("import time\ntime.sleep(60)", {Ending.TIME_LIMIT}),
+        ("xs = bytearray(8 << 30)", {Ending.MEMORY_LIMIT, Ending.RAISED}),
+        ("raise ValueError('no')", {Ending.RAISED}),
+        ("import os\nos._exit(0)", {Ending.CRASHED, Ending.WRONG}),
+        ("import os\nos.kill(os.getpid(), 11)", {Ending.CRASHED, Ending.RAISED}),
+        ("import ctypes\nctypes.string_at(0)", {Ending.CRASHED}),
+        ("def f(x:\n", {Ending.NO_PROGRAM}),
+        ("", {Ending.NO_PROGRAM}),
+        ("x = 1", {Ending.WRONG, Ending.RAISED}),
     ],
 )
 async def test_a_program_that_fails_is_wrong_and_no_error(
-    program: str, marks: set[Mark], tests: Any
+    program: str, marks: set[Ending], tests: Any
 ) -> None:
     reward = made(cpu_s=0.3, memory_mb=128)
     try:
@@ -258,16 +258,16 @@ async def test_a_program_that_fails_is_wrong_and_no_error(
         score = await scored(reward, given, program)
         assert score.reward == 0.0
         assert score.components["verdict"] in marks, score
-        assert score.components["parsed"] == float(Mark.NO_PROGRAM not in marks)
+        assert score.components["parsed"] == float(Ending.NO_PROGRAM not in marks)
     finally:
         reward.kill()
 
 
-async def test_what_passed_before_a_program_ended_counts(reward: CodeTests) -> None:
+async def test_what_passes_beside_a_test_that_ends_the_program_counts(reward: CodeTests) -> None:
     dies = "import os\nn = int(input())\nprint(n * n)\nif n == 3: os._exit(1)"
     score = await scored(reward, SQUARES, dies)
-    assert score.components["tests_passed"] == pytest.approx(1 / 3)
-    assert score.components["verdict"] == Mark.CRASHED
+    assert score.components["tests_passed"] == pytest.approx(2 / 3)
+    assert score.components["verdict"] == Ending.CRASHED
 
 
 async def test_all_or_nothing_and_a_scale_of_ones_own() -> None:
@@ -283,7 +283,7 @@ async def test_all_or_nothing_and_a_scale_of_ones_own() -> None:
 
 async def test_a_tolerance() -> None:
     tests = {"inputs": ["1\n"], "outputs": ["0.333333 ok\n"]}
-    exact, near = made(), made(tolerance=1e-4)
+    exact, near = made(compare="exact"), made(tolerance=1e-4)
     try:
         assert (await scored(exact, tests, "print(1 / 3, 'ok')")).reward == 0.0
         assert (await scored(near, tests, "print(1 / 3, 'ok')")).reward == 1.0
@@ -410,7 +410,7 @@ async def test_infinite_loops_fail() -> None:
         programs = [f"```python\n{t['prompt']}    while True: pass\n```" for t in tasks()]
         scores = await human(reward, programs)
         assert {s.reward for s in scores} == {0.0}
-        assert {s.components["verdict"] for s in scores} == {float(Mark.TIME_LIMIT)}
+        assert {s.components["verdict"] for s in scores} == {float(Ending.TIME_LIMIT)}
     finally:
         reward.kill()
 
@@ -421,7 +421,12 @@ async def test_hashes_and_the_tests_own_chance_are_the_same_everywhere() -> None
     for _replica in range(2):
         reward = made()
         try:
-            order = {"source": "print(hash('abc'))", "inputs": [""], "output_bytes": 100}
+            order = {
+                "candidates": ["print(hash('abc'))"],
+                "reads": False,
+                "inputs": [""],
+                "output_bytes": 100,
+            }
             run = await reward.pool.run("stdin_cases", json.dumps(order).encode(), reward.limits)
             seen.append(run.answer)
             known = await scored(reward, [chance], "def keep(x, h): raise ValueError((x, h))")

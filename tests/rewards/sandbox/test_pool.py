@@ -172,7 +172,10 @@ async def test_a_seed_that_dies_under_a_memory_limit_is_not_started_anew() -> No
     from rewardplane.rewards.sandbox.level import Level
     from rewardplane.rewards.sandbox.limits import Limits
     from rewardplane.rewards.sandbox.pool import Profile, SandboxPool
-    pool = SandboxPool(Profile("t", guests=("program",)), slots=1, demand=Level.PROCESS)
+    pool = SandboxPool(
+        Profile("t", guests=("program",)), slots=1, demand=Level.PROCESS,
+        on_lost=lambda: print("lost", flush=True),
+    )
     pool.start()
     resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
     async def main():
@@ -187,7 +190,7 @@ async def test_a_seed_that_dies_under_a_memory_limit_is_not_started_anew() -> No
         sys.executable, "-c", textwrap.dedent(source), stdout=subprocess.PIPE
     )
     said, _err = await host.communicate()
-    assert said == b"SANDBOX_ERROR True\n"
+    assert said == b"lost\nSANDBOX_ERROR True\n"
 
 
 async def test_where_no_zygote_can_be_started_a_run_is_an_error_and_not_a_score(

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -142,12 +143,9 @@ async def test_a_session_that_ends_leaves_the_scratch_of_a_run_alone(
     assert (await run).answer == b"mine"
 
 
-async def test_a_session_has_no_scratch(session: Session) -> None:
-    ask = (
-        b"try: open('/tmp/x', 'w'); channel.send(b'open')\n"
-        b"except OSError as e: channel.send(b'refused')"
-    )
-    assert await session.ask(ask, wall_s=1) == b"refused"
+async def test_a_session_has_a_scratch_of_its_own(session: Session) -> None:
+    ask = b"open('/tmp/x', 'w').write('mine'); channel.send(open('x').read().encode())"
+    assert await session.ask(ask, wall_s=1) == b"mine"
 
 
 async def test_a_zygote_that_dies_is_the_sandboxs_fault(
@@ -173,3 +171,13 @@ async def test_cancelling_a_question_ends_the_session(session: Session) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not session.alive
+
+
+async def test_a_session_may_rest_for_longer_than_a_question_may_starve() -> None:
+    async with started() as pool:
+        server = b"while (m := channel.receive()) is not None: channel.send(m)"
+        limits = replace(LIMITS, cpu_s=0.1, starved_s=0.3)
+        session = await pool.open("program", server, limits)
+        await asyncio.sleep(0.8)
+        assert await session.ask(b"hi", wall_s=1) == b"hi"
+        await session.close()

@@ -22,6 +22,8 @@ from rewardplane.rewards.sandbox.level import Level
 from rewardplane.rewards.sandbox.pool import Profile, SandboxPool
 from rewardplane.rewards.types import InvalidResult, RewardFault
 
+from .pools import started
+
 COMMANDS = """
 import os, sys, time
 CALLS = []
@@ -236,3 +238,15 @@ async def test_gemini_functions_get_their_dicts(pool: SandboxPool) -> None:
         response = {"role": "model", "parts": [{"text": text}]}
         assert (await server.evaluate(example, response, 5.0))[0] == reward
     await server.close()
+
+
+async def test_a_function_may_use_a_temporary_file() -> None:
+    source = (
+        "import tempfile\ndef evaluate(example, response):\n"
+        "    with tempfile.TemporaryFile('w+') as file:\n        file.write('0.5')\n"
+        "        file.seek(0)\n        return float(file.read())"
+    )
+    async with started(profile=Profile("test", guests=(GUEST,))) as pool:
+        server = SnippetServer(pool, source, "evaluate", memory_mb=128, at_once=1)
+        assert (await server.call([{}, {}], 5.0))[0] == 0.5
+        await server.close()

@@ -7,9 +7,9 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rewardplane.rewards.text.formula import MAX_DEPTH, FormulaError, parse
+from rewardplane.rewards.text.formula import MAX_OPERATIONS, FormulaError, parse
 
-VALUES = {"a": 0.5, "b": 2.0, "max": 3.0, "n_1": -1.0}
+VALUES = {"a": 0.5, "b": 2.0, "max": 3.0, "n_1": -1.0, "pass": 1.0, "in": 4.0, "_x1": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,9 @@ VALUES = {"a": 0.5, "b": 2.0, "max": 3.0, "n_1": -1.0}
         ("floor(1.5) + ceil(1.5)", 3.0),
         ("exp(0) + sqrt(4) + log(1)", 3.0),
         ("log(exp(a))", 0.5),
-        ("1" + "+1" * 4000, 4001.0),
+        ("1" + "+1" * MAX_OPERATIONS, MAX_OPERATIONS + 1.0),
+        ("pass + in/2 - _x1", 2.0),
+        ("1" + " " * 9000 + "+1", 2.0),
         (" \t\n a \r\n", 0.5),
     ],
 )
@@ -45,26 +47,37 @@ def test_what_it_means(text: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "want a number, a name or a bracket, got the end"),
-        ("a b", "want an operator, got 'b'"),
-        ("a +", "got the end"),
-        ("(a", "want ')', got the end"),
-        ("a)", "want an operator"),
-        ("a.real", "'.' is not known"),
+        ("", "is empty"),
+        (" ", "is empty"),
+        ("a b", "invalid syntax"),
+        ("a +", "invalid syntax, after"),
+        ("(a", "never closed"),
+        ("a)", "unmatched ')'"),
+        ("a.real", "'a.real' is no arithmetic"),
+        ("a, b", "'a, b' is no arithmetic"),
         ("a[0]", "'[' is not known"),
         ("'a'", "is not known"),
-        ("a ** b", "got '*'"),
-        ("a // b", "got '/'"),
-        ("1 if a else b", "want an operator"),
+        ("a # b", "'#' is not known"),
+        ("a ** b", "'**' is not known"),
+        ("a // b", "'//' is not known"),
+        ("1 if a else b", "invalid syntax"),
+        ("a and b", "invalid syntax"),
         ("lambda: a", "':' is not known"),
         ("__import__(a)", "there is no function '__import__'"),
         ("eval(a)", "there is no function 'eval'"),
         ("open(a)", "there is no function 'open'"),
-        ("min()", "got ')'"),
+        ("max(1)(2)", "is no arithmetic"),
+        ("max(*a)", "is no arithmetic"),
+        ("min()", "takes an argument"),
         ("abs(a, b)", "takes one argument, got 2"),
         ("1e999", "no finite number"),
-        ("(" * (MAX_DEPTH + 1) + "a" + ")" * (MAX_DEPTH + 1), "nested deeper"),
-        ("a" + "^a" * (MAX_DEPTH + 1), "nested deeper"),
+        ("1_000", "'1_000' is no number"),
+        ("0x10", "'0x10' is no number"),
+        ("1j", "'1j' is no number"),
+        ("(" * 1000 + "a" + ")" * 1000, "nested"),
+        ("-" * 9000 + "a", "nested"),
+        ("a" + "^a" * 2000, "more than"),
+        ("1" + "+1" * (MAX_OPERATIONS + 1), "more than"),
         ("1+" * 6000 + "1", "longer than"),
         ("١", "is not known"),
     ],

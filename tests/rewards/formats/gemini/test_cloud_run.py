@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from rewardplane.rewards.formats.gemini.options import CloudRun, Token
+from rewardplane.rewards.formats.gemini.options import CloudRun
+from rewardplane.rewards.http.token import Token
 from rewardplane.rewards.types import Example, Reason, Response, Score, ScoreError
 
 from .configs import cloud_run
@@ -132,5 +133,8 @@ async def test_repeated_calls_and_clipped_rewards_are_counted() -> None:
         here.cloud_run.replies = [503, 503, {"reward": 7}]
         reward = here.reward(cloud_run())
         await outcome_of(reward, *ITEM)
-        assert reward.take_figures() == {"cloud_run_retries": 2.0, "gemini_clipped": 1.0}
+        assert reward.take_figures() == {
+            **{"cloud_run_calls": 3.0, "cloud_run_retries": 2.0},
+            "gemini_clipped": 1.0,
+        }
         assert reward.take_figures() == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from rewardplane.config.load import parse_reward
+from rewardplane.config.load import ConfigError, parse_reward
 from rewardplane.rewards.kinds.gemini import Gemini
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.sandbox.level import IsolationUnavailable
-from rewardplane.rewards.types import Example, Reason, Response, Score, ScoreError
+from rewardplane.rewards.types import Example, Reason, Response, Score, ScoreError, Usage
 
+from ....support.judge_server import says
 from .configs import cloud_run, code, composite, match, rater
 from .world import outcome_of, world
 
@@ -23,7 +25,7 @@ JUDGE = {"base_url": "http://127.0.0.1:9/v1"}
 
 
 def digest_of(file: Path) -> str:
-    return parse_reward("r", {"kind": "gemini", "config_file": str(file)}, None).digest
+    return parse_reward("r", {"kind": "gemini", "config_file": file.name}, file.parent).digest
 
 
 def test_a_file_decides_the_digest_by_what_it_holds(tmp_path: Path) -> None:
@@ -45,14 +47,20 @@ def test_a_file_is_brought_along_as_its_content(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("{", "no JSON"), ('{"a": 1, "a": 2}', "twice"), ("[]", "want an object"), (None, "No such")],
+    [("{", "no JSON"), ('{"a": 1, "a": 2}', "twice"), (None, "No such")],
 )
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, text: str | None, told: str) -> None:
     file = tmp_path / "reward.json"
     if text is not None:
         file.write_text(text)
-    with pytest.raises(ValidationError, match=told):
-        build("gemini", {"config_file": str(file)})
+    with pytest.raises(ConfigError, match=told):
+        digest_of(file)
+
+
+def test_building_opens_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "never-ends")
+    with pytest.raises(ValidationError, match="config_file"):
+        build("gemini", {"config_file": str(tmp_path / "never-ends")})
 
 
 def test_unknown_fields_are_told_apart_from_other_warnings() -> None:
@@ -62,10 +70,12 @@ def test_unknown_fields_are_told_apart_from_other_warnings() -> None:
     assert len(reward.warnings) == 2
 
 
-@pytest.mark.parametrize("params", [{}, {"config": match(), "config_file": "x"}])
-def test_there_is_one_configuration(params: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="either `config` or `config_file`"):
-        build("gemini", params)
+def test_there_is_one_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="want `config`"):
+        build("gemini", {})
+    for params in ({"config": match(), "config_file": "x"}, {"config_file": 3}):
+        with pytest.raises(ValueError, match="either `config` or `config_file`"):
+            Gemini.at_home(params, str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -143,3 +153,21 @@ def test_listing_the_kind_loads_no_http() -> None:
     source = "import sys, rewardplane.rewards.kinds.gemini; print('aiohttp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+async def test_an_error_has_cost_what_all_judges_took() -> None:
+    async with world() as here:
+        here.judge.replies = [says("0.5")]
+        here.cloud_run.replies = [503]
+        members = [(rater(name="judged", samples=2), 1), (cloud_run(name="down"), 1)]
+        outcome = await outcome_of(here.reward(composite(*members)), Example(), Response("4"))
+    assert isinstance(outcome, ScoreError)
+    assert outcome.reason is Reason.UNAVAILABLE
+    assert outcome.usage == Usage(200, 40, 0, 2)
+    assert "(judge: 200 + 40 tokens in 2 calls)" in outcome.message
+
+
+async def test_what_a_snippet_returns_is_clipped_and_told() -> None:
+    async with world() as here:
+        outcome = await outcome_of(here.reward(code("return 10")), Example(), Response("4"))
+    assert outcome == Score(1.0, {"parsed": 1.0}, "evaluate returned 10, clipped to [-1, 1]")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import enum
 import json
 import types
@@ -14,17 +13,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic.alias_generators import to_snake
 from rewardplane.rewards.formats.gemini.checks import read_config
+from rewardplane.rewards.formats.gemini.message import ProtoMessage
 from rewardplane.rewards.formats.gemini.reader import (
     BadMessage,
-    camel,
     loads,
-    read,
-    read_float,
-    read_int,
+    message_of,
 )
 from rewardplane.rewards.formats.gemini.schema import CompositeReward, SingleReward
 from rewardplane.rewards.formats.gemini.wire import parse_cloud_run, parse_validation
+from rewardplane.rewards.text.protojson import int64_of, number_of
 
 from .configs import composite, match, rater
 
@@ -42,15 +41,12 @@ JSON = st.recursive(
 )
 
 
-def _plain(kind: Any) -> Any:
-    if isinstance(kind, types.UnionType):
-        return next(k for k in typing.get_args(kind) if k is not types.NoneType)
-    return kind
-
-
 def values(kind: Any) -> st.SearchStrategy[Any]:
     """Values of a field's type."""
-    kind = _plain(kind)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
     if kind is Any:
         return st.none() | st.text(max_size=4)
     if kind is str:
@@ -68,10 +64,9 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     return messages(kind)
 
 
-def messages(cls: Any) -> st.SearchStrategy[Any]:
+def messages(cls: type[ProtoMessage]) -> st.SearchStrategy[Any]:
     """Messages with any of their fields set."""
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: values(hints[f.name]) for f in dataclasses.fields(cls)}
+    fields = {f.alias: values(f.annotation) for f in cls.model_fields.values() if f.alias}
     return st.fixed_dictionaries({}, optional=fields).map(lambda given: cls(**given))
 
 
@@ -81,16 +76,16 @@ def written(value: Any, draw: st.DrawFn) -> Any:
         return draw(st.sampled_from([value.name, value.name.lower(), value.name.title()]))
     if isinstance(value, tuple):
         return [written(item, draw) for item in typing.cast("tuple[Any, ...]", value)]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        if not dataclasses.is_dataclass(value):
-            return value
+    if isinstance(value, ProtoMessage):
         found: dict[str, Any] = {}
-        for field in dataclasses.fields(value):
-            inner = getattr(value, field.name)
+        for name, field in type(value).model_fields.items():
+            inner = getattr(value, name)
             if inner is not None or draw(st.booleans()):
-                key = draw(st.sampled_from([field.name, camel(field.name)]))
+                key = draw(st.sampled_from([to_snake(str(field.alias)), str(field.alias)]))
                 found[key] = written(inner, draw)
         return found
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
     if value in (float("inf"), float("-inf")):
         return "Infinity" if value > 0 else "-Infinity"
     return str(value) if draw(st.booleans()) else value
@@ -106,7 +101,7 @@ def documents(draw: st.DrawFn) -> tuple[Any, Any]:
 @given(documents())
 def test_mixed_case_round_trips(pair: tuple[Any, Any]) -> None:
     message, document = pair
-    assert read(CompositeReward, loads(json.dumps(document))) == (message, [])
+    assert message_of(CompositeReward, loads(json.dumps(document))) == (message, [])
 
 
 @settings(max_examples=500, deadline=None)
@@ -114,7 +109,7 @@ def test_mixed_case_round_trips(pair: tuple[Any, Any]) -> None:
 def test_garbage_raises_its_own_error_alone(document: Any) -> None:
     for cls in (SingleReward, CompositeReward):
         with contextlib.suppress(BadMessage):
-            message, _ = read(cls, document)
+            message, _ = message_of(cls, document)
             assert isinstance(message, cls)
 
 
@@ -204,7 +199,7 @@ def test_texts_that_are_refused(text: str) -> None:
     ],
 )
 def test_int64(value: object, number: int | None) -> None:
-    assert read_int(value) == number
+    assert int64_of(value) == number
 
 
 @pytest.mark.parametrize(
@@ -221,7 +216,7 @@ def test_int64(value: object, number: int | None) -> None:
     ],
 )
 def test_floats(value: object, number: float | None) -> None:
-    assert read_float(value) == number
+    assert number_of(value) == number
 
 
 def test_all_faults_are_told_at_once() -> None:

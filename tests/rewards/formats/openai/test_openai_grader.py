@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from rewardplane.rewards.code import snippet_runner
+from rewardplane.rewards.formats.openai.grading import grade
 from rewardplane.rewards.formats.openai.outcome import item_of, run_result_of
-from rewardplane.rewards.formats.openai.run_result import RunErrors, RunResult
+from rewardplane.rewards.formats.openai.run_result import RunErrors, RunResult, run_result
 from rewardplane.rewards.kinds.openai_grader import OpenAIGrader
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.run import Clip, run_item, run_items_async
@@ -28,6 +29,7 @@ from rewardplane.rewards.types import (
     Response,
     Score,
     ScoreError,
+    Usage,
 )
 
 from ....support.judge_server import JudgeServer, says, serving, status
@@ -123,7 +125,9 @@ async def reason(grader: Any, text: str = "", server: JudgeServer | None = None)
 async def ran(grader: Any, text: str = "x", server: JudgeServer | None = None) -> RunResult:
     async with ready(grader, server) as reward:
         sample = {"output_text": text, "output_json": None, "output_tools": [], "choices": []}
-        return await reward.run(sample, {"answer": "18"})
+        variables = {"sample": sample, "item": {"answer": "18"}}
+        grades = await grade(reward.grader, variables, reward._services)
+        return run_result(reward.grader, grades)
 
 
 # string_check
@@ -347,12 +351,72 @@ async def test_a_member_that_fails_fails_the_whole_and_leaves_the_others(
     grader = multi("a + s", a=check("eq", "x"), s=scored())
     found = await outcome(grader, "x", judge)
     assert isinstance(found, ScoreError)
-    assert (found.reason.name, found.message) == ("JUDGE_REFUSED", "s: the judge refused: no")
+    assert (found.reason.name, found.message) == (
+        "JUDGE_REFUSED",
+        "s: the judge refused: no (judge: 100 + 20 tokens in 1 call)",
+    )
+    assert found.usage == Usage(100, 20, 0, 1)
     result = await ran(grader, "x", judge)
     assert result.sub_rewards == {"a": 1.0, "s": None}
     zeroed = result.as_dict(invalid_as_zero=True)
     assert (zeroed["reward"], zeroed["sub_rewards"]) == (0.0, {"a": 1.0, "s": 0.0})
     assert result.as_dict()["reward"] is None
+
+
+UNPARSED = check("eq", "true", input="{{ sample.output_json.flag }}")
+
+
+@pytest.mark.parametrize(
+    ("formula", "low"),
+    [
+        ("bad", 0.0),
+        ("1 - bad", 0.0),
+        ("a - bad", -1.0),
+        ("0.5*a + 0.5*bad", 0.0),
+        ("max(a, 1 - bad)", 0.0),
+        ("1 / (1 + bad)", 0.5),
+        ("a / bad", 0.0),
+    ],
+)
+async def test_a_sample_that_cannot_be_parsed_never_raises_a_formula(
+    formula: str, low: float
+) -> None:
+    grader = multi(formula, a=check("eq", "x"), bad=UNPARSED)
+    found = await outcome(grader, "x")
+    assert isinstance(found, Score), found
+    assert found.reward == low
+    assert found.components == {"a": 1.0, "bad": 0.0}
+    assert found.explanation.startswith("bad: {{sample.output_json.flag}}")
+    assert flags(await ran(grader, "x")) == {"sample_parse_error"}
+    for text in ('{"flag": true}', '{"flag": false}'):
+        parsed = await outcome(grader, text)
+        assert isinstance(parsed, ScoreError) or parsed.reward >= low
+
+
+async def test_the_lowest_of_a_formula_is_over_the_members_own_ranges(judge: JudgeServer) -> None:
+    judge.replies = [says('{"steps": [], "result": 4}')]
+    code = coded("def grade(sample, item): return 7")
+    grader = multi("p - s - bad", p=code, s=scored(range=[1, 5]), bad=UNPARSED)
+    # What the code returned is what it is; a judge might have given anything in its range.
+    assert await value(grader, "x", judge) == 7 - 5 - 1
+
+
+async def test_what_is_clipped_is_told(judge: JudgeServer) -> None:
+    judge.replies = [says('{"steps": [{"description": "d", "conclusion": "c"}], "result": 80}')]
+    found = await outcome(multi("s", s=scored(range=[0, 10])), "x", judge)
+    assert isinstance(found, Score)
+    assert found.explanation == "s: d: c\nthe judge gave 80, clipped to [0, 10]"
+
+
+async def test_all_calls_of_a_trajectory_are_variables() -> None:
+    calls = [Part(FunctionCall("search", {"q": 1}, "c1")), Part(FunctionCall("end", {}, "c2"))]
+    turns = [Content("model", calls[:1]), Content("tool", []), Content("model", calls[1:])]
+    template = (
+        "{{ sample.output_tools[0].function.name }} {{ sample.output_tools[1].function.name }}"
+    )
+    response = Response("", turns=turns)
+    found = await outcome(check("eq", "search end", input=template), response=response)
+    assert found == Score(1.0)
 
 
 async def test_tokens_are_told_by_model(judge: JudgeServer) -> None:
@@ -442,7 +506,7 @@ async def test_a_sample_that_cannot_be_parsed_gets_the_low_end_of_a_range(
         (check("eq", nmae="x"), "Extra inputs"),
         ({"type": "string_check"}, "Field required"),
         (multi("a + z", **PAIR), "'z' is no grader; there are: a, b"),
-        (multi("a +", **PAIR), "got the end"),
+        (multi("a +", **PAIR), "invalid syntax"),
         (multi("open(a)", **PAIR), "there is no function 'open'"),
         (multi("a", a=multi("b", **PAIR)), "'multi' found"),
         (multi("a", a=labelled(passing_labels=["fine"])), "passing_labels among them"),

@@ -1,4 +1,4 @@
-"""Bearer tokens for Cloud Run."""
+"""Bearer tokens: where they come from, and those that are fetched and kept."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ...types import Unavailable
-from .options import Token
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from ..types import Unavailable
 
 if TYPE_CHECKING:
     import aiohttp
@@ -21,6 +22,28 @@ EARLY_S = 300.0
 """A token that ends sooner than this is fetched anew."""
 METADATA_TIMEOUT_S = 10.0
 _PATH = "/computeMetadata/v1/instance/service-accounts/default/identity"
+
+
+class Token(BaseModel):
+    """Where the bearer token of calls comes from: one of the three."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    env: str | None = None
+    """An environment variable of the replica's process."""
+    file: str | None = None
+    """A file, read anew for each call."""
+    google_id_token: bool = False
+    """An ID token of this machine's service account, from Google's metadata server."""
+    audience: str | None = None
+    """Whom the ID token is for. None: scheme and host of the URI."""
+    metadata_url: str = "http://metadata.google.internal"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Token:
+        if sum((self.env is not None, self.file is not None, self.google_id_token)) != 1:
+            raise ValueError("want exactly one of `env`, `file`, `google_id_token`")
+        return self
 
 
 class Tokens:

