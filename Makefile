@@ -2,6 +2,7 @@
 # ARGS reaches the command: make test ARGS='-k wire -x'. Below, pip prints errors only (-qq).
 
 VENV := .venv
+TRAINERS := .venv-trainers
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements.lock
@@ -16,13 +17,25 @@ find_python = for python in $(PYTHON) python3.11 python3 python3.12 python3.13 p
 	test -n "$$python" || { echo 'make: want Python >= 3.11 with venv (Debian: apt-get install' \
 		'python3-venv), or say which: make PYTHON=/path/to/python' >&2; exit 1; }
 
-.PHONY: demo test setup lint format bench stubs lock clean
+.PHONY: demo test test-trainers setup lint format bench stubs lock clean
 
 demo: setup
 	$(BIN)/rewardplane demo $(ARGS)
 
 test: setup
 	$(BIN)/pytest $(ARGS)
+
+# The tests with real trainers (TRL, verl, ms-swift, ...), in an environment of their own: theirs is
+# the base install of this project, torch for CPUs and the trainers, about 1.5 GB.
+test-trainers: setup $(TRAINERS)/.installed
+	$(TRAINERS)/bin/pytest tests/trainers $(ARGS)
+
+$(TRAINERS)/.installed: pyproject.toml tests/trainers/requirements.txt tests/trainers/frameworks.txt
+	$(BIN)/python -m venv --clear $(TRAINERS)
+	@echo 'installs torch and the trainers of tests/trainers (the first time: a few minutes)'
+	$(TRAINERS)/bin/python $(PIP) install -qq -e . -r tests/trainers/requirements.txt
+	$(TRAINERS)/bin/python $(PIP) install -qq --no-deps -r tests/trainers/frameworks.txt
+	@touch $@
 
 # Does nothing when neither the project's requirements nor the lock changed since the last time.
 setup: $(STAMP)
@@ -62,5 +75,5 @@ lock:
 	mv $(LOCK).new $(LOCK)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAINERS) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

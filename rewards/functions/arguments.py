@@ -88,9 +88,9 @@ def for_compute_score(example: Example, response: Response, gold_key: str) -> di
 def for_trl(items: Sequence[Item], conversational: bool | None) -> dict[str, Any]:
     """TRL's `prompts`, `completions` and one list for each reference key; None where one has none.
 
-    A prompt is a text, or a list of messages where the example has several turns or a system
-    instruction. A completion is a text, or a list of messages where its prompt is one or where the
-    response is a trajectory. `conversational` overrides the rule for all.
+    A row is conversational, its prompt and its completion both lists of messages, where the example
+    has several turns or a system instruction or where the response came as turns; else both are
+    texts, as TRL has them. `conversational` overrides the rule for all.
     """
     rows = [references(example, response) for example, response in items]
     columns = {key: [row.get(key) for row in rows] for row in rows for key in row}
@@ -99,10 +99,10 @@ def for_trl(items: Sequence[Item], conversational: bool | None) -> dict[str, Any
     for example, response in items:
         chat = conversational
         if chat is None:
-            chat = len(example.contents) > 1 or example.system_instruction is not None
-        trajectory = conversational is None and len(response.turns) > 0
+            several = len(example.contents) > 1 or len(response.turns) > 0
+            chat = several or example.system_instruction is not None
         prompts.append(prompt_messages(example) if chat else example.prompt)
-        completions.append(response_messages(response) if chat or trajectory else response.text)
+        completions.append(response_messages(response) if chat else response.text)
     return {**columns, "prompts": prompts, "completions": completions}
 
 

@@ -93,18 +93,31 @@ def check(
 
 @app.command()
 def score(
-    file: Annotated[Path, typer.Argument(help="Examples with responses, as JSON lines.")],
+    file: Annotated[
+        Path, typer.Argument(help="Examples with responses: JSON lines or parquet, as trainers'.")
+    ],
     reward: Annotated[str, typer.Option(help="The reward's name.")],
     target: _Target = DEFAULT_TARGET,
     output: Annotated[Path | None, typer.Option(help="Where outcomes go, as JSON lines.")] = None,
     timeout_s: Annotated[float, typer.Option(help="For each call, in seconds.")] = 300.0,
+    response: Annotated[
+        str, typer.Option(help="The column of the responses; may be that of the gold.")
+    ] = "",
+    rename: Annotated[
+        list[str] | None, typer.Option(help="A column's other name: solution=answer.")
+    ] = None,
 ) -> None:
     """Score the responses of a file; exits with 2 when an item has no reward."""
     from .dataset import BadLine
+    from .rows import Columns
     from .score_file import score_file
 
+    names = [pair.partition("=") for pair in rename or ()]
+    if any(not (old and new) for old, _, new in names):
+        raise typer.BadParameter("want OLD=NEW", param_hint="--rename")
+    columns = Columns(response, {old: new for old, _, new in names})
     try:
-        summary = score_file(file, reward, target, output, timeout_s, _err)
+        summary = score_file(file, reward, target, output, timeout_s, _err, columns)
     except (BadLine, OSError, CallError) as error:
         _fail(error)
     _out.print(summary.table())

@@ -1,9 +1,9 @@
-"""Data sets of examples with their responses: JSON lines in the form of Gemini RL tuning.
+"""Data sets of examples with their responses: in the form of Gemini RL tuning, or a trainer's.
 
-Each line is an example (`contents`, `references`, `systemInstruction`, `tools`) with `responses`:
-a list of texts, or of objects with `text` and, where known, `finishReason`, `tokenCount`,
-`references`. Keys may be camelCase or snake_case. Values of `references` that are no strings become
-JSON references.
+Files are JSON lines or parquet; rows of trainers are read by `rows.py`. Else each line is an
+example (`contents`, `references`, `systemInstruction`, `tools`) with `responses`: a list of texts,
+or of objects with `text` and, where known, `finishReason`, `tokenCount`, `references`. Keys may be
+camelCase or snake_case. Values of `references` that are no strings become JSON references.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from rewardplane.rewards.types import (
     Response,
 )
 
+from .rows import Columns, documents, group, is_trainers
+
 
 class BadLine(ValueError):
     """A line is no example with responses; the message names the line and the fault."""
@@ -42,23 +44,29 @@ class Line:
     raw: Mapping[str, Any]
 
 
-def read(path: Path) -> Iterator[Line]:
+def read(path: Path, columns: Columns = Columns()) -> Iterator[Line]:  # noqa: B008 - frozen
     """The lines of a file, in order; empty ones are passed over.
+
+    `columns` says how to read rows in a trainer's form.
 
     Raises:
         BadLine: a line cannot be read.
         OSError: the file cannot be read.
     """
-    with path.open("rb") as lines:
-        for number, data in enumerate(lines, 1):
-            if not data.strip():
-                continue
-            try:
-                raw = json.loads(data.decode("utf-8-sig"))
-                line = Line(number, group_from_json(raw), raw)
-            except (ValueError, TypeError, OverflowError, RecursionError) as error:
-                raise BadLine(f"{path}, line {number}: {error}") from None
-            yield line
+    rows = documents(path)
+    while True:
+        try:
+            number, raw = next(rows)
+        except StopIteration:
+            return
+        except ValueError as error:
+            raise BadLine(str(error)) from None
+        try:
+            fields = _object(raw, "the line")
+            found = group(fields, columns) if is_trainers(raw) else group_from_json(raw)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise BadLine(f"{path}, line {number}: {error}") from None
+        yield Line(number, found, fields)
 
 
 def group_from_json(raw: object) -> Group:

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from .dataset import Line, read
+from .rows import Columns
 
 CALL_ITEMS = 256
 CALLS_AT_ONCE = 8
@@ -58,7 +59,13 @@ class Summary:
 
 
 def score_file(
-    file: Path, reward: str, target: str, output: Path | None, timeout_s: float, console: Console
+    file: Path,
+    reward: str,
+    target: str,
+    output: Path | None,
+    timeout_s: float,
+    console: Console,
+    columns: Columns = Columns(),  # noqa: B008 - frozen
 ) -> Summary:
     """Scores every response of a file with progress on `console`.
 
@@ -68,10 +75,10 @@ def score_file(
         CallError: a call was refused as a whole.
     """
     with ExitStack() as stack:
-        total = sum(len(line.group.responses) for line in read(file))
+        total = sum(len(line.group.responses) for line in read(file, columns))
         sink = stack.enter_context(output.open("w")) if output is not None else None
         bar = stack.enter_context(_progress(console))
-        return asyncio.run(_score(read(file), total, reward, target, sink, timeout_s, bar))
+        return asyncio.run(_score(read(file, columns), total, reward, target, sink, timeout_s, bar))
 
 
 async def _score(

@@ -15,10 +15,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rewardplane.rewards.types import Outcome
-from rewardplane.wire.errors import CallError, DeadlineExceeded, InvalidRequest, NotReady
+from rewardplane.wire.errors import CallError, InvalidRequest, NotReady
 
-from .call_options import Terms
-from .chunks import Frame
+from .call_options import CallOptions
+from .chunks import EncodedGroup
+from .retry_policy import expired
 
 MAX_ITEMS = 256
 MAX_BYTES = 2**20
@@ -27,13 +28,13 @@ WAIT_S = 0.005
 
 _CLOSED = "the client was closed before the outcome came"
 
-Send = Callable[[Terms, Sequence[Frame], float], Awaitable[Sequence[Outcome]]]
-"""Sends frames of one response each and returns an outcome per frame, within so many seconds."""
+Send = Callable[[CallOptions, Sequence[EncodedGroup], float], Awaitable[Sequence[Outcome]]]
+"""Sends groups of one response each and returns an outcome per group, within so many seconds."""
 
 
 @dataclass(slots=True, eq=False)
 class _Single:
-    frame: Frame
+    group: EncodedGroup
     end_s: float
     future: asyncio.Future[Outcome]
     batch: _Batch | None = None
@@ -51,45 +52,46 @@ class Batcher:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._lanes: dict[Terms, _Lane] = {}
+        self._queues: dict[CallOptions, _Queue] = {}
 
-    async def score(self, terms: Terms, frame: Frame) -> Outcome:
-        """The outcome of the one response in `frame`.
+    async def score(self, options: CallOptions, group: EncodedGroup) -> Outcome:
+        """The outcome of the one response in `group`.
 
         Raises:
             CallError: the call that it travelled with failed, for its own fault or for all.
         """
-        lane = self._lanes.get(terms)
-        if lane is None:
-            lane = self._lanes[terms] = _Lane(terms, self._send, self._lanes)
-        return await lane.score(frame)
+        queue = self._queues.get(options)
+        if queue is None:
+            queue = self._queues[options] = _Queue(options, self._send, self._queues)
+        return await queue.score(group)
 
     async def close(self) -> None:
         """Cancels what is in flight; whoever waits for an outcome gets `NotReady`."""
-        for lane in list(self._lanes.values()):
-            await lane.close()
+        for queue in list(self._queues.values()):
+            await queue.close()
 
 
-class _Lane:
-    """The single calls of equal terms. It is in `lanes` as long as it has something to do."""
+class _Queue:
+    """The single calls of equal options. It is in `queues` as long as it has something to do."""
 
-    def __init__(self, terms: Terms, send: Send, lanes: dict[Terms, _Lane]) -> None:
-        self._terms = terms
+    def __init__(self, options: CallOptions, send: Send, queues: dict[CallOptions, _Queue]) -> None:
+        self._options = options
         self._send = send
-        self._lanes = lanes
+        self._queues = queues
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Single] = deque()
         self._waiting_bytes = 0
         self._in_flight: set[asyncio.Task[None]] = set()
         self._due: asyncio.Handle | None = None
         self._due_soon = False
+        self._last_failure: CallError | None = None
 
-    async def score(self, frame: Frame) -> Outcome:
+    async def score(self, group: EncodedGroup) -> Outcome:
         single = _Single(
-            frame, time.monotonic() + self._terms.timeout_s, self._loop.create_future()
+            group, time.monotonic() + self._options.timeout_s, self._loop.create_future()
         )
         self._waiting.append(single)
-        self._waiting_bytes += len(frame.data)
+        self._waiting_bytes += len(group.data)
         if not self._in_flight or self._is_full():
             # Not before the other tasks that are ready have added theirs.
             self._schedule(soon=True)
@@ -136,7 +138,7 @@ class _Lane:
         if self._waiting and len(self._in_flight) < MAX_CALLS:
             self._schedule(soon=False)
         elif not self._waiting and not self._in_flight:
-            self._lanes.pop(self._terms, None)
+            self._queues.pop(self._options, None)
 
     def _take(self) -> list[_Single]:
         singles: list[_Single] = []
@@ -144,7 +146,7 @@ class _Lane:
         now_s = time.monotonic()
         while self._waiting and len(singles) < MAX_ITEMS:
             single = self._waiting[0]
-            size = len(single.frame.data)
+            size = len(single.group.data)
             if singles and n_bytes + size > MAX_BYTES:
                 break
             self._waiting.popleft()
@@ -152,8 +154,8 @@ class _Lane:
             if single.future.done():
                 continue
             if single.end_s <= now_s:
-                message = f"could not be sent within {self._terms.timeout_s:g} s"
-                single.future.set_exception(DeadlineExceeded(message))
+                message = f"could not be sent within {self._options.timeout_s:g} s"
+                single.future.set_exception(expired(message, self._last_failure))
                 continue
             n_bytes += size
             singles.append(single)
@@ -171,7 +173,7 @@ class _Lane:
         """Scores them together, and apart where one of them spoils the call for all."""
         remaining_s = min(single.end_s for single in singles) - time.monotonic()
         try:
-            outcomes = await self._send(self._terms, [s.frame for s in singles], remaining_s)
+            outcomes = await self._send(self._options, [s.group for s in singles], remaining_s)
         except InvalidRequest as error:
             if len(singles) == 1:
                 _fail(singles, error)
@@ -180,6 +182,7 @@ class _Lane:
                 await self._run(singles[:half])
                 await self._run(singles[half:])
         except CallError as error:
+            self._last_failure = error
             _fail(singles, error)
         else:
             for single, outcome in zip(singles, outcomes, strict=True):

@@ -14,8 +14,8 @@ from rewardplane.wire.messages import clean
 DEFAULT_TIMEOUT_S = 300.0
 
 
-class TermArgs(TypedDict, total=False):
-    """What every way of scoring may be told by keyword, with its default."""
+class CallOptionArgs(TypedDict, total=False):
+    """The keyword arguments of every method that scores, with their defaults."""
 
     version: str
     """The version of the reward; "": the one served now."""
@@ -28,7 +28,7 @@ class TermArgs(TypedDict, total=False):
     include_components: bool
     """Whether scores come with their components; False."""
     include_explanations: bool
-    """Whether scores come with the reward's words; False."""
+    """Whether scores come with the explanation of the reward; False."""
     include_step_rewards: bool
     """Whether scores come with rewards per step; False."""
     item_timeout_s: float | None
@@ -40,8 +40,8 @@ class TermArgs(TypedDict, total=False):
 
 
 @dataclass(slots=True, frozen=True)
-class Terms:
-    """What a call asks for; calls with equal terms may travel together."""
+class CallOptions:
+    """What a call asks for; calls with equal options may travel together."""
 
     reward: str
     version: str = ""

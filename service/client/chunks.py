@@ -26,17 +26,17 @@ _GROUP_INDEX = re.compile(r"\bgroups\[(\d+)\]")
 
 
 @dataclass(slots=True, frozen=True)
-class Frame:
+class EncodedGroup:
     """One group as it stands in a request, and the number of its responses."""
 
     data: bytes
     size: int
 
 
-def frame(group: Group) -> Frame:
-    """The frame of a group."""
+def encode_group(group: Group) -> EncodedGroup:
+    """The group in its serialized form."""
     body = group_to(group).SerializeToString()
-    return Frame(_field(pb.ScoreRequest.GROUPS_FIELD_NUMBER, body), len(group.responses))
+    return EncodedGroup(_field(pb.ScoreRequest.GROUPS_FIELD_NUMBER, body), len(group.responses))
 
 
 @dataclass(slots=True, frozen=True)
@@ -44,17 +44,17 @@ class Chunk:
     """Groups of a call; `first` is the index in the call of the first of them."""
 
     first: int
-    frames: Sequence[Frame]
+    groups: Sequence[EncodedGroup]
 
     def request(self, head: bytes) -> bytes:
         """The request for these groups; `head` is a serialized ScoreRequest without groups."""
-        return b"".join([head, *[f.data for f in self.frames]])
+        return b"".join([head, *[group.data for group in self.groups]])
 
     def stream_request(self, head: bytes) -> bytes:
         """The request for a stream of these groups."""
         return _field(pb.StreamScoresRequest.REQUEST_FIELD_NUMBER, self.request(head))
 
-    def located(self, error: CallError) -> CallError:
+    def in_call(self, error: CallError) -> CallError:
         """The error with the call's group indices in place of the chunk's."""
         if not self.first:
             return error
@@ -73,19 +73,19 @@ class Chunk:
 def chunks(groups: Iterable[Group]) -> Iterator[Chunk]:
     """The groups, in their order, in chunks below MAX_CHUNK_BYTES; a larger group goes alone."""
     first = 0
-    frames: list[Frame] = []
+    encoded: list[EncodedGroup] = []
     n_bytes = n_items = 0
     for group in groups:
-        new = frame(group)
+        new = encode_group(group)
         n_bytes += len(new.data)
         n_items += new.size
-        if frames and (n_bytes > MAX_CHUNK_BYTES - _HEAD_BYTES or n_items > MAX_CHUNK_ITEMS):
-            yield Chunk(first, frames)
-            first += len(frames)
-            frames, n_bytes, n_items = [], len(new.data), new.size
-        frames.append(new)
-    if frames:
-        yield Chunk(first, frames)
+        if encoded and (n_bytes > MAX_CHUNK_BYTES - _HEAD_BYTES or n_items > MAX_CHUNK_ITEMS):
+            yield Chunk(first, encoded)
+            first += len(encoded)
+            encoded, n_bytes, n_items = [], len(new.data), new.size
+        encoded.append(new)
+    if encoded:
+        yield Chunk(first, encoded)
 
 
 def _field(number: int, body: bytes) -> bytes:

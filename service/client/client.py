@@ -1,8 +1,12 @@
 """The client of a reward service, for asyncio.
 
-Use it so::
+Rewards of rows, or an exception::
 
     client = RewardClient("localhost:50051")
+    rewards = await client.rewards("math", prompts, completions, {"answer": golds})
+
+The outcomes of groups, each a score or a score error::
+
     scores = await client.score("math", [Group(Example(references={"answer": "4"}), responses)])
 
 `SyncRewardClient` has the same methods for code without an event loop.
@@ -11,24 +15,27 @@ Use it so::
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Unpack
+from typing import Any, Unpack
 
 from google.protobuf.message import Message
 from rewardplane.rewards.types import Example, Group, Outcome, Response
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.messages import clean, example_to, response_to
 
-from . import decode as reply
-from .call_options import TermArgs, Terms
-from .endpoint import Credentials, endpoint
+from . import decode
+from .call_options import CallOptionArgs, CallOptions
+from .endpoint import Credentials, Endpoint
+from .failures import rewards_of
 from .results import RewardInfo, Scores, StreamedOutcome, Validation
+from .rows import example, groups, response
 from .session import Session
 from .stream import stream
+from .target import Target, names
 
-ASK_TIMEOUT_S = 30.0
+QUERY_TIMEOUT_S = 30.0
 
 
 class RewardClient:
@@ -43,8 +50,10 @@ class RewardClient:
     as a whole failed; what is wrong with one item is that item's `ScoreError`. A process that was
     forked while its parent had calls in flight can make none (RuntimeError): gRPC fails there.
 
-    `target`: as `Endpoint`'s; without it the environment's REWARDPLANE_TARGET. `channels`: as many
-    as gateways share one port. `options`: channel options for gRPC.
+    `target`: `host:port`, several of them as a list or by comma, or a gRPC name such as
+    `dns:///host:port`; all addresses of a DNS name are used in turn. Without it the environment's
+    REWARDPLANE_TARGET. `channels`: as many as gateways share one port. `options`: channel options
+    for gRPC.
 
     Raises:
         ValueError: there is no target, or it is malformed.
@@ -52,14 +61,70 @@ class RewardClient:
 
     def __init__(
         self,
-        target: str | None = None,
+        target: Target | None = None,
         *,
         credentials: Credentials | None = None,
         channels: int = 1,
         options: Sequence[tuple[str, int | str]] = (),
     ) -> None:
-        self._endpoint = endpoint(target, credentials, channels, tuple(options))
+        self._endpoint = Endpoint(names(target), credentials, channels, tuple(options))
         self._sessions: dict[asyncio.AbstractEventLoop, Session] = {}
+
+    async def rewards(
+        self,
+        reward: str,
+        prompts: Sequence[Any] | None,
+        completions: Sequence[Any],
+        columns: Mapping[str, Any] | None = None,
+        *,
+        rename: Mapping[str, str] = {},
+        completion_ids: Sequence[Sequence[int]] | None = None,
+        group_size: int = 0,
+        request_id: str = "",
+        **options: Unpack[CallOptionArgs],
+    ) -> list[float]:
+        """One reward per row, in the order of the rows, or an exception.
+
+        A prompt and a completion are texts or chat messages. `columns` holds one sequence per name,
+        and `rename` maps names of the data set to those that the reward expects:
+        `rename={"solution": "answer"}`. `completion_ids` give the token counts. Consecutive rows
+        with the same prompt and columns form one group, of at most `group_size` if that is not 0.
+
+        Raises:
+            ItemsFailed: items have no reward; it says which and why. An item that the reward does
+                not apply to (NOT_APPLICABLE) has none.
+            CallError: the call failed as a whole.
+            ValueError: a column has not one value per row, or `rename` does not fit the columns.
+            TypeError: a value is of a type that cannot be sent.
+        """
+        if not len(completions):
+            return []
+        batch = groups(prompts, completions, completion_ids, columns, group_size, rename)
+        scores = await self.score(reward, batch, request_id=request_id, **options)
+        return rewards_of([outcome for group in scores for outcome in group], reward)
+
+    async def reward(
+        self,
+        reward: str,
+        prompt: object,
+        completion: object,
+        columns: Mapping[str, Any] | None = None,
+        *,
+        rename: Mapping[str, str] = {},
+        **options: Unpack[CallOptionArgs],
+    ) -> float:
+        """The reward of one row, or an exception. Concurrent calls of one event loop are batched.
+
+        Raises:
+            ItemsFailed: it has no reward; it says why.
+            CallError: the request is refused, or could not be sent within `timeout_s`.
+            ValueError: `rename` does not fit the columns.
+            TypeError: a value is of a type that cannot be sent.
+        """
+        outcome = await self.score_one(
+            reward, example(prompt, columns or {}, rename), response(completion), **options
+        )
+        return rewards_of([outcome], reward)[0]
 
     async def score(
         self,
@@ -67,7 +132,7 @@ class RewardClient:
         groups: Sequence[Group],
         *,
         request_id: str = "",
-        **terms: Unpack[TermArgs],
+        **options: Unpack[CallOptionArgs],
     ) -> Scores:
         """The outcomes of a batch: per group, per response, in the order sent.
 
@@ -78,21 +143,21 @@ class RewardClient:
         Raises:
             CallError: the request is refused, or no part of it could be scored.
         """
-        return await self._session().score(Terms(reward, **terms), groups, request_id)
+        return await self._session().score(CallOptions(reward, **options), groups, request_id)
 
     async def score_one(
         self,
         reward: str,
         example: Example,
         response: Response,
-        **terms: Unpack[TermArgs],
+        **options: Unpack[CallOptionArgs],
     ) -> Outcome:
-        """The outcome of one response. Concurrent calls of one event loop travel together.
+        """The outcome of one response. Concurrent calls of one event loop are batched.
 
         Raises:
             CallError: the request is refused, or could not be sent within `timeout_s`.
         """
-        return await self._session().score_one(Terms(reward, **terms), example, response)
+        return await self._session().score_one(CallOptions(reward, **options), example, response)
 
     async def stream(
         self,
@@ -100,14 +165,14 @@ class RewardClient:
         groups: Sequence[Group],
         *,
         request_id: str = "",
-        **terms: Unpack[TermArgs],
+        **options: Unpack[CallOptionArgs],
     ) -> AsyncGenerator[StreamedOutcome, None]:
         """The outcomes of a batch as they are made, each item's once, in any order.
 
         Raises:
             CallError: the request is refused, or no part of it could be scored.
         """
-        outcomes = stream(self._session(), Terms(reward, **terms), groups, request_id)
+        outcomes = stream(self._session(), CallOptions(reward, **options), groups, request_id)
         async with aclosing(outcomes):
             async for outcome in outcomes:
                 yield outcome
@@ -119,7 +184,7 @@ class RewardClient:
         *,
         reward: str = "",
         inline_config: str = "",
-        timeout_s: float = ASK_TIMEOUT_S,
+        timeout_s: float = QUERY_TIMEOUT_S,
     ) -> Validation:
         """Tries one reward on one response: a configured one by name, or one given as YAML or JSON.
 
@@ -134,26 +199,26 @@ class RewardClient:
             request.inline_config = clean(inline_config)
         else:
             request.reward = clean(reward)
-        return reply.validation(await self._ask("ValidateReward", request, timeout_s))
+        return decode.validation(await self._query("ValidateReward", request, timeout_s))
 
-    async def list_rewards(self, *, timeout_s: float = ASK_TIMEOUT_S) -> list[RewardInfo]:
+    async def list_rewards(self, *, timeout_s: float = QUERY_TIMEOUT_S) -> list[RewardInfo]:
         """The rewards served now, by name.
 
         Raises:
             CallError: the service does not answer.
         """
-        data = await self._ask("ListRewards", pb.ListRewardsRequest(), timeout_s)
-        return [reply.info(r) for r in reply.parsed(pb.ListRewardsResponse(), data).rewards]
+        data = await self._query("ListRewards", pb.ListRewardsRequest(), timeout_s)
+        return [decode.info(r) for r in decode.parsed(pb.ListRewardsResponse(), data).rewards]
 
-    async def get_reward(self, name: str, *, timeout_s: float = ASK_TIMEOUT_S) -> RewardInfo:
+    async def get_reward(self, name: str, *, timeout_s: float = QUERY_TIMEOUT_S) -> RewardInfo:
         """One reward.
 
         Raises:
             UnknownReward: there is none of that name.
             CallError: the service does not answer.
         """
-        data = await self._ask("GetReward", pb.GetRewardRequest(name=clean(name)), timeout_s)
-        return reply.info(reply.parsed(pb.GetRewardResponse(), data).reward)
+        data = await self._query("GetReward", pb.GetRewardRequest(name=clean(name)), timeout_s)
+        return decode.info(decode.parsed(pb.GetRewardResponse(), data).reward)
 
     async def close(self) -> None:
         """Closes the connections of the running event loop. A later call opens new ones."""
@@ -173,13 +238,13 @@ class RewardClient:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._endpoint.target!r})"
+        return f"{type(self).__name__}({str(self._endpoint)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         e = self._endpoint
-        return _made, (type(self), e.target, e.credentials, e.channels, e.options)
+        return _rebuild, (type(self), e.names, e.credentials, e.channels, e.options)
 
-    async def _ask(self, method: str, request: Message, timeout_s: float) -> bytes:
+    async def _query(self, method: str, request: Message, timeout_s: float) -> bytes:
         return await self._session().call(method, request.SerializeToString(), timeout_s)
 
     def _session(self) -> Session:
@@ -194,9 +259,9 @@ class RewardClient:
         return session
 
 
-def _made(
+def _rebuild(
     kind: type[RewardClient],
-    target: str,
+    target: Target,
     credentials: Credentials | None,
     channels: int,
     options: Sequence[tuple[str, int | str]],

@@ -11,7 +11,7 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 from rewardplane.v1 import reward_service_pb2 as pb
-from rewardplane.wire.errors import DeadlineExceeded, NotReady
+from rewardplane.wire.errors import CallError, DeadlineExceeded, NotReady
 from rewardplane.wire.status import decode
 
 from . import fork
@@ -36,7 +36,7 @@ class Connection:
         self._thread = threading.get_ident()
         self._metadata = endpoint.metadata
         self._channels: list[grpc.aio.Channel] = []
-        self._calls: dict[str, Iterator[_Call]] = {}
+        self._calls: dict[str, Iterator[tuple[grpc.aio.Channel, _Call]]] = {}
         self._in_flight = 0
         self._closed = False
         fork.watch(self)
@@ -49,13 +49,13 @@ class Connection:
             RuntimeError: the client was closed, or this process was forked amid calls.
             asyncio.CancelledError: the caller was cancelled; the service is told.
         """
-        call = self._call(method, stream=False)
+        channel, call = self._call(method, stream=False)
         self._in_flight += 1
         try:
             async with asyncio.timeout(timeout_s + _LATE_S):
                 return await call(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
-            failure = decode(error)
+            failure = self._failure(error, channel, timeout_s)
         except TimeoutError:
             failure = DeadlineExceeded(f"gRPC did not end the call within {timeout_s:g} s")
         except asyncio.CancelledError:
@@ -64,7 +64,7 @@ class Connection:
             failure = NotReady("the client was closed while the call was in flight")
         finally:
             self._in_flight -= 1
-            del call
+            del call, channel
         # Not within `except`: as its context, gRPC's error would hold the channel as long as the
         # caller holds this one, and a fork could not drop it.
         raise failure
@@ -78,14 +78,15 @@ class Connection:
             CallError: the call failed.
             asyncio.CancelledError: the caller was cancelled; the service is told.
         """
-        call = self._call(method, stream=True)(request, timeout=timeout_s, metadata=self._metadata)
+        channel, method_call = self._call(method, stream=True)
+        call = method_call(request, timeout=timeout_s, metadata=self._metadata)
         self._in_flight += 1
         try:
             async for message in call:
                 yield message
             failure = None
         except grpc.RpcError as error:
-            failure = decode(error)
+            failure = self._failure(error, channel, timeout_s)
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
@@ -93,7 +94,7 @@ class Connection:
         finally:
             self._in_flight -= 1
             call.cancel()
-            del call
+            del call, method_call, channel
         if failure is not None:
             raise failure
 
@@ -131,7 +132,22 @@ class Connection:
         self._calls.clear()
         self._channels = []
 
-    def _call(self, method: str, *, stream: bool) -> _Call:
+    def _failure(
+        self, error: grpc.RpcError, channel: grpc.aio.Channel, timeout_s: float
+    ) -> CallError:
+        """The error of a call that gRPC ended; one that ran out of time says where it stood."""
+        failure = decode(error)
+        if not isinstance(failure, DeadlineExceeded) or "grpc_code" not in failure.metadata:
+            return failure
+        message = f"no answer within {timeout_s:.3g} s"
+        state = channel.get_state()
+        if state is grpc.ChannelConnectivity.READY:
+            message += ": the service has the call and did not answer in time"
+        else:
+            message += f": no connection to {self._endpoint} ({state.name.lower()})"
+        return DeadlineExceeded(message, failure.metadata)
+
+    def _call(self, method: str, *, stream: bool) -> tuple[grpc.aio.Channel, _Call]:
         if not self._channels:
             self._open()
         calls = self._calls.get(method)
@@ -139,7 +155,7 @@ class Connection:
             path = f"/{_SERVICE}/{method}"
             calls = self._calls[method] = itertools.cycle(
                 [
-                    cast("_Call", c.unary_stream(path) if stream else c.unary_unary(path))
+                    (c, cast("_Call", c.unary_stream(path) if stream else c.unary_unary(path)))
                     for c in self._channels
                 ]
             )

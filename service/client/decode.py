@@ -11,7 +11,7 @@ from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import Internal
 from rewardplane.wire.messages import FieldError, outcome_from
 
-from .chunks import Frame
+from .chunks import EncodedGroup
 from .results import RewardInfo, RewardUsed, Scores, StreamedOutcome, Validation
 
 _M = TypeVar("_M", bound=Message)
@@ -32,21 +32,21 @@ def parsed(message: _M, data: bytes) -> _M:
     return message
 
 
-def scores(data: bytes, frames: Sequence[Frame]) -> Scores:
-    """The answer to a Score call of these frames.
+def scores(data: bytes, groups: Sequence[EncodedGroup]) -> Scores:
+    """The answer to a Score call of these groups.
 
     Raises:
         Internal: it cannot be read, or has not one outcome per item.
     """
     message = parsed(pb.ScoreResponse(), data)
-    if len(message.groups) != len(frames):
-        raise Internal(f"the service answered {len(message.groups)} groups, not {len(frames)}")
+    if len(message.groups) != len(groups):
+        raise Internal(f"the service answered {len(message.groups)} groups, not {len(groups)}")
     rewards = [used(reward) for reward in message.rewards]
     out = Scores([], [], [], [], [], message.request_id)
-    for group, frame in zip(message.groups, frames, strict=True):
-        if len(group.outcomes) != frame.size:
+    for group, sent in zip(message.groups, groups, strict=True):
+        if len(group.outcomes) != sent.size:
             raise Internal(
-                f"the service answered {len(group.outcomes)} outcomes for {frame.size} responses"
+                f"the service answered {len(group.outcomes)} outcomes for {sent.size} responses"
             )
         try:
             reward = rewards[group.reward_index]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 
 import grpc
 import grpc.aio
-
-TARGET_VARIABLE = "REWARDPLANE_TARGET"
 
 _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_send_message_length", 64 * 2**20),
@@ -49,18 +46,16 @@ class Credentials:
 
 @dataclass(slots=True, frozen=True)
 class Endpoint:
-    """A service, by one target or several.
+    """A service, by the names of one or several gateways as gRPC wants them.
 
-    `target`: comma-separated, each is `host:port` or a gRPC name such as `dns:///host:port` or
-    `unix:/path`. All addresses of a DNS name are used in turn.
-    `channels` connections are opened to each target: more than one for gateways that share a port.
+    `channels` connections are opened to each name: more than one for gateways that share a port.
     `options` go to gRPC as they are, before the defaults.
 
     Raises:
-        ValueError: there is no target, or one without a port.
+        ValueError: there are no channels to open.
     """
 
-    target: str
+    names: tuple[str, ...]
     credentials: Credentials | None = None
     channels: int = 1
     options: tuple[tuple[str, int | str], ...] = ()
@@ -68,16 +63,9 @@ class Endpoint:
     def __post_init__(self) -> None:
         if self.channels < 1:
             raise ValueError(f"channels is {self.channels}, want at least 1")
-        if not self.names:
-            raise ValueError(f"no target: give one (host:port) or set {TARGET_VARIABLE}")
 
-    @property
-    def names(self) -> list[str]:
-        """The names of the targets, as gRPC wants them."""
-        # These list their own addresses by comma.
-        if self.target.startswith(("ipv4:", "ipv6:")):
-            return [self.target]
-        return [_name(t.strip()) for t in self.target.split(",") if t.strip()]
+    def __str__(self) -> str:
+        return ",".join(name.removeprefix("dns:///") for name in self.names)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
@@ -102,25 +90,3 @@ class Endpoint:
             for _ in range(self.channels)
             for name in self.names
         ]
-
-
-def endpoint(
-    target: str | None,
-    credentials: Credentials | None = None,
-    channels: int = 1,
-    options: tuple[tuple[str, int | str], ...] = (),
-) -> Endpoint:
-    """The endpoint at `target`, or, without one, at what the environment's REWARDPLANE_TARGET says.
-
-    Raises:
-        ValueError: there is neither, or it is malformed.
-    """
-    return Endpoint(target or os.environ.get(TARGET_VARIABLE, ""), credentials, channels, options)
-
-
-def _name(target: str) -> str:
-    if ":" not in target:
-        raise ValueError(f"target {target!r} has no port; want host:port")
-    host, _, port = target.rpartition(":")
-    # A port is a number; whatever else follows the first colon is a gRPC scheme's own.
-    return f"dns:///{host}:{port}" if port.isdecimal() and "/" not in target else target

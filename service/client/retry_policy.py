@@ -16,8 +16,8 @@ _T = TypeVar("_T")
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 _LEAST_TRY_S = 0.01
-_TRIES_UNTOLD = 4
-_TELL_EVERY_S = 5.0
+_SILENT_TRIES = 4
+_WARN_EVERY_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -30,37 +30,52 @@ async def retried(attempt: Callable[[float], Awaitable[_T]], timeout_s: float) -
     `Overloaded` adds the time that the service asked for.
 
     Raises:
-        CallError: any other, at once; one of these two when no time is left.
+        CallError: any other, at once; one of these two when no time is left. A `DeadlineExceeded`
+            names what the last failed try ended with.
     """
     end_s = time.monotonic() + timeout_s
     tries = 0
+    last: CallError | None = None
     while True:
         remaining_s = end_s - time.monotonic()
         if remaining_s <= 0:
-            raise DeadlineExceeded(f"no answer within {timeout_s:g} s")
+            raise expired(f"no answer within {timeout_s:g} s", last, tries)
         tries += 1
         try:
             return await attempt(remaining_s)
         except (NotReady, Overloaded) as error:
+            last = error
             remaining_s = end_s - time.monotonic()
             pause_s = pause(tries, error, remaining_s)
             if pause_s + _LEAST_TRY_S >= remaining_s:
                 error.add_note(f"gave up after {tries} tries, {timeout_s:g} s")
                 raise
-            if tries >= _TRIES_UNTOLD:
-                _tell(tries, remaining_s, error)
+            if tries >= _SILENT_TRIES:
+                _warn(tries, remaining_s, error)
+        except DeadlineExceeded as error:
+            if last is None:
+                raise
+            raise expired(error.message, last, tries) from None
         await asyncio.sleep(pause_s)
 
 
-class _Told:
-    last_s = 0.0
+def expired(message: str, last: CallError | None, tries: int = 0) -> DeadlineExceeded:
+    """The error for a deadline that passed after tries of which the last failed with `last`."""
+    if last is None:
+        return DeadlineExceeded(message)
+    which = f"the last failure in {tries} tries" if tries else "the last failure"
+    return DeadlineExceeded(f"{message}; {which}: {last.message}", last.metadata)
 
 
-def _tell(tries: int, remaining_s: float, error: CallError) -> None:
-    # Thousands of calls may wait for the same gateway: one line tells of all.
+class _LastWarning:
+    at_s = 0.0
+
+
+def _warn(tries: int, remaining_s: float, error: CallError) -> None:
+    # Thousands of calls may wait for the same gateway: one line is enough for all.
     now_s = time.monotonic()
-    if now_s - _Told.last_s >= _TELL_EVERY_S:
-        _Told.last_s = now_s
+    if now_s - _LastWarning.at_s >= _WARN_EVERY_S:
+        _LastWarning.at_s = now_s
         _log.warning("try %d failed, %.1f s remain: %s", tries, remaining_s, error)
 
 

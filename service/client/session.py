@@ -16,10 +16,10 @@ from rewardplane.wire.errors import (
     Overloaded,
 )
 
-from . import decode as reply
+from . import decode
 from .batcher import Batcher
-from .call_options import Terms, new_request_id
-from .chunks import Chunk, Frame, chunks, frame
+from .call_options import CallOptions, new_request_id
+from .chunks import Chunk, EncodedGroup, chunks, encode_group
 from .connection import Connection
 from .endpoint import Endpoint
 from .results import Scores
@@ -27,7 +27,7 @@ from .retry_policy import retried
 
 CHUNKS_AT_ONCE = 8
 
-PASSING = (NotReady, Overloaded, DeadlineExceeded, Internal)
+SERVICE_FAILURES = (NotReady, Overloaded, DeadlineExceeded, Internal)
 """Failures of the service and not of the request: a part of a call may meet one alone."""
 
 
@@ -38,10 +38,10 @@ class Session:
         self._connection = Connection(endpoint)
         self._batcher = Batcher(self._send_singles)
 
-    async def score(self, terms: Terms, groups: Sequence[Group], request_id: str) -> Scores:
+    async def score(self, options: CallOptions, groups: Sequence[Group], request_id: str) -> Scores:
         """The outcomes of the groups, in their order."""
         request_id = request_id or new_request_id()
-        head = terms.head(request_id)
+        head = options.head(request_id)
         parts = chunks(groups)
         begin = list(itertools.islice(parts, 2))
         if not begin:
@@ -49,21 +49,23 @@ class Session:
                 "there are no groups to score", violations=[("groups", "is empty")]
             )
         if len(begin) == 1:
-            return await self._send(begin[0], head, terms.timeout_s)
-        whole = _Whole(len(groups), request_id)
+            return await self._send(begin[0], head, options.timeout_s)
+        whole = _ChunkedCall(len(groups), request_id)
 
         async def send(chunk: Chunk) -> None:
             try:
-                whole.put(chunk, await self._send(chunk, head, terms.timeout_s))
-            except PASSING as error:
+                whole.put(chunk, await self._send(chunk, head, options.timeout_s))
+            except SERVICE_FAILURES as error:
                 whole.fail(chunk, error)
 
-        await each(itertools.chain(begin, parts), send)
+        await for_each_chunk(itertools.chain(begin, parts), send)
         return whole.scores()
 
-    async def score_one(self, terms: Terms, example: Example, response: Response) -> Outcome:
+    async def score_one(
+        self, options: CallOptions, example: Example, response: Response
+    ) -> Outcome:
         """The outcome of one response, which may travel with others."""
-        return await self._batcher.score(terms, frame(Group(example, (response,))))
+        return await self._batcher.score(options, encode_group(Group(example, (response,))))
 
     async def call(self, method: str, request: bytes, timeout_s: float) -> bytes:
         """The answer to any unary call, tried again as `retried` says."""
@@ -86,17 +88,17 @@ class Session:
         try:
             data = await self.call("Score", chunk.request(head), timeout_s)
         except CallError as error:
-            raise chunk.located(error) from None
-        return reply.scores(data, chunk.frames)
+            raise chunk.in_call(error) from None
+        return decode.scores(data, chunk.groups)
 
     async def _send_singles(
-        self, terms: Terms, frames: Sequence[Frame], timeout_s: float
+        self, options: CallOptions, groups: Sequence[EncodedGroup], timeout_s: float
     ) -> list[Outcome]:
-        answer = await self._send(Chunk(0, frames), terms.head(new_request_id()), timeout_s)
+        answer = await self._send(Chunk(0, groups), options.head(new_request_id()), timeout_s)
         return [outcome for (outcome,) in answer]
 
 
-class _Whole:
+class _ChunkedCall:
     """The answers of a call's chunks, each at its place."""
 
     def __init__(self, size: int, request_id: str) -> None:
@@ -108,7 +110,7 @@ class _Whole:
 
     def put(self, chunk: Chunk, part: Scores) -> None:
         self._succeeded = True
-        place = slice(chunk.first, chunk.first + len(chunk.frames))
+        place = slice(chunk.first, chunk.first + len(chunk.groups))
         self._out.outcomes[place] = part.outcomes
         self._out.used[place] = part.used
         self._out.queue_us[place] = part.queue_us
@@ -117,7 +119,7 @@ class _Whole:
 
     def fail(self, chunk: Chunk, error: CallError) -> None:
         self._failed.append(error)
-        for group, sent in enumerate(chunk.frames, chunk.first):
+        for group, sent in enumerate(chunk.groups, chunk.first):
             self._out.outcomes[group] = [failed_part(error) for _ in range(sent.size)]
 
     def scores(self) -> Scores:
@@ -137,7 +139,7 @@ def failed_part(error: CallError) -> ScoreError:
     return ScoreError(Reason.DEADLINE if late else Reason.UNAVAILABLE, error.message)
 
 
-async def each(
+async def for_each_chunk(
     parts: Iterable[Chunk],
     handle: Callable[[Chunk], Awaitable[None]],
     at_once: int = CHUNKS_AT_ONCE,

@@ -9,18 +9,18 @@ from contextlib import aclosing
 from rewardplane.rewards.types import Group
 from rewardplane.wire.errors import CallError, Internal, InvalidRequest
 
-from . import decode as reply
-from .call_options import Terms, new_request_id
+from . import decode
+from .call_options import CallOptions, new_request_id
 from .chunks import Chunk, chunks
 from .results import RewardUsed, StreamedOutcome
 from .retry_policy import retried
-from .session import PASSING, Session, each, failed_part
+from .session import SERVICE_FAILURES, Session, failed_part, for_each_chunk
 
 _NOT_USED = RewardUsed("", "", "")
 
 
 async def stream(
-    session: Session, terms: Terms, groups: Sequence[Group], request_id: str
+    session: Session, options: CallOptions, groups: Sequence[Group], request_id: str
 ) -> AsyncGenerator[StreamedOutcome, None]:
     """Each item's outcome once, in any order.
 
@@ -31,7 +31,7 @@ async def stream(
     """
     if not groups:
         raise InvalidRequest("there are no groups to score", violations=[("groups", "is empty")])
-    pump = _Pump(session, terms, request_id or new_request_id())
+    pump = _Pump(session, options, request_id or new_request_id())
     task = asyncio.create_task(pump.run(groups))
     try:
         # It holds at most the outcomes of this call, whose groups the caller holds.
@@ -44,17 +44,17 @@ async def stream(
 
 
 class _Pump:
-    def __init__(self, session: Session, terms: Terms, request_id: str) -> None:
+    def __init__(self, session: Session, options: CallOptions, request_id: str) -> None:
         self.arrived: asyncio.Queue[StreamedOutcome | None] = asyncio.Queue()
         self._session = session
-        self._terms = terms
-        self._head = terms.head(request_id)
+        self._options = options
+        self._head = options.head(request_id)
         self._any = False
         self._broken: list[tuple[_Missing, CallError]] = []
 
     async def run(self, groups: Sequence[Group]) -> None:
         try:
-            await each(chunks(groups), self._run_chunk)
+            await for_each_chunk(chunks(groups), self._run_chunk)
             if self._broken and not self._any:
                 raise self._broken[0][1]
             for missing, error in self._broken:
@@ -73,17 +73,17 @@ class _Pump:
             try:
                 async with aclosing(self._session.stream(request, remaining_s)) as messages:
                     async for data in messages:
-                        for outcome in reply.streamed(data):
+                        for outcome in decode.streamed(data):
                             self._put(missing, numbers, outcome)
             except CallError as error:
                 # Of a rest, the indices are no longer consecutive; a refusal comes with the first.
-                raise (chunk.located(error) if rest is chunk else error) from None
+                raise (chunk.in_call(error) if rest is chunk else error) from None
             if missing:
                 raise Internal("the service ended the stream before all outcomes had come")
 
         try:
-            await retried(attempt, self._terms.timeout_s)
-        except PASSING as error:
+            await retried(attempt, self._options.timeout_s)
+        except SERVICE_FAILURES as error:
             self._broken.append((missing, error))
 
     def _put(self, missing: _Missing, numbers: Sequence[int], outcome: StreamedOutcome) -> None:
@@ -103,7 +103,7 @@ class _Missing:
     def __init__(self, chunk: Chunk) -> None:
         self._chunk = chunk
         self._left = {
-            group: set(range(sent.size)) for group, sent in enumerate(chunk.frames, chunk.first)
+            group: set(range(sent.size)) for group, sent in enumerate(chunk.groups, chunk.first)
         }
 
     def __bool__(self) -> bool:
@@ -114,11 +114,11 @@ class _Missing:
 
     def rest(self) -> tuple[Chunk, list[int]]:
         """The groups that miss an outcome, and their indices in the call."""
-        first, frames = self._chunk.first, self._chunk.frames
+        first, groups = self._chunk.first, self._chunk.groups
         numbers = list(self._left)
-        if len(numbers) == len(frames):
+        if len(numbers) == len(groups):
             return self._chunk, numbers
-        return Chunk(first, [frames[number - first] for number in numbers]), numbers
+        return Chunk(first, [groups[number - first] for number in numbers]), numbers
 
     def take(self, group: int, response: int) -> bool:
         """Whether this item was missing; it no longer is."""

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Unpack
+from typing import Any, Unpack
 
 from rewardplane.rewards.types import Example, Group, Outcome, Response
 
-from .call_options import TermArgs
-from .client import ASK_TIMEOUT_S, RewardClient
+from .call_options import CallOptionArgs
+from .client import QUERY_TIMEOUT_S, RewardClient
 from .endpoint import Credentials
 from .loop_thread import run
 from .results import RewardInfo, Scores, StreamedOutcome, Validation
+from .target import Target
 
 
 class SyncRewardClient:
     """`RewardClient` with the same methods, which block: see there.
 
-    All clients of a process share one thread. Calls from many threads run at once; `score_one` of
-    many threads travels together.
+    All clients of a process share one thread. Calls from many threads run at once; calls of
+    `score_one` and `reward` from many threads are batched.
     """
 
     def __init__(
         self,
-        target: str | None = None,
+        target: Target | None = None,
         *,
         credentials: Credentials | None = None,
         channels: int = 1,
@@ -34,22 +35,67 @@ class SyncRewardClient:
             target, credentials=credentials, channels=channels, options=options
         )
 
+    def rewards(
+        self,
+        reward: str,
+        prompts: Sequence[Any] | None,
+        completions: Sequence[Any],
+        columns: Mapping[str, Any] | None = None,
+        *,
+        rename: Mapping[str, str] = {},
+        completion_ids: Sequence[Sequence[int]] | None = None,
+        group_size: int = 0,
+        request_id: str = "",
+        **options: Unpack[CallOptionArgs],
+    ) -> list[float]:
+        """As `RewardClient.rewards`."""
+        return run(
+            lambda: self._client.rewards(
+                reward,
+                prompts,
+                completions,
+                columns,
+                rename=rename,
+                completion_ids=completion_ids,
+                group_size=group_size,
+                request_id=request_id,
+                **options,
+            )
+        )
+
+    def reward(
+        self,
+        reward: str,
+        prompt: object,
+        completion: object,
+        columns: Mapping[str, Any] | None = None,
+        *,
+        rename: Mapping[str, str] = {},
+        **options: Unpack[CallOptionArgs],
+    ) -> float:
+        """As `RewardClient.reward`."""
+        return run(
+            lambda: self._client.reward(
+                reward, prompt, completion, columns, rename=rename, **options
+            )
+        )
+
     def score(
         self,
         reward: str,
         groups: Sequence[Group],
         *,
         request_id: str = "",
-        **terms: Unpack[TermArgs],
+        **options: Unpack[CallOptionArgs],
     ) -> Scores:
         """As `RewardClient.score`."""
-        return run(lambda: self._client.score(reward, groups, request_id=request_id, **terms))
+        return run(lambda: self._client.score(reward, groups, request_id=request_id, **options))
 
     def score_one(
-        self, reward: str, example: Example, response: Response, **terms: Unpack[TermArgs]
+        self, reward: str, example: Example, response: Response, **options: Unpack[CallOptionArgs]
     ) -> Outcome:
         """As `RewardClient.score_one`."""
-        return run(lambda: self._client.score_one(reward, example, response, **terms))
+        return run(lambda: self._client.score_one(reward, example, response, **options))
 
     def stream(
         self,
@@ -57,10 +103,10 @@ class SyncRewardClient:
         groups: Sequence[Group],
         *,
         request_id: str = "",
-        **terms: Unpack[TermArgs],
+        **options: Unpack[CallOptionArgs],
     ) -> Iterator[StreamedOutcome]:
         """As `RewardClient.stream`."""
-        outcomes = self._client.stream(reward, groups, request_id=request_id, **terms)
+        outcomes = self._client.stream(reward, groups, request_id=request_id, **options)
 
         async def following() -> StreamedOutcome | None:
             return await anext(outcomes, None)
@@ -78,7 +124,7 @@ class SyncRewardClient:
         *,
         reward: str = "",
         inline_config: str = "",
-        timeout_s: float = ASK_TIMEOUT_S,
+        timeout_s: float = QUERY_TIMEOUT_S,
     ) -> Validation:
         """As `RewardClient.validate`."""
         return run(
@@ -87,11 +133,11 @@ class SyncRewardClient:
             )
         )
 
-    def list_rewards(self, *, timeout_s: float = ASK_TIMEOUT_S) -> list[RewardInfo]:
+    def list_rewards(self, *, timeout_s: float = QUERY_TIMEOUT_S) -> list[RewardInfo]:
         """As `RewardClient.list_rewards`."""
         return run(lambda: self._client.list_rewards(timeout_s=timeout_s))
 
-    def get_reward(self, name: str, *, timeout_s: float = ASK_TIMEOUT_S) -> RewardInfo:
+    def get_reward(self, name: str, *, timeout_s: float = QUERY_TIMEOUT_S) -> RewardInfo:
         """As `RewardClient.get_reward`."""
         return run(lambda: self._client.get_reward(name, timeout_s=timeout_s))
 

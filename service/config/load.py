@@ -31,7 +31,7 @@ from rewardplane.rewards.registry import build, kinds
 from rewardplane.rewards.reward import Facts, Reward
 
 from .document import read
-from .settings import HttpSettings, Limits, RewardSettings
+from .settings import HttpSettings, Limits, RewardSettings, RewardUrl
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 INLINE_CHARS = 64 * 1024
@@ -179,6 +179,10 @@ def parse(document: object, folder: Path) -> ServiceConfig:
     faults += _hosted_faults(http)
     if http.reward and http.reward not in named:
         faults.append(f"http.reward: no reward is named {http.reward!r}")
+    for url in ("openrlhf", "remote_rm"):
+        settings: RewardUrl | None = getattr(http, url)
+        if settings is not None and settings.reward not in named:
+            faults.append(f"http.{url}.reward: no reward is named {settings.reward!r}")
     if faults:
         raise ConfigError(faults)
     return ServiceConfig(limits, rewards, http)

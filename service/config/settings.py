@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from rewardplane.rewards.text.end_tokens import END_TOKENS
 
 
 class _Settings(BaseModel):
@@ -38,6 +39,24 @@ class OnError(_Settings):
     value: Annotated[float, Field(allow_inf_nan=False)]
 
 
+class RewardUrl(_Settings):
+    """A URL that trainers call for rewards: the reward it answers with, and how."""
+
+    reward: str
+    gold: str = "answer"
+    """The reference that a label becomes; a label that is an object becomes references."""
+    end_tokens: tuple[str, ...] = END_TOKENS
+    """What is cut from the end of a response that was decoded with its special tokens."""
+    on_error: Literal["error"] | OnError = "error"
+    """What an item gets that has no reward and would have none the next time: an HTTP error, or
+    `{value: x}`, this reward."""
+
+    @property
+    def value_on_error(self) -> float | None:
+        """The reward in place of a lasting error; None: an error is told as one."""
+        return self.on_error.value if isinstance(self.on_error, OnError) else None
+
+
 class HttpSettings(_Settings):
     """What the HTTP port answers with, where one is open."""
 
@@ -53,6 +72,10 @@ class HttpSettings(_Settings):
     `cloud_run.allowed_origins` only; none where it is not set."""
     openai: Mapping[str, Any] = Field(default_factory=dict)
     """Parameters of kind `openai_grader` for graders that a run brings: `judge`, `isolation` …."""
+    openrlhf: RewardUrl | None = None
+    """`POST /get_reward`, as OpenRLHF calls its `--reward.remote_url`."""
+    remote_rm: RewardUrl | None = None
+    """`POST /remote_rm`, as slime and miles call their `--rm-url`."""
     invalid_as_zero: bool = False
     """What `/graders/run` answers for a grade that is none: 0, as at OpenAI, else null."""
 

@@ -8,10 +8,8 @@ NaN: a fault that will not pass is answered from memory when it comes again.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rewardplane.rewards.formats.gemini.wire import (
     cloud_run_answer,
@@ -24,7 +22,16 @@ from rewardplane.wire.status import encode
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
-from .request import item_status, json_response, outcome_of, read_body, score_one, traceparent_of
+from .remembered import Remembered, key_of
+from .request import (
+    error_json,
+    item_status,
+    json_response,
+    outcome_of,
+    read_body,
+    score_one,
+    traceparent_of,
+)
 
 if TYPE_CHECKING:
     from rewardplane.gateway.metrics import Metrics
@@ -33,8 +40,6 @@ if TYPE_CHECKING:
 
 ANSWER_S = 280.0
 """The job waits 300 s."""
-REMEMBER_S = 120.0
-MAX_REMEMBERED = 65_536
 _RETRY_AFTER_S = 2
 
 
@@ -48,7 +53,7 @@ class CloudRun:
         self._rewards = rewards
         self._metrics = metrics
         self._max_bytes = max_bytes
-        self._remembered: OrderedDict[bytes, tuple[float, ScoreError]] = OrderedDict()
+        self._remembered = Remembered()
 
     async def answer(self, request: Request) -> HttpResponse:
         """The reward, or an error that tells the job whether to come again.
@@ -60,9 +65,8 @@ class CloudRun:
         if not reward:
             raise InvalidRequest("no reward is configured for this address: set http.reward")
         body = await read_body(request, self._max_bytes)
-        version = self._rewards.find(reward, "").digest
-        key = hashlib.blake2b(body, digest_size=16, key=f"{reward}/{version}".encode()[-64:])
-        known = self._known(key.digest())
+        key = key_of(body, reward, self._rewards.find(reward, "").digest)
+        known = self._remembered.find(key)
         if known is not None:
             return self._failed(known)
         outcome = await self._scored(reward, body, traceparent_of(request))
@@ -70,8 +74,8 @@ class CloudRun:
             return json_response(cloud_run_answer(outcome))
         if outcome.retryable:
             headers = {"retry-after": str(_RETRY_AFTER_S)}
-            return json_response(_told(outcome), item_status(outcome.reason), headers)
-        self._remember(key.digest(), outcome)
+            return json_response(error_json(outcome), item_status(outcome.reason), headers)
+        self._remembered.add(key, outcome)
         return self._failed(outcome)
 
     async def _scored(self, reward: str, body: bytes, traceparent: str) -> Outcome:
@@ -103,29 +107,5 @@ class CloudRun:
     def _failed(self, error: ScoreError) -> HttpResponse:
         value = self._rewards.http.value_on_error
         if value is None:
-            return json_response(_told(error), 500)
+            return json_response(error_json(error), 500)
         return json_response(cloud_run_value(error, value))
-
-    def _known(self, key: bytes) -> ScoreError | None:
-        found = self._remembered.get(key)
-        if found is None or found[0] < time.monotonic():
-            return None
-        return found[1]
-
-    def _remember(self, key: bytes, error: ScoreError) -> None:
-        self._remembered[key] = time.monotonic() + REMEMBER_S, error
-        self._remembered.move_to_end(key)
-        while len(self._remembered) > MAX_REMEMBERED or (
-            next(iter(self._remembered.values()))[0] < time.monotonic()
-        ):
-            self._remembered.popitem(last=False)
-
-
-def _told(error: ScoreError) -> dict[str, Any]:
-    return {
-        "error": {
-            "reason": error.reason.name,
-            "message": error.message,
-            "retryable": error.retryable,
-        }
-    }

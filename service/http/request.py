@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from rewardplane.gateway.call import Call
@@ -91,6 +91,27 @@ def traceparent_of(request: Request) -> str:
     return request.headers.get("traceparent", "")[:128]
 
 
+async def score_items(
+    scorer: Scorer,
+    reward: str,
+    items: Sequence[tuple[Example, Response]],
+    *,
+    timeout_s: float,
+    traceparent: str = "",
+) -> Call:
+    """Items through the lanes, each a group of its own, without components or explanations.
+
+    Raises:
+        CallError: they are refused.
+    """
+    request = pb.ScoreRequest(reward=reward)
+    for example, response in items:
+        group = request.groups.add(expected_size=1)
+        group.example.CopyFrom(example_to(example))
+        group.responses.append(response_to(response))
+    return await scorer.score(request.SerializeToString(), timeout_s, traceparent)
+
+
 async def score_one(
     scorer: Scorer,
     reward: str,
@@ -116,6 +137,19 @@ async def score_one(
     return await scorer.score(request.SerializeToString(), timeout_s, traceparent)
 
 
+def plain_outcomes(call: Call) -> list[Outcome]:
+    """The outcomes of a call that asked for rewards alone, in the order of its items."""
+    outcomes: list[Outcome] = []
+    for item in range(call.n):
+        if call.states[item] == SCORED:
+            outcomes.append(Score(call.rewards[item]))
+            continue
+        lost = Reason.UNAVAILABLE.value, "the reason was lost on its way"
+        number, message = call.extras.get(item) or lost
+        outcomes.append(ScoreError(Reason(number), message))
+    return outcomes
+
+
 def outcome_of(call: Call) -> Outcome:
     """The outcome of a call of one item."""
     extra = call.extras.get(0)
@@ -136,6 +170,17 @@ def error_status(error: CallError) -> tuple[int, dict[str, str]]:
     elif isinstance(error, NotReady):
         headers["retry-after"] = str(_RETRY_NOT_READY_S)
     return _STATUS.get(type(error), 500), headers
+
+
+def error_json(error: ScoreError) -> dict[str, Any]:
+    """An item's error, as all contracts tell it."""
+    return {
+        "error": {
+            "reason": error.reason.name,
+            "message": error.message,
+            "retryable": error.retryable,
+        }
+    }
 
 
 def item_status(reason: Reason) -> int:

@@ -22,6 +22,7 @@ from .cloud_run import CloudRun
 from .gemini import GeminiValidation
 from .openai import OpenAIGraders
 from .request import TooLarge, error_status, json_response
+from .reward_urls import RewardUrls
 
 if TYPE_CHECKING:
     from rewardplane.config.settings import Limits
@@ -59,12 +60,15 @@ class HttpFace:
         target = CloudRun(scorer, rewards, metrics, most)
         gemini = GeminiValidation(validator, rewards, most)
         openai = OpenAIGraders(validator, rewards, most)
+        urls = RewardUrls(scorer, rewards, metrics, most)
         routes = [
             Route("/", _answered(target.answer), methods=["POST"]),
             Route("/rewards/{reward}", _answered(target.answer), methods=["POST"]),
             Route(GEMINI_VALIDATE, _answered(gemini.answer), methods=["POST"]),
             Route(f"{OPENAI_GRADERS}/validate", _answered(openai.validate), methods=["POST"]),
             Route(f"{OPENAI_GRADERS}/run", _answered(openai.run), methods=["POST"]),
+            Route("/get_reward", _answered(urls.get_reward), methods=["POST"]),
+            Route("/remote_rm", _answered(urls.remote_rm), methods=["POST"]),
             Route("/healthz", _health, methods=["GET"]),
         ]
         self._app = Starlette(routes=routes)

@@ -1,6 +1,8 @@
-"""Reward functions for TRL and what follows its shape (Unsloth, axolotl, open-r1, ms-swift).
+"""Reward functions for TRL and for trainers that call theirs as TRL does.
 
 Use it so::
+
+    from rewardplane.integrations.trl import reward_fn
 
     GRPOTrainer(..., reward_funcs=[reward_fn("math", "localhost:50051")])
 
@@ -9,211 +11,158 @@ The shape: https://huggingface.co/docs/trl/grpo_trainer#using-a-custom-reward-fu
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, Unpack, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Unpack
 
-from rewardplane.client.call_options import DEFAULT_TIMEOUT_S, TermArgs
-from rewardplane.client.client import RewardClient
-from rewardplane.client.endpoint import TARGET_VARIABLE, Credentials
-from rewardplane.client.rows import groups
-from rewardplane.client.sync_client import SyncRewardClient
+from rewardplane.client.failures import FailedItem, ItemsFailed, counts
+from rewardplane.client.target import Target
 from rewardplane.rewards.types import Group, Outcome, Reason, Score
+
+from .named_function import NamedFunction
+from .remote_reward import AdapterArgs, Policy, RemoteReward
+
+__all__ = ["ItemsFailed", "RewardFn", "SyncRewardFn", "reward_fn", "sync_reward_fn"]
 
 NOT_SENT = ("trainer_state", "log_extra", "log_metric", "environments")
 """What TRL hands over beside the columns of the data set."""
 
-ERROR_METRIC = "rewardplane/error_fraction"
-"""The metric for the share of failed items, of those that the reward applies to."""
-
-_SHOWN_FAILURES = 3
+POLICIES: tuple[Policy, ...] = ("none", "raise", "value")
 
 
-class ItemsFailed(RuntimeError):
-    """Items have no reward; the message names the first of them."""
+class RewardFnArgs(AdapterArgs, total=False):
+    """The keyword arguments of `reward_fn`; `on_error` is "none" by default."""
 
-
-class RewardFnArgs(TypedDict, total=False):
-    """What `reward_fn` may be told by keyword, with its default."""
-
-    on_error: Literal["none", "raise"]
-    """What an item without a reward does: gives None, or raises `ItemsFailed`; "none"."""
-    timeout_s: float
-    """The longest that a call may take, all tries included; 300."""
-    name: str
-    """The function's `__name__`, by which trainers log it; the reward's."""
-    version: str
-    """The version of the reward; "": the one served now."""
-    job: str
-    """The tuning job, a label for the service's metrics and logs; ""."""
-    columns: Sequence[str] | None
-    """The columns that rewards need to know; None: all."""
     group_size: int
     """The responses of one group, TRL's `num_generations`; 0: as many as there are."""
-    credentials: Credentials | None
-    """How to speak to the service; None: in the clear."""
-    channels: int
-    """The connections to open: as many as gateways share one port; 1."""
 
 
-def reward_fn(
-    reward: str, target: str | None = None, **args: Unpack[RewardFnArgs]
-) -> Callable[..., Coroutine[Any, Any, list[float | None]]]:
+def reward_fn(reward: str, target: Target | None = None, **args: Unpack[RewardFnArgs]) -> RewardFn:
     """An async reward function for TRL, which runs several of them at once.
 
-    It can be pickled, is a coroutine function to `inspect`, and has a `__name__`. Consecutive rows
-    with the same prompt and the same columns form one group. String values of columns become
-    references, all others JSON references; `completion_ids` give the token counts.
+    It can be pickled, is a coroutine function to `inspect`, and its `__name__` is the reward's or
+    `name`. Consecutive rows with the same prompt and the same columns form one group. String values
+    of columns become references, all others JSON references; `completion_ids` give the token
+    counts.
 
     Where the reward does not apply to an item it gives None, which TRL leaves out of the group's
-    mean, and where an item failed it does what `on_error` says. It raises, whatever that says, when
-    every item of a call failed.
+    mean, and where an item failed it does what `on_error` says: "none" (the default) gives None,
+    "raise" raises, "value" gives `value`. It raises in any case when every item of a call failed.
+
+    To the trainer it logs `rewardplane/NAME/error_fraction`, one `rewardplane/NAME/errors/REASON`
+    (items per call) for each reason met so far, and to the completions table a column
+    `rewardplane/NAME/error` with the reason of each failed row.
 
     Raises:
-        ValueError: `on_error` is neither of the two.
+        ValueError: the target, `on_error` or `value` is malformed.
     """
-    settings = _Settings(reward, target, **args)
-    return _named(functools.partial(_rewards, settings), settings.name)
+    return RewardFn(RemoteReward.of(reward, target, POLICIES, args))
 
 
 def sync_reward_fn(
-    reward: str, target: str | None = None, **args: Unpack[RewardFnArgs]
-) -> Callable[..., list[float | None]]:
+    reward: str, target: Target | None = None, **args: Unpack[RewardFnArgs]
+) -> SyncRewardFn:
     """`reward_fn` as a plain function, for trainers that do not await (Unsloth's MLX, tunix)."""
-    settings = _Settings(reward, target, **args)
-    return _named(functools.partial(_rewards_sync, settings), settings.name)
+    return SyncRewardFn(RemoteReward.of(reward, target, POLICIES, args))
 
 
-@dataclass(slots=True, frozen=True)
-class _Settings:
-    reward: str
-    target: str | None
-    on_error: Literal["none", "raise"] = "none"
-    timeout_s: float = DEFAULT_TIMEOUT_S
-    name: str = ""
-    version: str = ""
-    job: str = ""
-    columns: Sequence[str] | None = None
-    group_size: int = 0
-    credentials: Credentials | None = None
-    channels: int = 1
+class _TrlFunction(NamedFunction):
+    def __init__(self, remote: RemoteReward) -> None:
+        super().__init__(remote)
+        self._seen: set[Reason] = set()
 
-    def __post_init__(self) -> None:
-        if self.on_error not in ("none", "raise"):
-            raise ValueError(f'on_error is {self.on_error!r}, want "none" or "raise"')
-
-
-_Function = functools.partial[Any]
-
-
-def _named(function: _Function, name: str) -> _Function:
-    # A partial's attributes are pickled with it.
-    cast("Any", function).__name__ = name or function.args[0].reward
-    return function
-
-
-# Positional only: a data set may have a column of any name.
-async def _rewards(
-    settings: _Settings,
-    /,
-    prompts: Sequence[Any],
-    completions: Sequence[Any],
-    completion_ids: Sequence[Sequence[int]] | None = None,
-    **columns: Any,
-) -> list[float | None]:
-    ask = _Ask(settings, prompts, completions, completion_ids, columns)
-    if not ask.groups:
-        return []
-    client = _client(_target(settings), settings.credentials, settings.channels)
-    return ask.rewards(await client.score(settings.reward, ask.groups, **ask.terms))
-
-
-def _rewards_sync(
-    settings: _Settings,
-    /,
-    prompts: Sequence[Any],
-    completions: Sequence[Any],
-    completion_ids: Sequence[Sequence[int]] | None = None,
-    **columns: Any,
-) -> list[float | None]:
-    ask = _Ask(settings, prompts, completions, completion_ids, columns)
-    if not ask.groups:
-        return []
-    client = _sync_client(_target(settings), settings.credentials, settings.channels)
-    return ask.rewards(client.score(settings.reward, ask.groups, **ask.terms))
-
-
-class _Ask:
-    """What one call of the trainer asks, and what is made of the answer."""
-
-    def __init__(
+    def _prepare(
         self,
-        settings: _Settings,
         prompts: Sequence[Any],
         completions: Sequence[Any],
         completion_ids: Sequence[Sequence[int]] | None,
         columns: dict[str, Any],
-    ) -> None:
-        self._settings = settings
-        state, _, self._log_metric, _ = (columns.pop(name, None) for name in NOT_SENT)
-        if settings.columns is not None:
-            missing = [name for name in settings.columns if name not in columns]
-            if missing:
-                raise ValueError(f"the data set has no column {missing}, only {list(columns)}")
-            columns = {name: columns[name] for name in settings.columns}
-        self.groups: list[Group] = groups(
-            prompts, completions, completion_ids, columns, settings.group_size
-        )
-        self.terms: TermArgs = {
-            "version": settings.version,
-            "job": settings.job,
-            "step": getattr(state, "global_step", 0),
-            "timeout_s": settings.timeout_s,
-        }
+    ) -> tuple[list[Group], int, _Log]:
+        state, log_extra, log_metric, _ = (columns.pop(name, None) for name in NOT_SENT)
+        batch = self.remote.groups_of(prompts, completions, completion_ids, columns)
+        step = int(getattr(state, "global_step", 0))
+        return batch, step, _Log(self.remote, self._seen, log_metric, log_extra)
 
-    def rewards(self, answer: Sequence[Sequence[Outcome]]) -> list[float | None]:
+
+# Positional only: a data set may have a column of any name.
+class RewardFn(_TrlFunction):
+    """What `reward_fn` makes."""
+
+    async def __call__(
+        self,
+        /,
+        prompts: Sequence[Any],
+        completions: Sequence[Any],
+        completion_ids: Sequence[Sequence[int]] | None = None,
+        **columns: Any,
+    ) -> list[float | None]:
         """One reward per row, in the order of the rows.
 
         Raises:
             ItemsFailed: all failed, or one did and `on_error` says so.
+            CallError: the call failed as a whole.
         """
-        outcomes = [outcome for group in answer for outcome in group]
-        failures = [
-            (row, outcome)
-            for row, outcome in enumerate(outcomes)
-            if not isinstance(outcome, Score) and outcome.reason is not Reason.NOT_APPLICABLE
-        ]
+        batch, step, log = self._prepare(prompts, completions, completion_ids, columns)
+        outcomes = await self.remote.score_rows(batch, step)
+        log.write(outcomes)
+        return self.remote.settle(outcomes)
+
+
+class SyncRewardFn(_TrlFunction):
+    """What `sync_reward_fn` makes."""
+
+    def __call__(
+        self,
+        /,
+        prompts: Sequence[Any],
+        completions: Sequence[Any],
+        completion_ids: Sequence[Sequence[int]] | None = None,
+        **columns: Any,
+    ) -> list[float | None]:
+        """As `RewardFn.__call__`."""
+        batch, step, log = self._prepare(prompts, completions, completion_ids, columns)
+        outcomes = self.remote.score_rows_sync(batch, step)
+        log.write(outcomes)
+        return self.remote.settle(outcomes)
+
+
+class _Log:
+    """The trainer's own metrics and table, where it has them."""
+
+    def __init__(
+        self,
+        remote: RemoteReward,
+        seen: set[Reason],
+        log_metric: Callable[[str, float], object] | None,
+        log_extra: Callable[[str, list[Any]], object] | None,
+    ) -> None:
+        self._remote = remote
+        self._seen = seen
+        self._log_metric = log_metric
+        self._log_extra = log_extra
+
+    def write(self, outcomes: Sequence[Outcome]) -> None:
+        prefix = f"rewardplane/{self._remote.label}"
+        failures = self._remote.failures(outcomes)
+        if self._log_metric is not None:
+            for name, value in self._metrics(outcomes, failures).items():
+                self._log_metric(f"{prefix}/{name}", value)
+        # In every call: the columns of the trainer's table must stay of one length.
+        if self._log_extra is not None and outcomes:
+            texts = [""] * len(outcomes)
+            for failure in failures:
+                texts[failure.index] = f"{failure.reason.name} {failure.message}"
+            self._log_extra(f"{prefix}/error", texts)
+
+    def _metrics(
+        self, outcomes: Sequence[Outcome], failures: Sequence[FailedItem]
+    ) -> Mapping[str, float]:
         applicable = sum(
             isinstance(o, Score) or o.reason is not Reason.NOT_APPLICABLE for o in outcomes
         )
-        if self._log_metric is not None:
-            self._log_metric(ERROR_METRIC, len(failures) / applicable if applicable else 0.0)
-        if failures and (self._settings.on_error == "raise" or len(failures) == applicable):
-            shown = "; ".join(
-                f"row {row}: {error.reason.name} {error.message}"
-                for row, error in failures[:_SHOWN_FAILURES]
-            )
-            raise ItemsFailed(
-                f"{len(failures)} of {applicable} items have no reward "
-                f"{self._settings.reward!r}: {shown}"
-            )
-        return [o.reward if isinstance(o, Score) else None for o in outcomes]
-
-
-def _target(settings: _Settings) -> str | None:
-    # Where the function runs, which may be elsewhere than where it was made.
-    return settings.target or os.environ.get(TARGET_VARIABLE)
-
-
-@functools.lru_cache
-def _client(target: str | None, credentials: Credentials | None, channels: int) -> RewardClient:
-    return RewardClient(target, credentials=credentials, channels=channels)
-
-
-@functools.lru_cache
-def _sync_client(
-    target: str | None, credentials: Credentials | None, channels: int
-) -> SyncRewardClient:
-    return SyncRewardClient(target, credentials=credentials, channels=channels)
+        self._seen.update(failure.reason for failure in failures)
+        numbers = counts(failures)
+        # A reason that was met once is logged ever after: trainers average over the calls that log.
+        by_reason = {
+            f"errors/{reason.name}": float(numbers.get(reason.name, 0)) for reason in self._seen
+        }
+        return {"error_fraction": len(failures) / applicable if applicable else 0.0, **by_reason}

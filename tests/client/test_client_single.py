@@ -201,6 +201,23 @@ async def test_time_spent_waiting_for_a_place_counts(
     assert service.remaining_s[1] < 0.4
 
 
+async def test_a_call_that_found_no_place_says_how_the_last_one_ended(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batcher, "MAX_CALLS", 1)
+    monkeypatch.setattr(batcher, "MAX_ITEMS", 1)
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.001)
+    service.script = [fails(NotReady("draining"))] * 10_000
+    async with serving(service) as target, RewardClient(target) as client:
+        failures = await asyncio.gather(
+            *(one(client, str(i), timeout_s=0.4) for i in range(3)), return_exceptions=True
+        )
+    # The first used up all the time: the others had none for a try of their own, or hardly any.
+    assert isinstance(failures[0], NotReady)
+    assert {type(failure) for failure in failures} <= {NotReady, DeadlineExceeded}
+    assert all("draining" in str(failure) for failure in failures)
+
+
 async def test_a_call_that_its_caller_left_costs_the_others_nothing(
     client: RewardClient, service: FakeService
 ) -> None:
@@ -249,5 +266,5 @@ async def test_nothing_is_left_when_all_is_done(client: RewardClient, service: F
         await client.score_one("math", Example(), Response("1"), step=step)
     await asyncio.sleep(0.02)
     (session,) = client._sessions.values()
-    assert session._batcher._lanes == {}
-    assert [t for t in asyncio.all_tasks() if "_Lane" in repr(t)] == []
+    assert session._batcher._queues == {}
+    assert [t for t in asyncio.all_tasks() if "_Queue" in repr(t)] == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import datetime
-import functools
 import inspect
 import json
 import math
@@ -20,8 +19,9 @@ import numpy as np
 import pytest
 from rewardplane.client import messages as chat
 from rewardplane.client.endpoint import Credentials
-from rewardplane.integrations.trl import ERROR_METRIC, ItemsFailed, reward_fn, sync_reward_fn
-from rewardplane.rewards.types import Part, references
+from rewardplane.client.failures import FailedItem
+from rewardplane.integrations.trl import ItemsFailed, reward_fn, sync_reward_fn
+from rewardplane.rewards.types import Part, Reason, references
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import UnknownReward
 from rewardplane.wire.messages import example_from, response_from
@@ -70,10 +70,13 @@ def test_it_is_a_named_coroutine_function_that_survives_pickling() -> None:
     function = reward_fn("math", "a:1", on_error="raise", credentials=Credentials("t"))
     for again in (function, pickle.loads(pickle.dumps(function)), copy.deepcopy(function)):  # noqa: S301 - our own bytes
         assert inspect.iscoroutinefunction(again)
-        assert isinstance(again, functools.partial)
-        assert again.func.__module__ == "rewardplane.integrations.trl"
+        assert asyncio.iscoroutinefunction(again)
+        assert callable(again)
         assert again.__name__ == "math"
-        assert again.args == function.args  # type: ignore[attr-defined]
+        assert again == function
+        assert list(inspect.signature(again).parameters) == [
+            *("prompts", "completions", "completion_ids", "columns"),
+        ]
     assert reward_fn("math", name="accuracy").__name__ == "accuracy"
 
 
@@ -82,7 +85,8 @@ def test_the_sync_twin_is_a_named_plain_function_that_survives_pickling() -> Non
     again = pickle.loads(pickle.dumps(function))  # noqa: S301 - our own bytes
     assert not inspect.iscoroutinefunction(again)
     assert again.__name__ == "accuracy"
-    assert again.args == function.args  # type: ignore[attr-defined]
+    assert again == function
+    assert again != reward_fn("math", "a:1", name="accuracy")
 
 
 def test_a_spawned_process_can_use_it() -> None:
@@ -234,9 +238,9 @@ async def test_what_cannot_be_sent_is_named(service: FakeService, target: str) -
     function = reward_fn("math", target)
     with pytest.raises(TypeError, match=r"column 'image': object cannot be sent.*columns="):
         await call(function, ["1"], image=[object()])
-    with pytest.raises(ValueError, match="column 'answer' has 1 values for 2 prompts"):
+    with pytest.raises(ValueError, match="column 'answer' has 1 values for 2 rows"):
         await call(function, ["1", "2"], answer=["4"])
-    with pytest.raises(ValueError, match="completions has 1 values for 2 prompts"):
+    with pytest.raises(ValueError, match="prompts has 2 values for 1 completions"):
         await call(function, ["1"], prompts=["a", "b"])
     with pytest.raises(TypeError, match="completion is int"):
         await call(function, [3])
@@ -332,7 +336,7 @@ async def test_a_failing_item_is_none_and_is_counted(target: str) -> None:
         log_metric=metrics.__setitem__,
     )
     assert rewards == [1.0, None, 3.0, None, None]
-    assert metrics == {ERROR_METRIC: 0.5}
+    assert metrics["rewardplane/math/error_fraction"] == 0.5
 
 
 @pytest.mark.parametrize("on_error", ["none", "raise"])
@@ -349,17 +353,21 @@ async def test_not_applicable_is_none_and_never_an_error(target: str, on_error: 
             )
             == want
         )
-        assert metrics == {ERROR_METRIC: 0.0}
+        assert metrics == {"rewardplane/math/error_fraction": 0.0}
 
 
 async def test_on_error_raise_names_the_first_failures(target: str) -> None:
     completions = ["1", *["RAISED", "CRASHED", "TIMED_OUT", "INVALID_INPUT"], "NOT_APPLICABLE"]
     with pytest.raises(ItemsFailed) as caught:
         await call(reward_fn("math", target, on_error="raise"), completions)
-    text = str(caught.value)
-    assert text.startswith("4 of 5 items have no reward 'math': row 1: RAISED as told: RAISED;")
-    assert "row 3: TIMED_OUT" in text
-    assert "INVALID_INPUT" not in text
+    error = caught.value
+    assert str(error).startswith(
+        "4 of 6 items have no reward 'math': 1 RAISED, 1 CRASHED, 1 TIMED_OUT, 1 INVALID_INPUT; "
+        "item 1: RAISED as told: RAISED; item 2: CRASHED"
+    )
+    assert "item 4" not in str(error)
+    assert [f.index for f in error.failures] == [1, 2, 3, 4]
+    assert error.failures[2] == FailedItem(3, Reason.TIMED_OUT, "as told: TIMED_OUT")
 
 
 @pytest.mark.parametrize("completions", [["RAISED"], ["RAISED", "NOT_APPLICABLE", "CRASHED"]])
@@ -371,7 +379,7 @@ async def test_it_raises_when_every_item_failed(target: str, completions: list[s
             completions=completions,
             log_metric=metrics.__setitem__,
         )
-    assert metrics == {ERROR_METRIC: 1.0}
+    assert metrics["rewardplane/math/error_fraction"] == 1.0
 
 
 @pytest.mark.parametrize("on_error", ["none", "raise"])

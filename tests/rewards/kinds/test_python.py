@@ -323,7 +323,7 @@ class TestWhatReachesTheAuthor:
         got = seen(tmp_path, source, [(RICH, Response("x")), (EXAMPLE, TRAJECTORY)])
         assert [m["role"] for m in got["p"][0]] == ["system", "user", "assistant", "tool", "user"]
         assert got["c"][0] == [{"role": "assistant", "content": "x"}]
-        assert got["p"][1] == "What?"
+        assert got["p"][1] == [{"role": "user", "content": "What?"}]
         assert [m["role"] for m in got["c"][1]] == ["assistant", "tool", "assistant"]
         assert got["c"][1][0]["reasoning_content"] == "think"
 

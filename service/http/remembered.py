@@ -1,0 +1,41 @@
+"""Errors that will not pass, answered from memory to clients that repeat whatever fails."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+
+from rewardplane.rewards.types import ScoreError
+
+REMEMBER_S = 120.0
+MAX_REMEMBERED = 65_536
+
+
+def key_of(body: bytes, reward: str, digest: str) -> bytes:
+    """The key of a request to one version of a reward."""
+    made = hashlib.blake2b(body, digest_size=16, key=f"{reward}/{digest}".encode()[-64:])
+    return made.digest()
+
+
+class Remembered:
+    """The lasting errors of the last REMEMBER_S seconds, by the request that met them."""
+
+    def __init__(self) -> None:
+        self._errors: OrderedDict[bytes, tuple[float, ScoreError]] = OrderedDict()
+
+    def find(self, key: bytes) -> ScoreError | None:
+        """The error that this request met before."""
+        found = self._errors.get(key)
+        if found is None or found[0] < time.monotonic():
+            return None
+        return found[1]
+
+    def add(self, key: bytes, error: ScoreError) -> None:
+        """Keeps the error of a request; the oldest are forgotten where there are too many."""
+        self._errors[key] = time.monotonic() + REMEMBER_S, error
+        self._errors.move_to_end(key)
+        while len(self._errors) > MAX_REMEMBERED or (
+            next(iter(self._errors.values()))[0] < time.monotonic()
+        ):
+            self._errors.popitem(last=False)
