@@ -47,8 +47,8 @@ def families() -> dict[str, set[str]]:
 
 
 def test_the_gauges_are_those_that_the_gateway_sets() -> None:
-    source = (ROOT / "service" / "gateway.py").read_text()
-    assert set(re.findall(r'"(rewardplane_\w+)"', source)) == GAUGES
+    source = (ROOT / "service" / "cluster" / "gateway.py").read_text()
+    assert set(re.findall(r'"(rewardplane_in_\w+)"', source)) == GAUGES
 
 
 @pytest.mark.parametrize(("where", "expression"), expressions())

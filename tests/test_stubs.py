@@ -17,7 +17,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
     FileDescriptorSet,
 )
-from rewardplane.v1 import reward_service_pb2
+from rewardplane.v1 import frame_pb2, reward_service_pb2
 
 ROOT = Path(__file__).parents[1]
 STUBS = ROOT / "proto" / "rewardplane" / "v1"
@@ -46,11 +46,30 @@ def test_the_stubs_are_of_the_proto_as_it_is() -> None:
     buf = Path(sys.executable).with_name("buf")
     command = [buf, "build", "proto", "--exclude-source-info", "--exclude-imports", "-o", "-"]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
-    (fresh,) = FileDescriptorSet.FromString(built).file
-    stub = FileDescriptorProto.FromString(reward_service_pb2.DESCRIPTOR.serialized_pb)
-    fresh.DiscardUnknownFields()  # buf's own remarks
-    clear_json_names(fresh.message_type)  # buf writes them out, protoc leaves them to be derived
-    assert stub == fresh
+    files = {file.name: file for file in FileDescriptorSet.FromString(built).file}
+    stubs = (frame_pb2.DESCRIPTOR, reward_service_pb2.DESCRIPTOR)
+    assert set(files) == {stub.name for stub in stubs}
+    for stub in stubs:
+        fresh = files[stub.name]
+        fresh.DiscardUnknownFields()  # buf's own remarks
+        clear_json_names(fresh.message_type)  # buf writes them out, protoc leaves them derived
+        assert FileDescriptorProto.FromString(stub.serialized_pb) == fresh
+
+
+def test_a_frame_has_the_encoding_of_the_request() -> None:
+    """Field for field: the same number and label; unparsed is what is a message there."""
+    pairs = [
+        (frame_pb2.RequestFrame, reward_service_pb2.ScoreRequest),
+        (frame_pb2.GroupFrame, reward_service_pb2.Group),
+        (frame_pb2.StreamRequestFrame, reward_service_pb2.StreamScoresRequest),
+    ]
+    for frame, request in pairs:
+        assert set(frame.DESCRIPTOR.fields_by_name) == set(request.DESCRIPTOR.fields_by_name)
+        for name, field in frame.DESCRIPTOR.fields_by_name.items():
+            other = request.DESCRIPTOR.fields_by_name[name]
+            assert (field.number, field.label) == (other.number, other.label), name
+            unparsed = field.type == field.TYPE_BYTES and other.type == other.TYPE_MESSAGE
+            assert unparsed or field.type == other.type, name
 
 
 def clear_json_names(messages: Iterable[DescriptorProto]) -> None:
