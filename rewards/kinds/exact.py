@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from ..reading.gold import UNUSUAL, ReferenceKey, text_golds
+from ..reading.gold import UNUSUAL, ReferenceKey, text_gold
 from ..reading.span import STOP_STRINGS
 from ..reward import Result, kind
 from ..types import MAX_SCORE_ANSWER_CHARS, Example, Response, Score
@@ -15,15 +15,14 @@ from ..verdict import ReadsText
 class Exact(ReadsText):
     """Right where the whole response, without its thoughts, equals the reference.
 
-    A reference that is missing, blank, or neither text nor a number is INVALID_REFERENCE; a list of
-    these is one of acceptable answers.
+    A reference that is missing, blank, or neither text nor a number is INVALID_REFERENCE.
     """
 
     fits_inline = True
     reads_prompt = False
 
     reference: ReferenceKey = "answer"
-    """The reference that holds the gold, or a JSON list of acceptable ones."""
+    """The reference that holds the gold."""
     strip: bool = True
     """White space at both ends of response and gold does not count."""
     ignore_case: bool = False
@@ -47,13 +46,13 @@ class Exact(ReadsText):
                 right = _equals(text, gold)
                 if right is not None:
                     return plain[1] if right else plain[2]
-        golds = text_golds(example, response, self.reference)
+        gold = text_gold(example, response, self.reference)
         text = self._comparable(self.text_of(response))
-        right = text in map(self._comparable, golds)
+        right = text == self._comparable(gold)
         reward = self.correct_reward if right else self.wrong_reward
         if not self.explain:
             return reward
-        return Score(reward, {}, self.said(text, golds), (), text[:MAX_SCORE_ANSWER_CHARS])
+        return Score(reward, {}, self.said(text, (gold,)), (), text[:MAX_SCORE_ANSWER_CHARS])
 
     @cached_property
     def _plain(self) -> tuple[str, float, float] | None:

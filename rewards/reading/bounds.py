@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 MAX_DIGITS = 20_000
 """An expression in which a number may have more digits than this is not evaluated."""
-MAX_TERMS = 3_000
+MAX_TERMS = 300
 """One that may expand to more terms is compared as it stands, not expanded."""
 MAX_RANGE = 1_000
 """A sum or product over more than this is not evaluated."""

@@ -54,7 +54,7 @@ def candidates(text: str) -> Iterator[Candidate]:
         if final:
             yield from _stated(final)
         yield from _boxed(text)
-    if "####" in text:
+    if "#" in text and "####" in text:
         yield from _hashes(text)
     yield from _stated(text)
     yield from _concluded(text)
@@ -195,7 +195,7 @@ def _stated(text: str) -> Iterator[Candidate]:
             if not _begins_line(text, left):
                 continue
             if has_options is None:
-                has_options = "\n" in text and _OPTION_B.search(text) is not None
+                has_options = "B" in text and _OPTION_B.search(text) is not None
             if has_options:
                 continue
         elif _HOPED.search(text, max(0, left - 48), left):
@@ -230,7 +230,7 @@ def _begins_line(text: str, at: int) -> bool:
 def _line_at(text: str, at: int) -> str:
     """The rest of the line, or the next line with anything in it; displayed math is one line."""
     rest = text[at : at + MAX_ANSWER_CHARS + 64].lstrip(_DRESSING + "\n:")
-    display = _DISPLAY.match(rest)
+    display = _DISPLAY.match(rest) if rest[:1] in ("$", "\\") else None
     line = display[0] if display else rest.partition("\n")[0].rstrip(_DRESSING)
     # A long line is a paragraph that begins with the answer; a long word is none.
     return line if len(line) <= MAX_ANSWER_CHARS else line[:MAX_ANSWER_CHARS].rpartition(" ")[0]

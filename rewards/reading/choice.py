@@ -84,8 +84,7 @@ def _dressed_off(text: str) -> str:
     text = canonical(text[: _MAX_CHARS + 100])
     for word in ("\\text", "\\mathrm", "\\mathbf", "\\textbf", "$", "**", "\\boxed", '"', "`"):
         text = text.replace(word, "")
-    text = text.replace("{(", "(").replace(") }", ") ").replace(")}", ") ")
-    return re.sub(r"\{\s?([A-Za-z])\s?\}", r"\1", text).strip(" '*_.")
+    return text.replace("{", "").replace("}", "").strip(" '*_.")
 
 
 _NAMED = re.compile(
@@ -93,6 +92,9 @@ _NAMED = re.compile(
     r"\b(?:options?|choices?|selected|choose|chose|pick|select)\b)"
     r"(?:[^\n.:=]{0,40}?(?:\b(?:is|are|be)\b|:|=))?[\s*_:]{0,6}",
     re.IGNORECASE,
+)
+_CALLED_RIGHT = re.compile(
+    r"(?<![A-Za-z0-9])\(?([A-Z])\)? (?:is|must be) (?:the )?(?:correct|right|best|only correct)\b"
 )
 _BRACKETED = re.compile(r"\(\s?([A-Z])\s?\)")
 _MAX_NAMED = 64
@@ -115,6 +117,9 @@ def choice_candidates(text: str, options: str) -> Iterator[Candidate]:
         yield Candidate(_first_sentence(line) or line, "stated")
     line = tail.rpartition("\n")[2].strip()
     yield Candidate(line or " ", "free")
+    called = set(_CALLED_RIGHT.findall(line)) & set(options)
+    if len(called) == 1:
+        yield Candidate(called.pop(), "free")
     bracketed = set(_BRACKETED.findall(line)) & set(options)
     if len(bracketed) == 1:
         yield Candidate(bracketed.pop(), "free")

@@ -308,23 +308,19 @@ def _verified(gold: Gold, text: str, in_prose: bool) -> Finding:
 
 
 def _equal(gold: Gold, forms: list[Any], terms: float) -> bool:
-    for wanted in gold.forms:
-        for form in forms:
-            if (
-                isinstance(wanted, str)
-                or isinstance(form, str)
-                or max(terms, gold.terms) > MAX_TERMS
-            ):
-                same = wanted == form
-            else:
-                same = agree(wanted, form)
-                if same is None:
-                    same = _untyped.verify(
-                        wanted, form, numeric_precision=_DIGITS, timeout_seconds=None
-                    )
-            if same:
-                return True
-    return False
+    is_large = max(terms, gold.terms) > MAX_TERMS
+    return any(_same(wanted, form, is_large) for wanted in gold.forms for form in forms)
+
+
+def _same(wanted: Any, form: Any, is_large: bool) -> bool:
+    if isinstance(wanted, str) or isinstance(form, str):
+        return wanted == form
+    if is_large:  # as they stand, but for the order of sums and products
+        return wanted == form or wanted.doit() == form.doit()
+    same = agree(wanted, form)
+    if same is None:
+        same = _untyped.verify(wanted, form, numeric_precision=_DIGITS, timeout_seconds=None)
+    return bool(same)
 
 
 def _weighed(text: str) -> float:

@@ -83,6 +83,8 @@ class Numeral:
 
 def whole(text: str) -> Numeral | None:
     """The number that the text is in its usual spelling, but for white space around it."""
+    if text.isascii() and text.isdecimal() and len(text) <= _USUAL_CHARS:  # most of them
+        return Numeral(Decimal(text))
     match = _WHOLE.fullmatch(text.strip())
     if match is None:
         return None

@@ -58,14 +58,16 @@ def span(text: str, look_in: LookIn = "answer", stop: tuple[str, ...] = STOP_STR
 
 def is_marked(text: str) -> bool:
     """Whether a mark of this file may stand in it: told in a fraction of the time of looking."""
-    return "think" in text or "[" in text or "|" in text or text[-1:] == ">" or not text.isascii()
+    return "think" in text or "[" in text or "|" in text or text[-1:] == ">"
 
 
 def without_thoughts(text: str) -> str:
     """What the response says after its thoughts; empty where it was still thinking."""
     start = 0
     for _, closing in THOUGHTS:
-        start = max(start, text.rfind(closing) + len(closing) if closing in text else 0)
+        at = text.rfind(closing)
+        if at >= 0:
+            start = max(start, at + len(closing))
     end = len(text)
     for opening, _ in THOUGHTS:
         at = text.find(opening, start, end)

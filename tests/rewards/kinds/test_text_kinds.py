@@ -70,10 +70,8 @@ def test_contains(params: dict[str, Any], gold: Any, text: str, reward: float) -
         ({"answer": ['""']}, "blank"),
         ({"answer": ["null"]}, "null"),
         ({"answer": ["true"]}, "true or false"),
-        ({"answer": ["[]"]}, "a list of 0"),
+        ({"answer": ["[]"]}, "a list"),
         ({"answer": ["[[1]]"]}, "a list"),
-        ({"answer": ["[null]"]}, "null"),
-        ({"answer": ['["a", " "]']}, "blank"),
         ({"answer": ['{"a": 1}']}, "an object"),
         ({"answer": ["{"]}, "no JSON"),
         ({"answer": ["9" * 5000]}, "no JSON"),
@@ -84,6 +82,25 @@ def test_a_gold_that_cannot_be_read(kind: str, golds: dict[str, Any], says: str)
     assert isinstance(outcome, ScoreError)
     assert outcome.reason is Reason.INVALID_REFERENCE
     assert says in outcome.message
+
+
+@pytest.mark.parametrize("kind", ["exact", "contains"])
+def test_a_list_is_no_text(kind: str) -> None:
+    outcome = outcome_of(kind, {}, "1", answer=["[1]"])
+    assert isinstance(outcome, ScoreError)
+    assert outcome.reason is Reason.INVALID_REFERENCE
+
+
+@pytest.mark.parametrize("kind", ["numeric", "math"])
+def test_a_list_is_one_of_acceptable_golds(kind: str) -> None:
+    for text, reward in (("1", 1.0), ("2.50", 1.0), ("3", 0.0)):
+        outcome = outcome_of(kind, {}, text, answer=['[1, "2.5"]'])
+        assert isinstance(outcome, Score)
+        assert outcome.reward == reward
+    for wrong in ("[null]", '["1", " "]', "[true]", "[" + "1," * 300 + "1]"):
+        outcome = outcome_of(kind, {}, "1", answer=[wrong])
+        assert isinstance(outcome, ScoreError)
+        assert outcome.reason is Reason.INVALID_REFERENCE
 
 
 def test_a_reference_of_the_response_goes_first() -> None:
