@@ -78,7 +78,7 @@ class Scene:
             "open_secret": str(self._open),
             "token_path": str(self._token),
             "folder": str(self._folder),
-            "source": str(Path(__file__).parents[2] / "answer.py"),
+            "source": str(Path(__file__).parents[2] / "reward.py"),
             "python": os.path.realpath(sys.executable),
             "site_packages": sysconfig.get_path("purelib"),
             "runner": os.getpid(),

@@ -74,7 +74,7 @@ def load_function(code: types.CodeType, name: str) -> Callable[..., Any]:
     """
     sys.stdin = io.StringIO()
     names = program_names()
-    given = prelude()
+    given = prelude(code)
     names.update(given)
     exec(code, names)  # noqa: S102 - this is what it is for
     if "." in name:
@@ -83,6 +83,6 @@ def load_function(code: types.CodeType, name: str) -> Callable[..., Any]:
         return getattr(holder() if owner.endswith("()") else holder, method)
     if "Solution" in names and hasattr(names["Solution"], name):
         return getattr(names["Solution"](), name)
-    if names[name] is given.get(name):
+    if name not in names or names[name] is given.get(name):
         raise NameError(f"name {name!r} is not defined")
     return names[name]

@@ -72,9 +72,20 @@ def choose(
     return first
 
 
-def prelude() -> dict[str, Any]:
-    """The names that LiveCodeBench's and APPS' graders import before a program."""
-    return {**_PRELUDE, **{name: getattr(sys, name) for name in _STREAMS}}
+def prelude(code: types.CodeType) -> dict[str, Any]:
+    """Of the names that LiveCodeBench's and APPS' graders import before a program, those in it.
+
+    Not all: in a forked process each that is touched copies a page.
+    """
+    names = {name: _PRELUDE[name] for name in _names_in(code) if name in _PRELUDE}
+    return {**names, **{name: getattr(sys, name) for name in _STREAMS}}
+
+
+def _names_in(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names_in(constant)
 
 
 def said(error: BaseException) -> str:

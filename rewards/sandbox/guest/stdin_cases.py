@@ -66,7 +66,7 @@ def _run(code: Any, given: bytes, most: int) -> dict[str, Any]:
     _fill_stdin(given)
     raised = ""
     try:
-        exec(code, main_names())  # noqa: S102 - this is what it is for
+        exec(code, main_names(code))  # noqa: S102 - this is what it is for
     except SystemExit:
         pass
     except BaseException as error:  # noqa: BLE001 - foreign code

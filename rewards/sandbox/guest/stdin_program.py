@@ -31,19 +31,19 @@ def main(request: bytes, channel: Channel) -> None:
     os._exit(status)
 
 
-def main_names() -> dict[str, Any]:
-    """The names of a main module."""
+def main_names(code: types.CodeType) -> dict[str, Any]:
+    """The names of a main module, for a program."""
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
     names = module.__dict__
-    names.update(prelude())
+    names.update(prelude(code))
     names.update({"__name__": "__main__", "__file__": "program.py", "__builtins__": __builtins__})
     return names
 
 
 def _run(code: types.CodeType, channel: Channel) -> int:
     try:
-        exec(code, main_names())  # noqa: S102 - this is what it is for
+        exec(code, main_names(code))  # noqa: S102 - this is what it is for
     except SystemExit:  # whatever its status, as LiveCodeBench's and APPS' graders have it
         return 0
     except MemoryError:
