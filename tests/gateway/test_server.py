@@ -284,8 +284,8 @@ async def test_groups_of_many_rewards_in_one_call(it: Rig) -> None:
     wanted = [
         ("", "1", {"": 1.0}),
         ("parts", "4", {"half": 2.0, "double": 8.0}),
-        ("format", "<think></think><answer></answer>", None),
-        ("tags", "<a></a><b>", None),
+        ("format", "<think>1</think><answer>2</answer>", None),
+        ("tags", "<a>1</a><b>", None),
         ("parts", "6", {"half": 3.0, "double": 12.0}),
         ("exact_pool", "1", {"": 1.0}),
     ]
@@ -315,7 +315,7 @@ async def test_groups_of_many_rewards_in_one_call(it: Rig) -> None:
         if components is not None:
             assert outcome.components == {k: v for k, v in components.items() if k}
     assert isinstance(outcomes[4], Score)
-    assert set(outcomes[4].components) == {"once", "in_order", "nothing_outside"}
+    assert set(outcomes[4].components) == {"once", "in_order", "nothing_outside", "not_empty"}
     assert isinstance(outcomes[6], Score)
     assert outcomes[6].components["found"] == 0.5
 
