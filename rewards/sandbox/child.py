@@ -22,6 +22,8 @@ from .seccomp import Filter
 STDIN, REQUEST, ANSWER = 0, 3, 4
 RESERVED = 5
 """Below: the child's descriptors. A zygote keeps its own above."""
+_LATER_SESSIONS = 2
+"""How many sessions may use all their threads beside a run that was alone when it began."""
 _SLACK_BYTES = 96 << 20
 """Address space that is not memory: libraries loaded late, guard pages, what malloc reserves."""
 
@@ -41,7 +43,7 @@ class Confinement:
     own_uid: bool = False
     """No process outside the zygote has its uid: a limit of processes means what it says."""
     own_users: bool = False
-    """Each child has a user namespace of its own: its threads are counted apart from others'."""
+    """Children that are not alone have a user namespace of their own: threads are counted apart."""
     headcount: Headcount | None = None
     """Of a uid that others have too."""
     confined: bool = False
@@ -50,10 +52,19 @@ class Confinement:
     own_scratch: Callable[[], Prepared] | None = None
     """Mounts an empty folder over it, for a child that runs beside others, and gives its rules."""
 
-    def processes(self, threads: int, beside: int) -> int:
+    def is_apart(self, op: int, beside: int) -> bool:
+        """Whether a child with so many others beside it leaves the zygote's user namespace.
+
+        A run that is alone on its slot saves the time; sessions may come beside it later.
+        """
+        return self.own_users and (op == Op.SESSION or beside > 0)
+
+    def processes(self, op: int, threads: int, beside: int) -> int:
         """The RLIMIT_NPROC of a child with so many others beside it; 0: none."""
-        if self.own_users:
+        if self.is_apart(op, beside):
             return 1 + threads
+        if self.own_users:
+            return 1 + threads * (1 + _LATER_SESSIONS)
         # Those count too, and the zygote, for it is the limit of a uid.
         most = 1 + threads * (1 + beside)
         if self.own_uid:
@@ -62,23 +73,30 @@ class Confinement:
 
 
 _die_with_zygote = kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+_leave_users = kernel.Prepared("unshare", kernel.CLONE_NEWUSER)
 _drop_capabilities = kernel.drop_capabilities()
 _no_new_privileges = kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
 
 def run(
-    guest: Guest, order: Order, descriptors: list[int], confinement: Confinement, processes: int
+    guest: Guest,
+    order: Order,
+    descriptors: list[int],
+    confinement: Confinement,
+    processes: int,
+    *,
+    apart: bool,
 ) -> NoReturn:
     """Runs a guest and ends the process.
 
-    `descriptors`: stdin, stdout, stderr, request, answer. `processes`: see
-    `Confinement.processes`.
+    `descriptors`: stdin, stdout, stderr, request, answer. `processes` and `apart`: see
+    `Confinement`.
     """
     status = 1
     try:
         for target, descriptor in zip((0, 1, 2, REQUEST, ANSWER), descriptors, strict=True):
             os.dup2(descriptor, target)
-        rules = _separate(confinement, order)
+        rules = _separate(confinement, order, apart=apart)
         _limit(order, confinement, processes)
         confine(confinement, order, rules)
         os.write(ANSWER, CONFINED)
@@ -95,7 +113,7 @@ def run(
         os._exit(status)
 
 
-def _separate(confinement: Confinement, order: Order) -> Prepared | None:
+def _separate(confinement: Confinement, order: Order, *, apart: bool) -> Prepared | None:
     """Leaves what it would share with other children; the rules of Landlock to be held to.
 
     Before its limits are set: that of processes is counted from the user namespace on.
@@ -105,8 +123,8 @@ def _separate(confinement: Confinement, order: Order) -> Prepared | None:
         rules = confinement.landlock if confinement.own_scratch is None else None
         if confinement.own_scratch is not None:
             rules = confinement.own_scratch()
-    if confinement.own_users:
-        kernel.unshare(kernel.CLONE_NEWUSER)
+    if apart:
+        _leave_users()
     return rules
 
 

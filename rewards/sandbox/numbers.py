@@ -145,6 +145,7 @@ CONFINING: dict[str, tuple[int, int]] = {
     "prctl": (157, 167),
     "pivot_root": (155, 41),
     "seccomp": (317, 277),
+    "unshare": (272, 97),
     "landlock_create_ruleset": (444, 444),
     "landlock_add_rule": (445, 445),
     "landlock_restrict_self": (446, 446),

@@ -97,7 +97,9 @@ class _Zygote:
 
     def _fork(self, order: Order, files: list[int]) -> None:
         request, answer, out, err, *given_stdin = files
-        processes = self._confinement.processes(order.threads, len(self._children))
+        beside = len(self._children)
+        processes = self._confinement.processes(order.op, order.threads, beside)
+        apart = self._confinement.is_apart(order.op, beside)
         try:
             pid = os.fork()
         except OSError as error:
@@ -106,7 +108,7 @@ class _Zygote:
         if pid == 0:
             given = [given_stdin[0] if given_stdin else self._null, out, err, request, answer]
             guest = self._guests[order.entry]
-            child.run(guest, order, given, self._confinement, processes)
+            child.run(guest, order, given, self._confinement, processes, apart=apart)
         for file in files:
             os.close(file)
         if pid > 0:

@@ -8,7 +8,7 @@ import pytest
 
 from ..support import rig
 from .test_supervisor_async import *  # noqa: F403 - the same tests
-from .test_supervisor_async import pytestmark  # noqa: F401
+from .test_supervisor_async import _group, _pool, pytestmark  # noqa: F401
 
 
 @pytest.fixture(scope="module", autouse=True)
