@@ -7,6 +7,7 @@ Serve sees none of the requests that come by our port, so draining is ours: `__d
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -80,6 +81,9 @@ class Gateway:
         if http_port:
             await self._http.start(host, http_port + rank.local_rank)
         self._following = asyncio.ensure_future(self._follow())
+        # Ray's modules and ours are there to stay: the collector need not walk through them again.
+        gc.collect()
+        gc.freeze()
 
     _address = ""
 

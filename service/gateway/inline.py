@@ -65,13 +65,12 @@ class InlineRun:
     def _score_all(self, groups: Groups) -> Iterator[None]:
         """Scores group by group; yields where there may be a pause."""
         call, reward = self._call, self._reward
-        may_be_large = len(call.data) > INLINE_CHARS
         for index, group in groups:
-            if may_be_large and _is_large(group):
+            begin, stop = call.spans[index]
+            if stop - begin > INLINE_CHARS and _is_large(group):
                 self._too_large([(index, group)])
                 continue
             first, end = call.offsets[index], call.offsets[index + 1]
-            begin, stop = call.spans[index]
             step = max(1, min(CHUNK_ITEMS, (end - first) * CHUNK_BYTES // (stop - begin)))
             begin_ns = time.perf_counter_ns()
             try:

@@ -89,34 +89,59 @@ def read_example(data: bytes, *, prompt: bool) -> Example:
 def read_response(data: bytes) -> Response:
     """The response in `data`.
 
-    A response that is nothing but a text, as most are, is read without protobuf: one copy, and a
-    third of the time.
+    A response that is a text, perhaps with a finish reason and a token count, as most are, is read
+    without protobuf: in a third of the time.
 
     Raises:
         FieldError: the bytes are no `Response`, or a field of it cannot be read.
     """
-    at = _text_only_at(data)
-    if at:
-        try:
-            return Response(data[at:].decode())
-        except UnicodeDecodeError:
-            raise FieldError("text", "is no UTF-8") from None
+    size = len(data)
+    if size > 4 and data[0] == _TEXT_TAG:
+        length, at = data[1], 2
+        if length >= 0x80:
+            length, at = length & 0x7F | data[2] << 7, 3
+            if length >= 1 << 14:
+                length, at = length & 0x3FFF | data[3] << 14, 4
+        end = at + length
+        # From 2 MiB on the length is longer, and protobuf's own time no longer counts.
+        if end <= size and length < 1 << 21:
+            known = _NO_MORE if end == size else _read_rest(data[end:])
+            if known is not None:
+                try:
+                    return Response(data[at:end].decode(), *known)
+                except UnicodeDecodeError:
+                    raise FieldError("text", "is no UTF-8") from None
     try:
         return response_from(pb.Response.FromString(data))
     except DecodeError:
         raise FieldError("", _MALFORMED) from None
 
 
-def _text_only_at(data: bytes) -> int:
-    """Where the text of a `Response` that has no other field begins; 0: it is another one."""
-    size = len(data)
-    if size < 5 or data[0] != _TEXT_TAG:
-        return 0
-    length, at = data[1], 2
-    if length >= 0x80:
-        length, at = length & 0x7F | data[2] << 7, 3
-        if length >= 1 << 14:
-            length, at = length & 0x3FFF | data[3] << 14, 4
-            if length >= 1 << 21:  # 2 MiB: protobuf's own time no longer counts
-                return 0
-    return at if at + length == size else 0
+_NO_MORE = ("", None)
+_rests: dict[bytes, tuple[str, int | None] | None] = {}
+_MAX_RESTS = 8192
+_MAX_REST_BYTES = 8
+
+
+def _read_rest(rest: bytes) -> tuple[str, int | None] | None:
+    """The finish reason and token count in what follows a text; None: there is more, or nothing.
+
+    What was read is remembered: there are few finish reasons, and not many lengths.
+    """
+    if len(rest) > _MAX_REST_BYTES:
+        return None
+    try:
+        return _rests[rest]
+    except KeyError:
+        pass
+    try:
+        message = pb.Response.FromString(rest)
+    except DecodeError:
+        return None
+    known = None
+    if {field.name for field, _ in message.ListFields()} <= {"finish_reason", "token_count"}:
+        response = response_from(message)
+        known = response.finish_reason, response.token_count
+    if len(_rests) < _MAX_RESTS:
+        _rests[rest] = known
+    return known
