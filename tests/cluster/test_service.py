@@ -75,10 +75,19 @@ async def test_replicas_of_this_node_are_reached_by_socket_and_others_by_handle(
         assert all(isinstance(outcome, Score) for outcome in outcomes)
         # Linux tells of an accepted connection by the path of the socket that it came by.
         prefix = parse(rewards(), FOLDER).rewards[name].fingerprint
-        table = await asyncio.to_thread(Path("/proc/net/unix").read_text)
-        paths = [line.split()[-1] for line in table.splitlines() if f"{prefix}." in line]
-        listening = len(set(paths))
-        assert listening == (2 if name == "probe" else 1)
+        async with asyncio.timeout(30):
+            while True:
+                ours = {f"{prefix}.{replica.pid}" for replica in service.processes(prefix)}
+                table = await asyncio.to_thread(Path("/proc/net/unix").read_text)
+                paths = [
+                    line.split()[-1]
+                    for line in table.splitlines()
+                    if any(line.endswith(socket) for socket in ours)
+                ]
+                listening = len(set(paths))
+                if listening == (2 if name == "probe" else 1):
+                    break
+                await asyncio.sleep(0.2)
         connected = len(paths) - listening
         assert connected > 0 if name == "probe" else connected == 0
 
