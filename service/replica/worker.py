@@ -258,7 +258,7 @@ class Worker:
         # the process, which cannot tell.
         self._loop.remove_reader(self._socket)
         self._hears = False
-        if self.idle:
+        if self.idle and not self.holders:
             self.kill()
 
     def _end(self, number: int, *, finished: bool) -> None:
