@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from array import array
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -28,7 +29,7 @@ from rewardplane.rewards import (
 from rewardplane.rewards.result import MAX_EXPLANATION_CHARS
 from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.rewards.run import Clip, run_each, run_item, run_items, run_items_async
-from rewardplane.rewards.types import MAX_MESSAGE_CHARS, MAX_SCORE_ANSWER_CHARS
+from rewardplane.rewards.types import MAX_MESSAGE_CHARS, MAX_SCORE_ANSWER_CHARS, Outcome
 
 ITEM = (Example(), Response("text"))
 ANY = Clip()
@@ -350,12 +351,47 @@ class TestMany:
         assert len(outcomes) == 2
 
 
-def test_run_each_says_what_run_item_says() -> None:
-    for value in [*(v for v, _ in GOOD), *BAD, None, 7.0]:
-        reward, clip = Does(what=returns(value)), Clip(-1.0, 1.0)
-        one = run_item(reward, ITEM, clip)
-        (plain,), others = run_each(reward, ITEM[0], [ITEM[1]], clip)
-        assert others.get(0, Score(plain)) == one
+@pytest.mark.parametrize("value", [*(v for v, _ in GOOD), *BAD, None, 7.0])
+def test_run_each_says_what_run_item_says(value: Any) -> None:
+    reward, clip = Does(what=returns(value)), Clip(-1.0, 1.0)
+    one = run_item(reward, ITEM, clip)
+    rewards, others = array("d", [0.0, 0.0]), dict[int, Outcome]()
+
+    def other(index: int, outcome: Outcome) -> bool:
+        others[index] = outcome
+        return True
+
+    assert run_each(reward, ITEM[0], [ITEM[1]], clip, rewards, 1, other) == 2
+    assert others.get(1, Score(rewards[1])) == one
+    assert rewards[0] == 0.0
+
+
+def test_run_each_marks_what_runs_and_stops_when_told() -> None:
+    cursor, stop, seen = [0], [0], list[int]()
+
+    class Counts(Does):
+        def score(self, example: Example, response: Response) -> Any:
+            seen.append(cursor[0])
+            if len(seen) == 3:
+                stop[0] = 1
+            return 0.5 if len(seen) != 2 else None
+
+    rewards, others = array("d", bytes(8 * 8)), list[int]()
+
+    def other(index: int, outcome: Outcome) -> bool:
+        assert isinstance(outcome, ScoreError)
+        others.append(index)
+        return True
+
+    responses = [ITEM[1]] * 5
+    reward = Counts(what=None)
+    assert run_each(reward, ITEM[0], responses, ANY, rewards, 2, other, cursor, stop) == 5
+    assert seen == [3, 4, 5]  # the index + 1 of each, before it ran
+    assert others == [3]
+    assert rewards.tolist() == [0, 0, 0.5, 0, 0.5, 0, 0, 0]
+    assert run_each(reward, ITEM[0], responses, ANY, rewards, 2, other, cursor, [0], [1]) == 2
+    stop[0] = 0
+    assert run_each(reward, ITEM[0], responses, ANY, rewards, 2, lambda *_: False, cursor) == 7
 
 
 class TestAsync:
