@@ -77,7 +77,7 @@ def test_two_rewards_are_logged_apart_and_weighted(
     rows = [{"prompt": "please fail" if i % 2 else f"say {i}"} for i in range(8)]
     functions = [
         reward_fn("length", service.target),
-        reward_fn("picky", service.target, name="choosy"),
+        reward_fn("picky", service.target, name="selective"),
     ]
     trained = trainer(
         model_folder, tmp_path, functions, rows, reward_weights=[1.0, 0.5], log_completions=True
@@ -87,21 +87,21 @@ def test_two_rewards_are_logged_apart_and_weighted(
     entries = logged(trained)
     assert len(entries) == 3
     for entry in entries:
-        length, choosy = entry["rewards/length/mean"], entry["rewards/choosy/mean"]
-        assert choosy == 1.0
+        length, selective = entry["rewards/length/mean"], entry["rewards/selective/mean"]
+        assert selective == 1.0
         assert entry["rewardplane/length/error_fraction"] == 0.0
-        share = entry["rewardplane/choosy/error_fraction"]
+        share = entry["rewardplane/selective/error_fraction"]
         assert share in (0.0, 0.5, 1.0)
         # TRL's own rule: what is missing counts as 0 in the sum of rewards.
         assert entry["reward"] == pytest.approx(length + 0.5 * (1 - share), abs=1e-5)
         if share:
-            assert entry["rewardplane/choosy/errors/RAISED"] == 4 * share
+            assert entry["rewardplane/selective/errors/RAISED"] == 4 * share
     # The table that TRL prints has both, and why rows failed.
     table = capsys.readouterr().out
     assert "length" in table
-    assert "choosy" in table
+    assert "selective" in table
     assert "this prompt fails by design" in caplog.text
-    assert "reward 'choosy'" in caplog.text
+    assert "reward 'selective'" in caplog.text
     assert "RAISED" in caplog.text
 
 
