@@ -32,7 +32,7 @@ from .shard import TARGET_BYTES, TARGET_COST_S, Shard
 _log = logging.getLogger(__name__)
 
 WORTH_S = 0.005
-WORTH_BYTES = 256 * 1024
+WORTH_BYTES = 768 * 1024
 AHEAD = 2
 """Calls per replica, the one that runs included, for a reward whose items cost CPU."""
 AHEAD_ASYNC = 8

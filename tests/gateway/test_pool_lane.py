@@ -115,7 +115,7 @@ async def test_many_bytes_take_a_further_replica() -> None:
     small = asyncio.create_task(score(it, ["2" + " " * 1000]))
     await asyncio.sleep(0.01)
     assert len(replicas.handled) == 1
-    large = asyncio.create_task(score(it, ["3" + " " * 300_000]))
+    large = asyncio.create_task(score(it, ["3" + " " * 900_000]))
     await asyncio.sleep(0.01)
     assert len(replicas.handled) == 2
     gate.set()
