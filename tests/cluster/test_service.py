@@ -196,7 +196,7 @@ async def test_reload_under_load_fails_no_call(service: Service) -> None:
         assert seen == {("1", 1.0), ("2", 2.0)}
         with pytest.raises(VersionGone):
             await client.score("changing", [group("g", ["a"])], version="1")
-    for _ in range(100):
+    for _ in range(250):
         await asyncio.to_thread(service.cluster.upkeep)
         if len(service.processes("rewardplane-changing")) == 1:
             break
