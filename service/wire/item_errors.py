@@ -36,7 +36,7 @@ def died(exit_code: int | None, peak_bytes: int, limit_bytes: int) -> ScoreError
     if exit_code in _NO_MEMORY_SIGNALS and limit_bytes and peak_bytes > 0.9 * limit_bytes:
         return ScoreError(Reason.OUT_OF_MEMORY, f"the item's process was killed near {limit}")
     if exit_code is None:
-        return ScoreError(Reason.CRASHED, "the item's worker process was lost with its template")
+        return ScoreError(Reason.CRASHED, "it is not known how the item's worker process ended")
     how = f"with exit code {exit_code}"
     if exit_code < 0:
         how = f"by signal {_signal_name(-exit_code)}"
