@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from .models.model import ModelNeed
+
 
 class Unit(enum.Enum):
     """What one call of a reward function gets."""
@@ -94,6 +96,11 @@ class Described(BaseModel):
     def reaches_out(self) -> bool:
         """Whether its configuration names addresses, keys or files: never taken from a request."""
         return False
+
+    @property
+    def needs_model(self) -> ModelNeed | None:
+        """The model of the configuration that it asks; None for none. It runs beside the model."""
+        return None
 
     @property
     def component_names(self) -> tuple[str, ...]:

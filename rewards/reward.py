@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from .facts import Described, Facts, Unit
+from .models.model import Model
 from .types import Example, Response, Score
 
 __all__ = ["KINDS", "Facts", "Item", "Result", "Reward", "Unit", "kind"]
@@ -68,6 +69,14 @@ class Reward(Described):
         Raises:
             ValueError: this reward cannot be served; the message says what to do.
         """
+
+    def bind(self, model: Model) -> None:
+        """Gives it the model of its `needs_model`, once, before `setup`. It never closes it.
+
+        Raises:
+            ValueError: the model cannot answer what this reward asks; the message says what to do.
+        """
+        raise ValueError(f"{type(self).__name__} asks no model, and was given {model.name!r}")
 
     def setup(self) -> None:
         """Loads what is expensive to load. Called once in the process that will score."""

@@ -15,6 +15,7 @@ A reward function that cannot score an item raises one of these; anything else i
                  ├─ Unavailable         a service that the reward calls cannot be reached
                  ├─ JudgeUnreadable     a judge answered, but not with a verdict
                  ├─ JudgeRefused        a judge would not answer
+                 ├─ ModelChanged        an endpoint serves another model than before
                  └─ SandboxFault        the sandbox failed, not the code that it runs
 
 To add one: a member of `Reason`, an entry in `RETRYABLE` if it is, the same member in the proto's
@@ -56,6 +57,7 @@ class Reason(enum.Enum):
     JUDGE_UNREADABLE = 14
     JUDGE_REFUSED = 15
     SANDBOX_FAULT = 16
+    MODEL_CHANGED = 17
 
 
 RETRYABLE = frozenset(
@@ -298,6 +300,12 @@ class JudgeRefused(RewardFault):
     """A judge would not answer."""
 
     reason = Reason.JUDGE_REFUSED
+
+
+class ModelChanged(RewardFault):
+    """An endpoint serves another model than before."""
+
+    reason = Reason.MODEL_CHANGED
 
 
 class SandboxFault(RewardFault):

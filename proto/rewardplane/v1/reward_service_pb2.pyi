@@ -54,6 +54,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_JUDGE_UNREADABLE: _ClassVar[ErrorReason]
     ERROR_REASON_JUDGE_REFUSED: _ClassVar[ErrorReason]
     ERROR_REASON_SANDBOX_FAULT: _ClassVar[ErrorReason]
+    ERROR_REASON_MODEL_CHANGED: _ClassVar[ErrorReason]
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
@@ -87,6 +88,7 @@ ERROR_REASON_UNAVAILABLE: ErrorReason
 ERROR_REASON_JUDGE_UNREADABLE: ErrorReason
 ERROR_REASON_JUDGE_REFUSED: ErrorReason
 ERROR_REASON_SANDBOX_FAULT: ErrorReason
+ERROR_REASON_MODEL_CHANGED: ErrorReason
 
 class ScoreRequest(_message.Message):
     __slots__ = ("groups", "reward", "version", "options", "job", "step", "request_id")

@@ -40,6 +40,7 @@ STATUS_CODES: Mapping[Reason, int] = {
     Reason.JUDGE_UNREADABLE: 13,
     Reason.JUDGE_REFUSED: 9,
     Reason.SANDBOX_FAULT: 13,
+    Reason.MODEL_CHANGED: 9,
 }
 """What each reason is as a ``google.rpc.Code``."""
 
