@@ -40,6 +40,6 @@ def with_text(messages: Sequence[Message], text: str) -> list[Message]:
     if last.get("role") == "user" and isinstance(content, str):
         return [*messages[:-1], {**last, "content": f"{content}\n\n{text}"}]
     if last.get("role") == "user" and isinstance(content, list):
-        parts = [*cast("list[Any]", content), {"type": "text", "text": text}]
+        parts = [*cast("list[Any]", content), {"type": "text", "text": f"\n\n{text}"}]
         return [*messages[:-1], {**last, "content": parts}]
     return [*messages, {"role": "user", "content": text}]

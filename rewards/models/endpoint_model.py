@@ -184,7 +184,7 @@ class EndpointModel:
                 why.append(f"{read}: {fault}")
                 continue
             except RewardFault as fault:
-                if read != "logprob_token_ids" or named or isinstance(fault, ModelChanged):
+                if read != "logprob_token_ids" or isinstance(fault, ModelChanged):
                     raise
                 # Few endpoints have /tokenize; those that cannot be reached at all fail below.
                 why.append(f"{read}: {fault}")
@@ -245,26 +245,26 @@ class EndpointModel:
         Raises:
             ModelChanged: it is another one than at first, or than it must be.
         """
-        at = self._endpoint
-        model, print_ = reply.get("model"), reply.get("system_fingerprint")
+        at, model, fingerprint = self._endpoint, reply.get("model"), reply.get("system_fingerprint")
         if not isinstance(model, str):
             return
-        said = (model, print_ if isinstance(print_, str) else "")
-        if self._said is None and at.reports in (None, model):
-            self._said = said
-            told = model + (f" {said[1]}" if said[1] else "")
-            self._facts = replace(self._facts, fingerprint=shown(told))
-            return
-        first = self._said or (at.reports or "", said[1])
-        same = said == first if at.on_change == "strict" else model == first[0]
+        said = (model, fingerprint if isinstance(fingerprint, str) else "")
+        first = self._said or (at.reports or model, "")
+        same = model == first[0]
+        if at.on_change == "strict" and said[1] and first[1]:
+            same = said == first
         if same:
+            # Not every reply has a fingerprint: the first that comes counts.
+            if self._said is None or (said[1] and not first[1]):
+                self._said = said
+                self._facts = replace(self._facts, fingerprint=shown(_joined(said)))
             return
         self._client.count("model_changes", 1)
         if at.on_change != "tell":
-            was, now = (" ".join(filter(None, pair)) for pair in (first, said))
             raise ModelChanged(
-                f"{at.base_url} answers as model {shown(now)!r}, was {shown(was)!r}: its numbers"
-                " are another model's; reload the service to accept it"
+                f"{at.base_url} answers as model {shown(_joined(said))!r}, was"
+                f" {shown(_joined(first))!r}: its numbers are another model's; reload the service"
+                " to accept it"
             )
 
     def _read(self, read: Any, usage: Usage | None = None) -> Any:
@@ -292,3 +292,7 @@ def _sampled(sampling: Sampling) -> dict[str, Any]:
         "reasoning_effort": sampling.reasoning_effort,
     }
     return {key: value for key, value in fields.items() if value is not None}
+
+
+def _joined(said: tuple[str, str]) -> str:
+    return " ".join(filter(None, said))
