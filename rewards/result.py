@@ -56,7 +56,8 @@ def score_of(result: Score | Mapping[str, Any], names: Sequence[str]) -> Score:
         steps = tuple(number(step, "step reward") for step in result.step_rewards)
         explanation = plain(result.explanation, MAX_EXPLANATION_CHARS)
         answer = plain(result.answer, MAX_SCORE_ANSWER_CHARS)
-        return Score(reward, _components(result.components, names), explanation, steps, answer)
+        parts = _components(result.components, names)
+        return Score(reward, parts, explanation, steps, answer, tuple(result.judgements))
     if "score" not in result:
         raise InvalidResult('returned a dict without "score"')
     parts = {key: value for key, value in result.items() if key != "score"}

@@ -20,16 +20,17 @@ from typing import Any, TypeVar
 
 from .facts import Described, Facts, Unit
 from .models.model import Model
-from .types import Example, Response, Score
+from .types import Example, Response, RewardFault, Score
 
 __all__ = ["KINDS", "Facts", "Item", "Result", "Reward", "Unit", "kind"]
 
 Item = tuple[Example, Response]
 
-Result = float | int | bool | Score | Mapping[str, Any] | None
+Result = float | int | bool | Score | Mapping[str, Any] | RewardFault | None
 """What a reward function may return for one item. None: the reward does not apply to it.
 
-A mapping has the reward under "score" and the declared components under their names.
+A mapping has the reward under "score" and the declared components under their names. A fault fails
+its item alone, among many that are scored at once.
 """
 
 

@@ -11,7 +11,7 @@ import math
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, cast
 
@@ -194,6 +194,8 @@ def _outcome(names: Sequence[str], result: object, clip: Clip) -> Outcome:
     kind = type(result)
     if kind is Score or kind is dict or isinstance(result, _SCORES):
         score = score_of(cast("Score | Mapping[str, Any]", result), names)
+    elif isinstance(result, RewardFault):
+        raise result
     elif result is None:
         return ScoreError(Reason.NOT_APPLICABLE, "the reward returned None")
     else:
@@ -207,7 +209,7 @@ def _outcome(names: Sequence[str], result: object, clip: Clip) -> Outcome:
     if clip.low <= value <= clip.high:
         return score
     value = min(max(value, clip.low), clip.high)
-    return Score(value, score.components, score.explanation, score.step_rewards, score.answer)
+    return replace(score, reward=value)
 
 
 def _close(result: object) -> None:

@@ -189,21 +189,6 @@ class Group:
     version: str = ""
 
 
-@dataclass(slots=True)
-class Score:
-    """A finite reward, with the parts it is made of by name, words, and rewards per step.
-
-    `answer`: what was read of the response, at most `MAX_SCORE_ANSWER_CHARS`; empty where the
-    reward reads no answer.
-    """
-
-    reward: float
-    components: Mapping[str, float] = field(default_factory=lambda: _NO_COMPONENTS)
-    explanation: str = ""
-    step_rewards: Sequence[float] = ()
-    answer: str = ""
-
-
 @dataclass(slots=True, frozen=True)
 class Usage:
     """What judges took: tokens, repeats and repairs included, and how many calls those were."""
@@ -224,6 +209,44 @@ class Usage:
     def __str__(self) -> str:
         calls = "1 call" if self.calls == 1 else f"{self.calls} calls"
         return f"{self.prompt_tokens} + {self.completion_tokens} tokens in {calls}"
+
+
+@dataclass(slots=True, frozen=True)
+class JudgementRecord:
+    """One answer of a judge that went into a score.
+
+    `value` is what it is worth to the reward, `probs` the probability of each label, `label_mass`
+    what the labels have of all that the judge might have said; None where it cannot be told.
+    """
+
+    question: str
+    value: float
+    probs: Mapping[str, float] = field(default_factory=dict[str, float])
+    label_mass: float | None = None
+    read: str = ""
+    usage: Usage = Usage()
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Score:
+    """A finite reward, with the parts it is made of by name, words, and rewards per step.
+
+    `answer`: what was read of the response, at most `MAX_SCORE_ANSWER_CHARS`; empty where the
+    reward reads no answer. `judgements`: what judges said; empty where none was asked.
+    """
+
+    reward: float
+    components: Mapping[str, float] = field(default_factory=lambda: _NO_COMPONENTS)
+    explanation: str = ""
+    step_rewards: Sequence[float] = ()
+    answer: str = ""
+    judgements: Sequence[JudgementRecord] = ()
+
+    @property
+    def usage(self) -> Usage:
+        """What judges took for it."""
+        return sum((one.usage for one in self.judgements), Usage())
 
 
 @dataclass(slots=True)

@@ -72,14 +72,20 @@ def answer_of(
 
 
 def usage_of(reply: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Tokens of prompt, completion and cache, as a reply tells them; 0 where it does not."""
+    """Tokens of prompt, completion and cache, as a reply tells them; 0 where it does not.
+
+    By the names of chat completions, or those of decisions (`input_tokens`).
+    """
     told = reply.get("usage")
     usage = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
-    details = usage.get("prompt_tokens_details")
+    names = ("prompt_tokens", "completion_tokens")
+    if "prompt_tokens" not in usage and "input_tokens" in usage:
+        names = ("input_tokens", "output_tokens")
+    details = usage.get(f"{names[0]}_details")
     cached = cast("dict[str, Any]", details) if isinstance(details, dict) else {}
     return (
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
+        _count(usage.get(names[0])),
+        _count(usage.get(names[1])),
         _count(cached.get("cached_tokens")),
     )
 

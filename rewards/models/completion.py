@@ -22,8 +22,8 @@ class JudgeCutOff(JudgeUnreadable):
         super().__init__(f"{self.opening}{tail}")
 
 
-def text_of(reply: Mapping[str, Any]) -> str:
-    """The text of a completion's first choice. It may be empty.
+def text_of(reply: Mapping[str, Any], *, may_be_cut: bool = False) -> str:
+    """The text of a completion's first choice. It may be empty and, if so wanted, cut off.
 
     Raises:
         JudgeRefused: the model refused, or a filter took its words.
@@ -45,7 +45,7 @@ def text_of(reply: Mapping[str, Any]) -> str:
     text, refusal = _joined(said.get("content"))
     if refusal:
         raise JudgeRefused(f"the judge refused: {shown(refusal)}")
-    if finish == "length":
+    if finish == "length" and not may_be_cut:
         raise JudgeCutOff(f": …{shown(text[-SHOWN_CHARS:])}")
     return text
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from typing import Any, cast
 
 from ..http.client import Client, rules_of
 from ..http.endpoint import Endpoint
 from ..http.reply import usage_of
-from ..text.chat import Message
 from ..types import JudgeRefused, JudgeUnreadable, RewardFault, Usage
+from .asking import with_text
 from .completion import text_of
 from .decision import Decision, Refused, Unreadable, decision_of, schema_of
-from .question import Ask, Judgement, Question
+from .question import Ask, Judgement
+from .repair import complaint, in_words, judgement_of
 
 _MEDIA_TOKENS = 1_000.0
 """What an image or a sound is taken for: its bytes say little about its tokens."""
-
-_REPEATED_CHARS = 4_000
-"""How much of an answer that cannot be read the judge is shown again."""
 
 
 class OpenAIChat:
@@ -77,7 +74,7 @@ class OpenAIChat:
                 self._client.count("refusals", 1)
             fault.usage = sum(spent, Usage())
             return fault
-        judgement = _judgement_of(ask.question, decision, sum(spent, Usage()))
+        judgement = judgement_of(ask.question, decision, sum(spent, Usage()))
         if judgement.unclipped is not None:
             self._client.count("clipped", 1)
         return judgement
@@ -93,7 +90,7 @@ class OpenAIChat:
         except Unreadable as error:
             fault = str(error)
         self._client.count("repairs", 1)
-        body["messages"] = [*body["messages"], *_complaint(question, first, fault)]
+        body["messages"] = [*body["messages"], *complaint(question, first, fault)]
         second = await self._complete(body, until_s, spent)
         try:
             return decision_of(question, second, ask.messages)
@@ -110,7 +107,7 @@ class OpenAIChat:
         return text_of(reply)
 
     async def _post(self, path: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        tokens = _guessed_tokens(body) + float(body.get(self._endpoint.max_tokens_field) or 0)
+        tokens = guessed_tokens(body) + float(body.get(self._endpoint.max_tokens_field) or 0)
         return await self._client.post(f"{self._endpoint.base_url}/{path}", body, timeout_s, tokens)
 
     def _body(self, ask: Ask) -> dict[str, Any]:
@@ -130,11 +127,11 @@ class OpenAIChat:
                 form = {"name": "verdict", "strict": True, "schema": schema}
                 fields["response_format"] = {"type": "json_schema", "json_schema": form}
             else:
-                fields["messages"] = _added(ask.messages, _in_words(schema))
+                fields["messages"] = with_text(ask.messages, in_words(schema))
         return {**sampling.extra, **{k: v for k, v in fields.items() if v is not None}}
 
 
-def _guessed_tokens(value: Any) -> float:
+def guessed_tokens(value: Any) -> float:
     """Tokens that a request may take to read: four bytes of text each, 1,000 an image."""
     if isinstance(value, str):
         return len(value.encode("utf-8", "replace")) / 4
@@ -142,40 +139,7 @@ def _guessed_tokens(value: Any) -> float:
         fields = cast("dict[str, Any]", value)
         if fields.get("type") in ("image_url", "input_audio", "file"):
             return _MEDIA_TOKENS
-        return sum(map(_guessed_tokens, fields.values()))
+        return sum(map(guessed_tokens, fields.values()))
     if isinstance(value, list):
-        return sum(map(_guessed_tokens, cast("list[Any]", value)))
+        return sum(map(guessed_tokens, cast("list[Any]", value)))
     return 1.0
-
-
-def _judgement_of(question: Question, decision: Decision, usage: Usage) -> Judgement:
-    value, unclipped, why = decision.value, None, decision.explanation
-    if decision.label is not None:
-        value = next(o.value for o in question.options if o.label == decision.label)
-    elif value is not None and not question.low <= value <= question.high:
-        unclipped, value = value, min(max(value, question.low), question.high)
-        told = f"the judge gave {unclipped:g}, clipped to [{question.low:g}, {question.high:g}]"
-        why = f"{why}\n{told}" if why else told
-    return Judgement(value, decision.text, unclipped, why, usage)
-
-
-def _added(messages: Sequence[Message], text: str) -> list[Message]:
-    """The messages with the text after them: many chat templates refuse two turns of one role."""
-    last: Message = messages[-1] if messages else dict[str, Any]()
-    if last.get("role") == "user" and isinstance(last.get("content"), str):
-        return [*messages[:-1], {**last, "content": f"{last['content']}\n\n{text}"}]
-    return [*messages, {"role": "user", "content": text}]
-
-
-def _in_words(schema: dict[str, Any]) -> str:
-    return f"Answer with one JSON object alone, valid under this JSON schema:\n{json.dumps(schema)}"
-
-
-def _complaint(question: Question, text: str, fault: str) -> list[Message]:
-    want = "Answer again." if question.kind == "text" else _in_words(schema_of(question))
-    # An empty turn of the assistant is refused by many endpoints.
-    said = text[:_REPEATED_CHARS] or "(nothing)"
-    return [
-        {"role": "assistant", "content": said},
-        {"role": "user", "content": f"Your answer cannot be read: {fault}. {want}"},
-    ]

@@ -80,6 +80,8 @@ class Judgement:
     unclipped: float | None = None
     explanation: str = ""
     usage: Usage = field(default_factory=Usage)
+    label: str = ""
+    """The label that it chose, of a question that has labels."""
 
 
 class Judge(Protocol):

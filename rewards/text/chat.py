@@ -73,13 +73,34 @@ def tool_call(call: FunctionCall) -> Message:
     }
 
 
+def media_of(turns: Iterable[Content]) -> list[Message]:
+    """The images, sounds and files of the turns, in their order, as parts of a message."""
+    return [
+        _piece(part.data)
+        for turn in turns
+        for part in turn.parts
+        if isinstance(part.data, Blob | FileData) and not part.thought
+    ]
+
+
+_SOUNDS = {"mpeg": "mp3", "mpga": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
+"""The subtypes of audio that chat completions know by another name."""
+
+
 def _piece(data: str | Blob | FileData) -> Message:
     if isinstance(data, str):
         return {"type": "text", "text": data}
+    kind, _, subtype = data.mime_type.lower().partition(";")[0].strip().partition("/")
+    if kind == "audio" and isinstance(data, Blob):
+        sound = base64.b64encode(data.data).decode()
+        form = _SOUNDS.get(subtype, subtype)
+        return {"type": "input_audio", "input_audio": {"data": sound, "format": form}}
     if isinstance(data, Blob):
         url = f"data:{data.mime_type};base64,{base64.b64encode(data.data).decode()}"
     else:
         url = data.file_uri
-    if data.mime_type.startswith("image/"):
+    if kind == "image":
         return {"type": "image_url", "image_url": {"url": url}}
+    if kind == "audio":
+        return {"type": "audio_url", "audio_url": {"url": url}}
     return {"type": "file", "file": {"file_data": url}}
