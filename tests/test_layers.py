@@ -20,10 +20,21 @@ ROOMS: dict[str, set[str]] = {
     "integrations": {"client", "wire"},
     "config": set(),
     "replica": {"config", "wire"},
+    "models": {"replica", "config", "wire"},
     "gateway": {"replica", "config", "wire"},
     "http": {"gateway", "replica", "config", "wire"},
-    "cluster": {"http", "gateway", "replica", "config", "wire"},
-    "cli": {"cluster", "http", "gateway", "replica", "config", "integrations", "client", "wire"},
+    "cluster": {"http", "gateway", "models", "replica", "config", "wire"},
+    "cli": {
+        "cluster",
+        "http",
+        "gateway",
+        "models",
+        "replica",
+        "config",
+        "integrations",
+        "client",
+        "wire",
+    },
 }
 # The libraries that stand for a subsystem, each with the rooms that may import it.
 ONLY_IN = {
@@ -31,6 +42,9 @@ ONLY_IN = {
     "grpc": ("service/client/", "service/wire/", "service/gateway/", "service/cluster/"),
     "prometheus_client": ("service/gateway/metrics.py",),
     "starlette": ("service/http/",),
+    "torch": ("service/models/",),
+    "transformers": ("service/models/",),
+    "vllm": ("service/models/",),
 }
 # What a trainer imports needs the base install alone, and so does all that it imports in its turn.
 CLIENT_ROOMS = ("service/client/", "service/integrations/", "service/wire/")

@@ -13,19 +13,30 @@ import os
 import shutil
 import socket
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from rewardplane.config.load import RewardConfig, ServiceConfig
+from rewardplane.config.models import ModelConfig
 from rewardplane.config.settings import Limits
 from rewardplane.replica.worker_host import local_folder
 
+from .applications import (
+    MODEL_READY_S,
+    DeployFailed,
+    app_of,
+    asks,
+    models_of,
+    prepare,
+    wait_running,
+)
 from .membership import NAME as MEMBERSHIP
 from .membership import Membership
-from .options import NAMESPACE, Options, app_name
+from .options import NAMESPACE, Options, app_name, model_app_name
 
 GATEWAY_APP = "rewardplane-gateway"
-READY_S = 300.0
+DRAINED_S = 600.0
 SWITCH_S = 60.0
 STOP_S = 30.0
 UPKEEP_S = 10.0
@@ -47,10 +58,6 @@ FLAGS = {
 _log = logging.getLogger(__name__)
 
 
-class DeployFailed(Exception):
-    """The configuration could not be brought onto the cluster; the message says why."""
-
-
 class Cluster:
     """One configuration on one Ray cluster: `start`, `reload` as often as wanted, `stop`."""
 
@@ -60,7 +67,8 @@ class Cluster:
         self._config: ServiceConfig | None = None
         self._membership: Any = None
         self._generation = 0
-        self._retired: dict[str, str] = {}
+        self._retired: dict[str, set[str]] = {}
+        """Applications that are to go, each with the fingerprints of the rewards that use it."""
 
     def start(self, config: ServiceConfig) -> None:
         """Deploys all rewards and the gateway; returns when the gateway answers.
@@ -88,7 +96,7 @@ class Cluster:
                 max_restarts=-1,
             )
             self._membership = actor.remote()
-            self._deploy(list(config.rewards.values()))
+            self._deploy(list(config.rewards.values()), models_of(config).values())
             generation: Any = ray.get(self._membership.publish.remote(config.as_dict()))
             self._generation = generation
             self._run_gateway(config.limits)
@@ -107,30 +115,79 @@ class Cluster:
         Raises:
             DeployFailed: a new version did not come up; what was served goes on being served.
         """
-        import ray
-        from ray.exceptions import RayError
-
         old = self._config.rewards if self._config else {}
         if self._config and config.limits != self._config.limits:
             raise DeployFailed("limits: cannot change while serving; restart the service")
         served = {r.fingerprint for r in old.values()}
         fresh = [r for r in config.rewards.values() if r.fingerprint not in served]
-        self._deploy(fresh)
+        old_models = models_of(self._config) if self._config else {}
+        new_models = {k: m for k, m in models_of(config).items() if k not in old_models}
+        swaps = {
+            old_model.fingerprint: model
+            for model in new_models.values()
+            for old_model in old_models.values()
+            if model.settings.swap == "in_place" and old_model.name == model.name
+        }
+        later = {model.fingerprint for model in swaps.values()}
+        self._deploy(
+            [r for r in fresh if r.model is None or r.model.fingerprint not in later],
+            [m for k, m in new_models.items() if k not in later],
+        )
+        self._publish(config)
+        for fingerprint, model in swaps.items():
+            users = {r.fingerprint for r in old.values() if asks(r, fingerprint)}
+            try:
+                self._swap(old_models[fingerprint], users, model, config)
+            except DeployFailed:
+                self._deploy([], [old_models[fingerprint]])
+                self._publish(self._config or config)
+                raise
+        self._retire_later(config)
+        self._config = config
+        gone = [name for name in old if name not in config.rewards]
+        return [r.name for r in fresh] + gone
+
+    def _publish(self, config: ServiceConfig) -> None:
+        """Has all gateways serve a configuration, and waits until they do."""
+        import ray
+        from ray.exceptions import RayError
+
         try:
             generation: Any = ray.get(self._membership.publish.remote(config.as_dict()))
         except RayError as error:
             raise DeployFailed(f"the configuration could not be published: {error}") from None
         self._generation = generation
         self._wait_switched(generation)
-        wanted = {r.fingerprint for r in config.rewards.values()}
-        self._retired |= {
-            r.fingerprint: app_name(r) for r in old.values() if r.fingerprint not in wanted
-        }
-        for fingerprint in wanted:
-            self._retired.pop(fingerprint, None)
-        self._config = config
-        gone = [name for name in old if name not in config.rewards]
-        return [r.name for r in fresh] + gone
+
+    def _swap(
+        self, old: ModelConfig, users: set[str], new: ModelConfig, config: ServiceConfig
+    ) -> None:
+        """Puts a model in the place of another: calls wait in the gateways until it is up.
+
+        `users` are the fingerprints of the rewards that used the old one.
+        """
+        import ray
+        from ray import serve
+
+        deadline_s = time.monotonic() + DRAINED_S
+        while time.monotonic() < deadline_s:
+            _, used, _ = ray.get(self._membership.in_use.remote(0))
+            if not users & set(used):
+                break
+            time.sleep(0.1)
+        serve.delete(model_app_name(old), _blocking=True)
+        self._deploy([r for r in config.rewards.values() if asks(r, new.fingerprint)], [new])
+
+    def _retire_later(self, config: ServiceConfig) -> None:
+        """Notes what `config` does not serve any more, to be taken down when no call uses it."""
+        old = self._config.rewards.values() if self._config else ()
+        wanted = {app_of(r) for r in config.rewards.values()}
+        for reward in old:
+            app = app_of(reward)
+            if app not in wanted:
+                self._retired.setdefault(app, set()).add(reward.fingerprint)
+        for app in wanted:
+            self._retired.pop(app, None)
 
     def upkeep(self) -> None:
         """Takes down old versions that no call uses; restores what the membership actor has lost.
@@ -160,10 +217,10 @@ class Cluster:
         from ray import serve
 
         _switched, used, _addresses = ray.get(self._membership.in_use.remote(0), timeout=UPKEEP_S)
-        for fingerprint, app in list(self._retired.items()):
-            if fingerprint not in used:
+        for app, users in list(self._retired.items()):
+            if not users & set(used):
                 serve.delete(app, _blocking=False)
-                del self._retired[fingerprint]
+                del self._retired[app]
 
     def addresses(self) -> list[str]:
         """Where the gateways listen."""
@@ -180,9 +237,9 @@ class Cluster:
             return
         serve.delete(GATEWAY_APP)
         if self._options.address != "local":
-            apps = list(self._retired.values())
+            apps = set(self._retired)
             if self._config is not None:
-                apps += [app_name(reward) for reward in self._config.rewards.values()]
+                apps |= {app_of(reward) for reward in self._config.rewards.values()}
             for app in apps:
                 serve.delete(app, _blocking=False)
         if self._membership is not None:
@@ -202,7 +259,9 @@ class Cluster:
             "log_to_driver": True,
         }
         if self._options.address == "local":
-            need = sum(_cpus(r) * r.settings.replicas for r in config.rewards.values())
+            pools = [r for r in config.rewards.values() if r.model is None]
+            need = sum(_cpus(r) * r.settings.replicas for r in pools)
+            need += sum(m.settings.cpus * m.settings.replicas for m in models_of(config).values())
             # Twice: a reload deploys new versions beside the old. These are Ray's books, not cores.
             cpus = max(os.cpu_count() or 1, math.ceil(2 * need) + 1)
             ray.init(
@@ -217,21 +276,29 @@ class Cluster:
                 self._options.address, runtime_env={"env_vars": _flags(config.limits)}, **options
             )
 
-    def _deploy(self, rewards: list[RewardConfig]) -> None:
-        """Brings reward versions up, side by side; all or none."""
-        if not rewards:
-            return
+    def _deploy(self, rewards: list[RewardConfig], models: Iterable[ModelConfig] = ()) -> None:
+        """Brings versions of rewards and models up, side by side; all or none.
+
+        A reward that asks a model has no replicas of its own: it is shown to the model.
+        """
         from ray import serve
         from ray.serve import RunTarget
 
         from .deployments import pool_application
+        from .models import model_application
 
+        pools = {app_name(r): pool_application(r) for r in rewards if r.model is None}
+        engines = {model_app_name(m): model_application(m) for m in models}
         targets = [
-            RunTarget(pool_application(r), name=app_name(r), route_prefix=None) for r in rewards
+            RunTarget(application, name=app, route_prefix=None)
+            for app, application in {**pools, **engines}.items()
         ]
-        serve.run_many(targets, wait_for_applications_running=False)
+        if targets:
+            serve.run_many(targets, wait_for_applications_running=False)
         try:
-            _wait_running([target.name for target in targets])
+            wait_running(list(pools))
+            wait_running(list(engines), MODEL_READY_S)
+            prepare(rewards, self._membership)
         except DeployFailed:
             for target in targets:
                 serve.delete(target.name, _blocking=False)
@@ -248,7 +315,7 @@ class Cluster:
             route_prefix=None,
             blocking=False,
         )
-        _wait_running([GATEWAY_APP])
+        wait_running([GATEWAY_APP])
 
     def _wait_switched(self, generation: int) -> None:
         import ray
@@ -283,24 +350,3 @@ def _flags(limits: Limits) -> dict[str, str]:
 def _cpus(reward: RewardConfig) -> float:
     default = 0.0 if reward.lane == "inline" else 1.0
     return float(reward.settings.ray_actor_options.get("num_cpus", default))
-
-
-def _wait_running(apps: list[str]) -> None:
-    from ray import serve
-
-    deadline_s = time.monotonic() + READY_S
-    while time.monotonic() < deadline_s:
-        status = serve.status().applications
-        states = {app: status[app] for app in apps if app in status}
-        for app, state in states.items():
-            if state.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-                raise DeployFailed(f"{app}: {_why(state)}")
-        if len(states) == len(apps) and all(s.status == "RUNNING" for s in states.values()):
-            return
-        time.sleep(0.05)
-    raise DeployFailed(f"not running after {READY_S:g} s: {', '.join(apps)}")
-
-
-def _why(state: Any) -> str:
-    texts = [state.message, *(d.message for d in state.deployments.values())]
-    return " ".join(text for text in texts if text)[-4000:]

@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import sys
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -18,11 +19,12 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import Limits
 from rewardplane.gateway.admission import Admission
 from rewardplane.gateway.doors.door import DoorKind
-from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost
+from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost, Send
 from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.metrics import Metrics
 from rewardplane.gateway.scorer import Scorer
@@ -30,11 +32,13 @@ from rewardplane.gateway.served import ServedReward, ServedRewards
 from rewardplane.gateway.server import Server, Servicer
 from rewardplane.gateway.validate import Validator
 from rewardplane.http.server import HttpFace
+from rewardplane.models.host import definition_of
 from rewardplane.replica.memory import keep_freed_memory
 from rewardplane.replica.worker_host import local_folder
+from rewardplane.rewards.models.model import ModelFacts
 
 from .membership import NAME as MEMBERSHIP
-from .options import NAMESPACE, app_name
+from .options import NAMESPACE, app_name, model_app_name
 
 _log = logging.getLogger(__name__)
 
@@ -147,6 +151,8 @@ def log_to_stderr() -> None:
 
 
 def _lane(served: ServedReward) -> PoolLane:
+    if served.config.model is not None:
+        return PoolLane(served, _model_of(served))
     replicas = _replicas_of(served.config)
     return PoolLane(served, replicas.send, replicas.start)
 
@@ -161,21 +167,54 @@ def _replicas_of(config: RewardConfig) -> LocalReplicas:
     )
 
     async def send(messages: Any, backlog: tuple[int, float]) -> Answers:
-        packed = [([b"".join(data)], *others) for data, *others in messages]
-        stream = handle.remote(packed, backlog)
-        try:
-            async for answer in stream:
+        async with aclosing(_stream(handle.remote(_packed(messages), backlog))) as answers:
+            async for answer in answers:
                 yield answer
-        except (RayError, RayServeException, grpc.RpcError) as error:
-            why = str(error).strip().splitlines()
-            raise ReplicaLost(f"{type(error).__name__}: {why[-1] if why else ''}") from None
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise ReplicaLost("Serve cancelled the call") from None
-        finally:
-            stream.cancel()
 
     folder = local_folder(ray.get_runtime_context().get_session_name())
     return LocalReplicas(folder, config, send)
+
+
+def _model_of(served: ServedReward) -> Send:
+    """What carries jobs, and their reward, to the replicas of its model, by handle."""
+    model = served.config.model
+    assert model is not None, "a reward of the lane `model` has one"  # noqa: S101 - a fault of ours
+    # The application may be on its way: where new weights come in the place of the old.
+    handle: Any = DeploymentHandle("Model", model_app_name(model)).options(
+        method_name="run", stream=True
+    )
+    definition = definition_of(served.config)
+
+    async def send(messages: Any, backlog: tuple[int, float]) -> Answers:
+        stream = handle.remote(definition, _packed(messages), backlog)
+        async with aclosing(_stream(stream)) as answers:
+            served.note_model(ModelFacts(**await anext(answers)))
+            async for answer in answers:
+                yield answer
+
+    return send
+
+
+def _packed(messages: Any) -> Any:
+    return [([b"".join(data)], *others) for data, *others in messages]
+
+
+async def _stream(stream: Any) -> Any:
+    """What a replica yields.
+
+    Raises:
+        ReplicaLost: it is gone.
+    """
+    try:
+        async for answer in stream:
+            yield answer
+    except (RayError, RayServeException, grpc.RpcError) as error:
+        why = str(error).strip().splitlines()
+        raise ReplicaLost(f"{type(error).__name__}: {why[-1] if why else ''}") from None
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ReplicaLost("Serve cancelled the call") from None
+    finally:
+        stream.cancel()

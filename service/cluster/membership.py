@@ -4,10 +4,12 @@ The driver publishes a configuration under the next generation; each gateway ask
 after the generation that it knows, and says which versions it still uses. A gateway that Serve
 restarts asks like any other, so a reload is never missed.
 """
+# pyright: basic
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +67,24 @@ class Membership:
             except TimeoutError:
                 return None
         return self._generation, self._config
+
+    async def prepare(self, app: str, definition: Any) -> str:
+        """Shows a reward to the application of its model; what the model says against it.
+
+        Here, because Serve's router wants a loop that lives on, which the driver has not.
+        """
+        from ray.exceptions import RayError
+        from ray.serve.exceptions import RayServeException
+        from ray.serve.handle import DeploymentHandle
+
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        handle: Any = DeploymentHandle("Model", app)
+        try:
+            await handle.prepare.remote(definition)
+        except (RayError, RayServeException) as error:
+            lines = str(getattr(error, "cause", None) or error).strip().splitlines()
+            return lines[-1] if lines else repr(error)
+        return ""
 
     async def leave(self, gateway: str) -> None:
         """A gateway stops."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rewardplane.config.load import RewardConfig
+from rewardplane.config.models import ModelConfig
 from rewardplane.gateway.doors.door import DoorKind
 
 NAMESPACE = "rewardplane"
@@ -31,3 +32,8 @@ class Options:
 def app_name(reward: RewardConfig) -> str:
     """The Serve application of one version of a reward."""
     return f"rewardplane-{reward.name}-{reward.fingerprint}"
+
+
+def model_app_name(model: ModelConfig) -> str:
+    """The Serve application of one version of a model."""
+    return f"rewardplane-model-{model.name}-{model.fingerprint}"

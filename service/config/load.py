@@ -20,7 +20,6 @@ import hashlib
 import importlib.metadata
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,10 +29,10 @@ from pydantic import ValidationError
 from rewardplane.rewards.registry import build, kinds
 from rewardplane.rewards.reward import Facts, Reward
 
-from .document import read
+from .document import NAME, faults_of, read
+from .models import ModelConfig, model_of, models_from
 from .settings import HttpSettings, Limits, RewardSettings, RewardUrl
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 INLINE_CHARS = 64 * 1024
 """The longest response of the inline lane; the group of a longer one goes to the reward's pool."""
 
@@ -60,9 +59,23 @@ class RewardConfig:
     name: str
     settings: RewardSettings
     params: Mapping[str, Any]
-    lane: Literal["inline", "pool", "sandbox"]
+    lane: Literal["inline", "pool", "sandbox", "model"]
     facts: Facts
     digest: str
+    model: ModelConfig | None = None
+    """The model beside which it runs; only of lane `model`."""
+
+    @property
+    def replicas(self) -> int:
+        """What runs it side by side: its own replicas, or its model's."""
+        return self.settings.replicas if self.model is None else self.model.settings.replicas
+
+    @property
+    def side_by_side(self) -> int:
+        """How many items one of them executes at once."""
+        if self.model is not None:
+            return self.model.settings.places
+        return self.settings.concurrency if self.facts.is_async else 1
 
     def build(self) -> Reward:
         """The reward function."""
@@ -88,6 +101,7 @@ class RewardConfig:
             "lane": self.lane,
             "facts": asdict(self.facts),
             "digest": self.digest,
+            "model": self.model and self.model.as_dict(),
         }
 
     @classmethod
@@ -98,22 +112,25 @@ class RewardConfig:
             facts[names] = tuple(facts[names])
         settings = RewardSettings(**data["settings"])
         lane, digest = data["lane"], data["digest"]
-        return cls(data["name"], settings, data["params"], lane, Facts(**facts), digest)
+        model = ModelConfig.from_dict(data["model"]) if data["model"] else None
+        return cls(data["name"], settings, data["params"], lane, Facts(**facts), digest, model)
 
 
 class ServiceConfig:
-    """What one service serves: rewards by name, its limits, and what its HTTP port answers."""
+    """What one service serves: rewards, models, limits, and what its HTTP port answers."""
 
-    __slots__ = ("http", "limits", "rewards")
+    __slots__ = ("http", "limits", "models", "rewards")
 
     def __init__(
         self,
         limits: Limits,
         rewards: Mapping[str, RewardConfig],
         http: HttpSettings | None = None,
+        models: Mapping[str, ModelConfig] | None = None,
     ) -> None:
         self.limits = limits
         self.rewards = dict(rewards)
+        self.models = dict(models or {})
         self.http = http or HttpSettings()
 
     def as_dict(self) -> dict[str, Any]:
@@ -122,6 +139,7 @@ class ServiceConfig:
             "limits": self.limits.model_dump(mode="json"),
             "http": self.http.model_dump(mode="json"),
             "rewards": [reward.as_dict() for reward in self.rewards.values()],
+            "models": [model.as_dict() for model in self.models.values()],
         }
 
     @classmethod
@@ -129,7 +147,9 @@ class ServiceConfig:
         """The configuration of `as_dict`."""
         rewards = [RewardConfig.from_dict(entry) for entry in data["rewards"]]
         named = {reward.name: reward for reward in rewards}
-        return cls(Limits(**data["limits"]), named, HttpSettings(**data["http"]))
+        models = [ModelConfig.from_dict(entry) for entry in data["models"]]
+        http = HttpSettings(**data["http"])
+        return cls(Limits(**data["limits"]), named, http, {model.name: model for model in models})
 
 
 def load(path: Path) -> ServiceConfig:
@@ -156,16 +176,20 @@ def parse(document: object, folder: Path) -> ServiceConfig:
     if not isinstance(document, dict):
         raise ConfigError(["want a mapping with `rewards:`"])
     top = cast("dict[object, object]", document)
-    faults = [f"{key}: unknown; want limits, http, rewards" for key in top if key not in _TOP]
+    faults = [
+        f"{key}: unknown; want limits, http, models, rewards" for key in top if key not in _TOP
+    ]
     limits, http = Limits(), HttpSettings()
     try:
         limits = Limits.model_validate(top.get("limits") or {})
     except ValidationError as error:
-        faults += _faults("limits", error)
+        faults += faults_of("limits", error)
     try:
         http = HttpSettings.model_validate(top.get("http") or {})
     except ValidationError as error:
-        faults += _faults("http", error)
+        faults += faults_of("http", error)
+    models, wrong = models_from(top.get("models") or {}, folder)
+    faults += wrong
     named = top.get("rewards")
     rewards: dict[str, RewardConfig] = {}
     if not isinstance(named, dict) or not named:
@@ -173,7 +197,7 @@ def parse(document: object, folder: Path) -> ServiceConfig:
         named = {}
     for name, entry in cast("dict[object, object]", named).items():
         try:
-            rewards[str(name)] = parse_reward(str(name), entry, folder)
+            rewards[str(name)] = parse_reward(str(name), entry, folder, models=models)
         except ConfigError as error:
             faults += [f"rewards.{fault}" for fault in error.faults]
     faults += _hosted_faults(http)
@@ -185,7 +209,7 @@ def parse(document: object, folder: Path) -> ServiceConfig:
             faults.append(f"http.{url}.reward: no reward is named {settings.reward!r}")
     if faults:
         raise ConfigError(faults)
-    return ServiceConfig(limits, rewards, http)
+    return ServiceConfig(limits, rewards, http, models)
 
 
 def gemini_reward(config: Mapping[str, Any], http: HttpSettings) -> RewardConfig:
@@ -230,16 +254,21 @@ def _hosted_faults(http: HttpSettings) -> list[str]:
     return faults
 
 
-_TOP = {"limits", "http", "rewards"}
+_TOP = {"limits", "http", "models", "rewards"}
 
 
 def parse_reward(
-    name: str, entry: object, folder: Path | None, *, named_code: bool = True
+    name: str,
+    entry: object,
+    folder: Path | None,
+    *,
+    named_code: bool = True,
+    models: Mapping[str, ModelConfig] | None = None,
 ) -> RewardConfig:
     """One reward from its entry under `rewards:`. Imports what it names, to know its shape.
 
     `folder` is where custom functions may lie beside the installed packages. `named_code` allows
-    kinds whose configuration names code to import.
+    kinds whose configuration names code to import. `models` are those that it may ask.
 
     Raises:
         ConfigError: it cannot be served; all faults at once.
@@ -271,9 +300,9 @@ def parse_reward(
             raise NamedCode([f"{name}: names addresses, keys or files; not allowed here"])
         reward.check()
         settings = RewardSettings.model_validate({**reward.defaults, **settings_part})
-        return _resolved(name, settings, params, reward)
+        return _resolved(name, settings, params, reward, model_of(reward, models or {}))
     except ValidationError as error:
-        raise ConfigError(_faults(name, error)) from None
+        raise ConfigError(faults_of(name, error)) from None
     except KeyError as error:
         raise ConfigError([f"{name}.kind: {error.args[0]}"]) from None
     except ValueError as error:
@@ -281,12 +310,21 @@ def parse_reward(
 
 
 def _resolved(
-    name: str, settings: RewardSettings, params: Mapping[str, Any], reward: Reward
+    name: str,
+    settings: RewardSettings,
+    params: Mapping[str, Any],
+    reward: Reward,
+    model: ModelConfig | None,
 ) -> RewardConfig:
     if settings.lane == "inline" and not reward.fits_inline:
         raise ValueError(f"lane: kind {settings.kind!r} does not fit the inline lane; use pool")
-    digest = _digest(settings, params, reward)
-    return RewardConfig(name, settings, params, _lane(settings, reward), reward.facts, digest)
+    if model is not None and settings.lane != "auto":
+        raise ValueError(f"lane: it runs beside its model {model.name!r}; leave it out")
+    if model is not None and settings.replicas != 1:
+        raise ValueError(f"replicas: it runs on those of its model {model.name!r}; set them there")
+    digest = _digest(settings, params, reward, model)
+    lane = "model" if model is not None else _lane(settings, reward)
+    return RewardConfig(name, settings, params, lane, reward.facts, digest, model)
 
 
 def _lane(settings: RewardSettings, reward: Reward) -> Literal["inline", "pool", "sandbox"]:
@@ -295,15 +333,13 @@ def _lane(settings: RewardSettings, reward: Reward) -> Literal["inline", "pool",
     return "inline" if reward.fits_inline and settings.lane != "pool" else "pool"
 
 
-def _faults(path: str, error: ValidationError) -> list[str]:
-    return [
-        ".".join([path, *(str(part) for part in fault["loc"])]) + f": {fault['msg']}"
-        for fault in error.errors()
-    ]
-
-
-def _digest(settings: RewardSettings, params: Mapping[str, Any], reward: Reward) -> str:
-    """16 hex digits of all that decides a score: settings, parameters, source, libraries."""
+def _digest(
+    settings: RewardSettings,
+    params: Mapping[str, Any],
+    reward: Reward,
+    model: ModelConfig | None,
+) -> str:
+    """16 hex digits of all that decides a score: settings, parameters, source, libraries, model."""
     deciding = {
         "kind": settings.kind,
         "clip": settings.clip,
@@ -313,6 +349,7 @@ def _digest(settings: RewardSettings, params: Mapping[str, Any], reward: Reward)
             name: importlib.metadata.version(name) for name in ("rewardplane", *reward.libraries)
         },
         "decided_by": dict(reward.decided_by),
+        **({"model": model.digest} if model is not None else {}),
         "sources": [
             hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in reward.source_files
         ],

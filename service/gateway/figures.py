@@ -26,6 +26,10 @@ COUNTED: Mapping[str, tuple[str, str]] = {
     "cloud_run_retries": ("Calls of Cloud Run rewards that were sent again.", ""),
     "judge_prompt_tokens": ("Tokens that judges read.", ""),
     "judge_completion_tokens": ("Tokens that judges wrote.", ""),
+    "model_calls": ("Questions asked of models.", "model"),
+    "model_shared": ("Questions answered by an equal one, under way or kept.", "model"),
+    "model_prompt_tokens": ("Tokens that models read.", "model"),
+    "model_completion_tokens": ("Tokens that models wrote.", "model"),
 }
 """What replicas and rewards may count, with its help and its label; anything else is not shown."""
 

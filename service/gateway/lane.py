@@ -24,7 +24,7 @@ from rewardplane.replica.direct_run import DirectRun
 from rewardplane.replica.job import Part
 from rewardplane.replica.segment import PENDING, SCORED
 from rewardplane.replica.work import Data
-from rewardplane.wire.item_errors import NEVER_STARTED, lost
+from rewardplane.wire.item_errors import NEVER_STARTED, crashed, lost
 
 from .served import ServedReward
 from .shard import TARGET_BYTES, TARGET_COST_S, Shard
@@ -71,13 +71,8 @@ class PoolLane:
         self._tasks: dict[asyncio.Task[None], list[list[Shard]]] = {}
         self._lonely: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
-        self.item_s = FIRST_GUESS_S / self._side_by_side
+        self.item_s = FIRST_GUESS_S / served.side_by_side
         """The measured cost of an item: its share of a replica's time."""
-
-    @property
-    def _side_by_side(self) -> int:
-        """How many items a replica executes at once."""
-        return self._served.settings.concurrency if self._served.is_async else 1
 
     @property
     def backlog_items(self) -> int:
@@ -87,9 +82,21 @@ class PoolLane:
     def submit(self, shard: Shard) -> None:
         """Takes a shard; its outcomes go to its call."""
         self._waiting.append(shard)
+        if self._served.lane == "model":
+            self._sort_in()
         self._waiting_items += shard.n
         self._waiting_bytes += shard.bytes
         self._pump_soon()
+
+    def _sort_in(self) -> None:
+        """Moves the last shard to its place by the call's deadline, after those of the same."""
+        shard = self._waiting.pop()
+        at = len(self._waiting)
+        while (
+            at and self._waiting[at - 1].call.options.answer_by_s > shard.call.options.answer_by_s
+        ):
+            at -= 1
+        self._waiting.insert(at, shard)
 
     async def close(self) -> None:
         """Ends what runs. Call it when no call is bound any more."""
@@ -160,7 +167,7 @@ class PoolLane:
     def _worth_a_call(self) -> bool:
         if self._in_flight == 0:
             return True
-        replicas = self._served.settings.replicas
+        replicas = self._served.replicas
         if self._served.is_async:
             # Its calls wait more than they work: one in flight is no reason to hold another back.
             return self._in_flight < replicas * AHEAD_ASYNC
@@ -278,7 +285,7 @@ class PoolLane:
         elapsed_us, items = part.cost()
         if items:
             item_s = elapsed_us / items / 1e6
-            item_s /= self._side_by_side
+            item_s /= self._served.side_by_side
             self.item_s = max(1e-7, 0.7 * self.item_s + 0.3 * item_s)
 
     def _lose(self, jobs: list[list[Shard]], why: str) -> None:
@@ -298,7 +305,8 @@ class PoolLane:
             elif shard.losses == MAX_LOSSES:
                 self._alone.extend(shard.split())
             else:
-                shard.call.fail(shard.places, lost(shard.losses))
+                why_lost = crashed if self._served.lane == "model" else lost
+                shard.call.fail(shard.places, why_lost(shard.losses))
         if self._alone and (self._lonely is None or self._lonely.done()):
             self._lonely = asyncio.get_running_loop().create_task(self._carry_alone())
 

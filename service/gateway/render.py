@@ -16,7 +16,12 @@ from .call import Call
 from .served import ServedReward
 
 _RETRYABLE_NUMBERS = frozenset(reason.value for reason in RETRYABLE)
-_LANES = {"inline": pb.LANE_INLINE, "pool": pb.LANE_POOL, "sandbox": pb.LANE_SANDBOX}
+_LANES = {
+    "inline": pb.LANE_INLINE,
+    "pool": pb.LANE_POOL,
+    "sandbox": pb.LANE_SANDBOX,
+    "model": pb.LANE_MODEL,
+}
 
 
 def render_call(call: Call) -> bytes:
@@ -31,6 +36,9 @@ def render_call(call: Call) -> bytes:
         if id(served) not in used:
             used[id(served)] = len(used)
             response.rewards.append(_used(served.config, components=call.options.components))
+            model = _model(served)
+            if model is not None and model.name not in {m.name for m in response.models}:
+                response.models.append(model)
         outcomes.reward_index = used[id(served)]
         outcomes.queue_us = call.queue_us[group]
         outcomes.execution_us = sum(call.elapsed_us[first:end])
@@ -43,7 +51,7 @@ def render_call(call: Call) -> bytes:
 
 
 # The fields of the wire that the plain form writes, each as its tag byte.
-_GROUPS, _REWARDS, _REQUEST_ID = b"\x0a", b"\x12", b"\x1a"  # of ScoreResponse
+_GROUPS, _REWARDS, _REQUEST_ID, _MODELS = b"\x0a", b"\x12", b"\x1a", b"\x22"  # of ScoreResponse
 _REWARD_INDEX, _QUEUE_US, _EXECUTION_US, _ISOLATION = b"\x10", b"\x18", b"\x20", b"\x28"
 _PLAIN = b"\x0a\x0b\x0a\x09\x09"
 """GroupOutcomes.outcomes, 11 bytes: Outcome.score, 9 bytes: Score.reward, the double follows."""
@@ -83,6 +91,12 @@ def _render_plain(call: Call) -> bytes:
             reward = _used(served.config, components=components).SerializeToString()
             served.rendered[components] = reward
         answer += (_REWARDS, _varint(len(reward)), reward)
+    models: dict[str, bytes] = {}
+    for served in rewards:
+        model = _model(served)
+        if model is not None and model.name not in models:
+            data = models[model.name] = model.SerializeToString()
+            answer += (_MODELS, _varint(len(data)), data)
     if call.options.request_id:
         request_id = call.options.request_id.encode()
         answer += (_REQUEST_ID, _varint(len(request_id)), request_id)
@@ -127,6 +141,7 @@ def render_items(call: Call, items: Sequence[int]) -> list[pb.StreamScoresRespon
             message = messages[id(served)] = pb.StreamScoresResponse(
                 request_id=call.options.request_id,
                 reward=_used(served.config, components=call.options.components),
+                model=_model(served),
             )
         tagged = message.outcomes.add(group_index=group, response_index=item - call.offsets[group])
         _fill(call, item, served.component_count, tagged.outcome)
@@ -207,4 +222,27 @@ def _used(config: RewardConfig, *, components: bool) -> pb.RewardUsed:
         version=config.settings.version,
         digest=config.digest,
         component_names=config.facts.component_names if components else (),
+        model=config.model.name if config.model is not None else "",
+    )
+
+
+def _model(served: ServedReward) -> pb.ModelUsed | None:
+    """What a reward's model is, as far as it is known by now; None where it asks none."""
+    config, facts = served.config.model, served.model_facts
+    if config is None:
+        return None
+    if facts is None:
+        return pb.ModelUsed(name=config.name, digest=config.digest)
+    return pb.ModelUsed(
+        name=config.name,
+        digest=config.digest,
+        source=facts.source,
+        revision=facts.revision,
+        weights_digest=facts.weights_digest,
+        engine=facts.engine,
+        engine_version=facts.engine_version,
+        dtype=facts.dtype,
+        template_digest=facts.template_digest,
+        read=facts.read,
+        fingerprint=facts.fingerprint,
     )

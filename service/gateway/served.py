@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import HttpSettings
+from rewardplane.rewards.models.model import ModelFacts
 from rewardplane.rewards.reward import Reward
 from rewardplane.wire.errors import UnknownReward, VersionGone
 
@@ -49,11 +50,14 @@ class ServedReward:
         "figures",
         "is_async",
         "lane",
+        "model_facts",
         "name",
         "pool",
         "rendered",
+        "replicas",
         "reward",
         "settings",
+        "side_by_side",
         "version",
         "whole_group",
     )
@@ -71,6 +75,10 @@ class ServedReward:
         self.is_async = config.facts.is_async
         self.component_names = config.facts.component_names
         self.component_count = len(self.component_names)
+        self.replicas = config.replicas
+        self.side_by_side = config.side_by_side
+        self.model_facts: ModelFacts | None = None
+        """What its model is; known once a replica of the model has answered."""
         self.figures = figures
         self.calls = 0
         self.rendered: dict[bool, bytes] = {}
@@ -85,6 +93,12 @@ class ServedReward:
         """A shard is sent again."""
         self.figures.retries += 1
 
+    def note_model(self, facts: ModelFacts) -> None:
+        """A replica of its model has said what it is."""
+        if facts != self.model_facts:
+            self.model_facts = facts
+            self.rendered.clear()
+
     def note_figures(self, figures: Mapping[str, float]) -> None:
         """A replica counted this since it reported the last time."""
         for name, value in figures.items():
@@ -93,7 +107,7 @@ class ServedReward:
     @property
     def backlog_s(self) -> float:
         """How long what waits for the reward will take."""
-        return self.pool.backlog_items * self.pool.item_s / self.settings.replicas
+        return self.pool.backlog_items * self.pool.item_s / self.replicas
 
 
 class ServedRewards:

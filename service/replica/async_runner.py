@@ -10,7 +10,7 @@ import contextvars
 import os
 import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from rewardplane.rewards.reward import Item, Reward
 from rewardplane.rewards.run import Clip, run_items_async, timed_out
@@ -32,14 +32,42 @@ _CELL: contextvars.ContextVar[_Cell | None] = contextvars.ContextVar("cell", def
 """Where to tell that the code of a call has the loop, and what to tell."""
 
 
-class AsyncRunner:
-    """Runs an async reward: as many calls side by side as there are places, of any segments."""
+class Places(Protocol):
+    """What calls wait for before they start; `Semaphore` gives them in order of age."""
 
-    def __init__(self, reward: Reward, clip: Clip, concurrency: int) -> None:
+    async def acquire(self, urgency: tuple[int, int], /) -> object:
+        """Waits for a place. `urgency`: the deadline (ns), and how many items the group lacks."""
+        ...
+
+    def release(self) -> None:
+        """Gives it back."""
+        ...
+
+
+class _InOrder:
+    def __init__(self, count: int) -> None:
+        self._places = asyncio.Semaphore(count)
+        self.release = self._places.release
+
+    async def acquire(self, _urgency: tuple[int, int], /) -> object:
+        return await self._places.acquire()
+
+
+class AsyncRunner:
+    """Runs an async reward: as many calls side by side as there are places, of any segments.
+
+    With `places` of its owner's, the process is shared with other rewards: nothing that one of them
+    does is a reason to replace it.
+    """
+
+    def __init__(
+        self, reward: Reward, clip: Clip, concurrency: int, places: Places | None = None
+    ) -> None:
         self._reward = reward
         self._clip = clip
         self._writer = BatchWriter(reward)
-        self._places = asyncio.Semaphore(concurrency)
+        self._shares = places is not None
+        self._places = places or _InOrder(concurrency)
         self._concurrency = concurrency
         self._left_alone: set[asyncio.Task[Any]] = set()
         # All that a call starts as a task counts as the call.
@@ -57,7 +85,7 @@ class AsyncRunner:
 
         async def consume() -> None:
             for unit in queue:
-                if segment.spent[0] or segment.stop[0]:
+                if self._spent(segment) or segment.stop[0]:
                     return
                 await self._run_unit(segment, items, work, unit)
 
@@ -77,13 +105,14 @@ class AsyncRunner:
     ) -> None:
         """Runs one call, unless it would start too late."""
         first, end, start_by_ns = unit
+        urgency = work.deadline_ns, _left_of_group(items, first)
         try:
             async with asyncio.timeout((start_by_ns - time.monotonic_ns()) / 1e9):
-                await self._places.acquire()
+                await self._places.acquire(urgency)
         except TimeoutError:
             return
         try:
-            if time.monotonic_ns() >= start_by_ns or segment.spent[0]:
+            if time.monotonic_ns() >= start_by_ns or self._spent(segment):
                 return
             called = cast("list[Item]", items[first:end])
             splits = not self._reward.whole_group
@@ -137,6 +166,10 @@ class AsyncRunner:
             return [ScoreError(Reason.RAISED, "the call cancelled itself")] * len(items)
         return call.result()
 
+    def _spent(self, segment: Segment) -> bool:
+        """Whether the process is to be replaced, so that nothing more starts in it."""
+        return bool(segment.spent[0]) and not self._shares
+
     def _task(
         self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
     ) -> asyncio.Task[Any]:
@@ -182,6 +215,17 @@ class _Stepped(Coroutine[Any, Any, Any]):
         finally:
             self._writer.end_forked()
             self._memory[0] = 0
+
+
+def _left_of_group(items: Sequence[Item | None], first: int) -> int:
+    """How many items of the group stand at `first` and after it."""
+    item = items[first]
+    if item is None:
+        return 0
+    end = first
+    while end < len(items) and ((other := items[end]) is None or other[0] is item[0]):
+        end += 1
+    return end - first
 
 
 def _is_timed_out(outcome: Outcome) -> bool:

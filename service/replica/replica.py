@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from functools import partial
 
 from rewardplane.config.load import RewardConfig
 
+from .answers import Answer, Message, answers, job_of
 from .direct_run import DirectRun, OnEnd
-from .job import Emit, Job, Part
+from .job import Part
 from .supervisor import Supervisor
-from .work import Data
 from .worker import WorkerSpec
 from .worker_pool import ForkedWorkers, WorkerPool
-
-FLUSH_S = 0.02
-"""How long an outcome may wait for others to travel with; the last one never waits."""
-TELL_S = 0.05
-"""How long before the deadline a job ends: what it got done must reach the gateway in time."""
-
-Message = tuple[Sequence[Data], int, Sequence[tuple[int, int]], float, float, float, str, bool]
-"""A job: a `RequestFrame` in pieces, its number of responses, ranges to run, time-out, deadline,
-start by (s), label, whether explanations, step rewards and answers are wanted."""
-
-Answer = tuple[list[tuple[int, Part, int]], bool, dict[str, float]]
-"""(job, outcomes, microseconds waited here) each; whether there is room; what was counted."""
-
 
 OnPart = Callable[[Part | None, int], None]
 
@@ -81,42 +68,21 @@ class Pool:
         """
         del backlog
         supervisor = self._started()
-        received_s = time.monotonic()
-        ready: list[tuple[int, Part, int]] = []
-        wake = asyncio.Event()
-
-        def emitter(index: int) -> Emit:
-            def emit(part: Part) -> None:
-                waited_us = int((jobs[index].started_s - received_s) * 1e6)
-                ready.append((index, part, max(0, waited_us)))
-                wake.set()
-
-            return emit
-
-        jobs = [_job(m, received_s, emitter(i)) for i, m in enumerate(messages)]
-        items = sum(job.n for job in jobs)
+        items = sum(message[1] for message in messages)
         self._items += items
-        tasks = [asyncio.create_task(supervisor.run(job)) for job in jobs]
-        for task in tasks:
-            task.add_done_callback(lambda _: wake.set())
+        told = answers(
+            messages,
+            supervisor.run,
+            lambda: self._has_room(supervisor),
+            supervisor.take_figures,
+            opens_early=self.config.facts.is_async,
+        )
         try:
-            if self.config.facts.is_async and self._has_room(supervisor):
-                # Its items mostly wait: others need not wait for the first of them to end.
-                yield [], True, {}
-            while not all(task.done() for task in tasks):
-                await wake.wait()
-                wake.clear()
-                _ended, running = await asyncio.wait(tasks, timeout=FLUSH_S)
-                if ready and running:
-                    parts, ready[:] = list(ready), []
-                    yield parts, self._has_room(supervisor), supervisor.take_figures()
-            yield ready, True, supervisor.take_figures()
-            for task in tasks:
-                task.result()
+            async with aclosing(told):
+                async for answer in told:
+                    yield answer
         finally:
             self._items -= items
-            for task in tasks:
-                task.cancel()
 
     def start_at_once(self, message: Message, on_part: OnPart, on_end: OnEnd) -> DirectRun | None:
         """Runs a job without a task, where a worker is free for it; else None.
@@ -133,7 +99,7 @@ class Pool:
         def emit(part: Part) -> None:
             on_part(part, max(0, int((job.started_s - now_s) * 1e6)))
 
-        job = _job(message, now_s, emit)
+        job = job_of(message, now_s, emit)
         job.on_room = partial(on_part, None, 0)
         return supervisor.start_now(job, on_end)
 
@@ -163,10 +129,3 @@ def worker_spec(config: RewardConfig) -> WorkerSpec:
         memory_limit_bytes=config.settings.memory_limit_mb * 2**20,
         concurrency=config.settings.concurrency,
     )
-
-
-def _job(message: Message, now_s: float, emit: Emit) -> Job:
-    data, n, ranges, timeout_s, deadline_s, start_s, label, words = message
-    end_s = now_s + deadline_s - min(TELL_S, 0.1 * deadline_s)
-    start_by_s = min(end_s, now_s + start_s)
-    return Job(data, n, ranges, timeout_s, end_s, start_by_s, label, words, emit)

@@ -60,6 +60,13 @@ def lost(attempts: int) -> ScoreError:
     )
 
 
+def crashed(attempts: int) -> ScoreError:
+    """An engine died with the item in it `attempts` times, at last with that item alone."""
+    return ScoreError(
+        Reason.CRASHED, f"{attempts} engines died while the item was in them, the last one alone"
+    )
+
+
 def unavailable(why: str) -> ScoreError:
     """No replica could run the item."""
     return ScoreError(Reason.UNAVAILABLE, why[:2000])

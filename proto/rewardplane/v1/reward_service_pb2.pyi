@@ -20,6 +20,7 @@ class Lane(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LANE_INLINE: _ClassVar[Lane]
     LANE_POOL: _ClassVar[Lane]
     LANE_SANDBOX: _ClassVar[Lane]
+    LANE_MODEL: _ClassVar[Lane]
 
 class IsolationLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -63,6 +64,7 @@ LANE_UNSPECIFIED: Lane
 LANE_INLINE: Lane
 LANE_POOL: Lane
 LANE_SANDBOX: Lane
+LANE_MODEL: Lane
 ISOLATION_LEVEL_UNSPECIFIED: IsolationLevel
 ISOLATION_LEVEL_PROCESS: IsolationLevel
 ISOLATION_LEVEL_CONFINED: IsolationLevel
@@ -267,14 +269,42 @@ class FunctionResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., response_json: _Optional[str] = ...) -> None: ...
 
 class ScoreResponse(_message.Message):
-    __slots__ = ("groups", "rewards", "request_id")
+    __slots__ = ("groups", "rewards", "request_id", "models")
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     REWARDS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
     groups: _containers.RepeatedCompositeFieldContainer[GroupOutcomes]
     rewards: _containers.RepeatedCompositeFieldContainer[RewardUsed]
     request_id: str
-    def __init__(self, groups: _Optional[_Iterable[_Union[GroupOutcomes, _Mapping]]] = ..., rewards: _Optional[_Iterable[_Union[RewardUsed, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    models: _containers.RepeatedCompositeFieldContainer[ModelUsed]
+    def __init__(self, groups: _Optional[_Iterable[_Union[GroupOutcomes, _Mapping]]] = ..., rewards: _Optional[_Iterable[_Union[RewardUsed, _Mapping]]] = ..., request_id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ModelUsed, _Mapping]]] = ...) -> None: ...
+
+class ModelUsed(_message.Message):
+    __slots__ = ("name", "digest", "source", "revision", "weights_digest", "engine", "engine_version", "dtype", "template_digest", "read", "fingerprint")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    digest: str
+    source: str
+    revision: str
+    weights_digest: str
+    engine: str
+    engine_version: str
+    dtype: str
+    template_digest: str
+    read: str
+    fingerprint: str
+    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., source: _Optional[str] = ..., revision: _Optional[str] = ..., weights_digest: _Optional[str] = ..., engine: _Optional[str] = ..., engine_version: _Optional[str] = ..., dtype: _Optional[str] = ..., template_digest: _Optional[str] = ..., read: _Optional[str] = ..., fingerprint: _Optional[str] = ...) -> None: ...
 
 class GroupOutcomes(_message.Message):
     __slots__ = ("outcomes", "reward_index", "queue_us", "execution_us", "isolation")
@@ -291,16 +321,18 @@ class GroupOutcomes(_message.Message):
     def __init__(self, outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., reward_index: _Optional[int] = ..., queue_us: _Optional[int] = ..., execution_us: _Optional[int] = ..., isolation: _Optional[_Union[IsolationLevel, str]] = ...) -> None: ...
 
 class RewardUsed(_message.Message):
-    __slots__ = ("name", "version", "digest", "component_names")
+    __slots__ = ("name", "version", "digest", "component_names", "model")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     COMPONENT_NAMES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     digest: str
     component_names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., component_names: _Optional[_Iterable[str]] = ...) -> None: ...
+    model: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., component_names: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ...) -> None: ...
 
 class Outcome(_message.Message):
     __slots__ = ("score", "error")
@@ -335,20 +367,22 @@ class ScoreError(_message.Message):
     def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., message: _Optional[str] = ..., retryable: bool = ...) -> None: ...
 
 class StreamScoresResponse(_message.Message):
-    __slots__ = ("outcomes", "reward", "queue_us", "execution_us", "request_id", "isolation")
+    __slots__ = ("outcomes", "reward", "queue_us", "execution_us", "request_id", "isolation", "model")
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     REWARD_FIELD_NUMBER: _ClassVar[int]
     QUEUE_US_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_US_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     outcomes: _containers.RepeatedCompositeFieldContainer[TaggedOutcome]
     reward: RewardUsed
     queue_us: int
     execution_us: int
     request_id: str
     isolation: IsolationLevel
-    def __init__(self, outcomes: _Optional[_Iterable[_Union[TaggedOutcome, _Mapping]]] = ..., reward: _Optional[_Union[RewardUsed, _Mapping]] = ..., queue_us: _Optional[int] = ..., execution_us: _Optional[int] = ..., request_id: _Optional[str] = ..., isolation: _Optional[_Union[IsolationLevel, str]] = ...) -> None: ...
+    model: ModelUsed
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[TaggedOutcome, _Mapping]]] = ..., reward: _Optional[_Union[RewardUsed, _Mapping]] = ..., queue_us: _Optional[int] = ..., execution_us: _Optional[int] = ..., request_id: _Optional[str] = ..., isolation: _Optional[_Union[IsolationLevel, str]] = ..., model: _Optional[_Union[ModelUsed, _Mapping]] = ...) -> None: ...
 
 class TaggedOutcome(_message.Message):
     __slots__ = ("group_index", "response_index", "outcome")

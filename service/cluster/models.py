@@ -1,0 +1,112 @@
+"""A model as a Serve application of its own: the deployment that holds an engine."""
+# pyright: basic
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from rewardplane.config.models import ModelConfig
+from rewardplane.models.host import ModelHost
+from rewardplane.replica.memory import keep_freed_memory
+
+from .gateway import DRAIN_S, log_to_stderr
+
+_log = logging.getLogger(__name__)
+
+TRIES = 3
+"""Of the constructor: a load that runs out of memory does so again."""
+HEALTH_TIMEOUT_S = 60.0
+"""An engine under load answers late; Serve's default would kill it for that."""
+
+
+class ModelReplica:
+    """A replica of a model that gateways reach by Serve's handle."""
+
+    async def __init__(self, config: dict[str, Any]) -> None:
+        log_to_stderr()
+        keep_freed_memory()
+        self._host = ModelHost(ModelConfig.from_dict(config))
+        async with _alone_on_card(self._host.config):
+            await self._host.start()
+
+    async def check_health(self) -> None:
+        """Serve's probe."""
+        self._host.check_health()
+
+    async def run(
+        self, definition: Any, messages: Any, backlog: tuple[int, float]
+    ) -> AsyncGenerator[Any, None]:
+        """As `ModelHost.run`; the first that is yielded says what the model is."""
+        yield asdict(self._host.facts)
+        async for answer in self._host.run(definition, messages, backlog):
+            yield answer
+
+    async def prepare(self, definition: Any) -> dict[str, Any]:
+        """Makes a reward ready; what the model is.
+
+        Raises:
+            ValueError: the model cannot answer what it asks.
+        """
+        self._host.prepare(definition)
+        return asdict(self._host.facts)
+
+    async def __del__(self) -> None:
+        """Called by Serve when the replica stops."""
+        await self._host.stop()
+
+
+@asynccontextmanager
+async def _alone_on_card(config: ModelConfig) -> Any:
+    """Engines that start at once on one card each count the other's memory: one after the other."""
+    if not config.settings.gpus:
+        yield
+        return
+    path = Path(tempfile.gettempdir()) / f"rewardplane-{os.getuid()}-start.lock"
+    with path.open("w") as file:
+        await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+        yield
+
+
+def model_application(model: ModelConfig) -> Any:
+    """The application that serves one model."""
+    settings = model.settings
+    deployment = serve.deployment(
+        ModelReplica,
+        name="Model",
+        num_replicas=settings.replicas,
+        ray_actor_options={
+            "num_cpus": settings.cpus,
+            "num_gpus": settings.gpus,
+            "runtime_env": {"env_vars": _environment(model)},
+        },
+        # Bounded here: by the places in front of the engine, and by each gateway's lane.
+        max_ongoing_requests=64 + 8 * settings.places,
+        max_constructor_retry_count=TRIES,
+        health_check_period_s=5,
+        health_check_timeout_s=HEALTH_TIMEOUT_S,
+        graceful_shutdown_timeout_s=DRAIN_S,
+        graceful_shutdown_wait_loop_s=0.1,
+    )
+    return deployment.bind(model.as_dict())
+
+
+def _environment(model: ModelConfig) -> dict[str, str]:
+    """Threads that wait must sleep: on a busy machine they cost more than they compute."""
+    threads = str(max(1, int(model.settings.cpus)))
+    return {
+        "OMP_NUM_THREADS": threads,
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+        "VLLM_NO_USAGE_STATS": "1",
+    }

@@ -1,0 +1,168 @@
+"""Packs what waits for a forward pass into batches: by urgency, by length, within a token budget.
+
+Padding is work for nothing: batches as they come waste three quarters of a pass, batches of texts
+of one length nearly none. The pass itself runs in a thread of its own; the event loop goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from .places import URGENCY, Urgency
+
+_log = logging.getLogger(__name__)
+
+WINDOW = 16
+"""How many budgets' worth of the most urgent work is looked at to find texts of one length."""
+
+
+class PassOutOfMemory(Exception):
+    """A forward pass did not fit into the device's memory."""
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """One sequence of token ids, and what is asked about it; `kind`s do not share a batch."""
+
+    kind: str
+    ids: Sequence[int]
+    about: Any
+    answer: asyncio.Future[Any]
+    urgency: Urgency
+    tokens: int
+    """What it takes of the budget: its ids and what is to be written."""
+    age: int = field(default=0)
+
+
+Pass = Callable[[str, Sequence[Ask]], list[Any]]
+"""A forward pass over asks of one kind: an answer for each, in their order; an exception in the
+place of one that has none."""
+
+
+class Batcher:
+    """The queue in front of one device. Owned by its event loop; `run_pass` runs in a thread."""
+
+    def __init__(self, run_pass: Pass, budget_tokens: int, max_items: int) -> None:
+        self._pass = run_pass
+        self._budget = budget_tokens
+        self._max_items = max_items
+        self._waiting: list[tuple[Urgency, int, Ask]] = []
+        self._ages = itertools.count()
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "engine")
+        self._loop_task: asyncio.Task[None] | None = None
+        self.passes = 0
+        self.real_tokens = 0
+        self.padded_tokens = 0
+
+    def start(self) -> None:
+        """Begins to run passes."""
+        self._loop_task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """Ends; what waits is cancelled. A pass that runs is waited for."""
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            await asyncio.wait((self._loop_task,))
+        for _urgency, _age, ask in self._waiting:
+            ask.answer.cancel()
+        self._waiting.clear()
+        await asyncio.to_thread(self._thread.shutdown)
+
+    async def ask(self, kind: str, ids: Sequence[int], about: Any, extra_tokens: int = 0) -> Any:
+        """The answer about a sequence. One whose caller is cancelled is not run any more.
+
+        Raises:
+            MemoryError: it does not fit into the device's memory, all alone.
+        """
+        answer = asyncio.get_running_loop().create_future()
+        ask = Ask(kind, ids, about, answer, URGENCY.get(), len(ids) + extra_tokens)
+        ask.age = next(self._ages)
+        heapq.heappush(self._waiting, (ask.urgency, ask.age, ask))
+        self._wake.set()
+        return await answer
+
+    async def in_thread(self, call: Callable[[], Any]) -> Any:
+        """What `call` returns, run between two passes."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            batch = self._take()
+            if not batch:
+                self._wake.clear()
+                await self._wake.wait()
+                await asyncio.sleep(0)  # what comes in the same tick goes along
+                continue
+            try:
+                answers = await loop.run_in_executor(self._thread, self._passed, batch)
+            except Exception as error:  # noqa: BLE001 - told to whoever asked
+                _log.exception("a forward pass failed")
+                answers = [error] * len(batch)
+            for ask, answer in zip(batch, answers, strict=True):
+                if ask.answer.done():
+                    continue
+                if isinstance(answer, BaseException):
+                    ask.answer.set_exception(answer)
+                else:
+                    ask.answer.set_result(answer)
+
+    def _take(self) -> list[Ask]:
+        """The next batch: the most urgent ask, and others of its kind and about its length."""
+        window: list[tuple[Urgency, int, Ask]] = []
+        room = WINDOW * self._budget
+        while self._waiting and room > 0:
+            entry = heapq.heappop(self._waiting)
+            if entry[2].answer.done():  # cancelled
+                continue
+            window.append(entry)
+            room -= entry[2].tokens
+        if not window:
+            return []
+        first = window[0][2]
+        alike = [ask for _u, _a, ask in window if ask.kind == first.kind]
+        batch = next(b for b in pack(alike, self._budget, self._max_items) if first in b)
+        taken = {id(ask) for ask in batch}
+        for entry in window:
+            if id(entry[2]) not in taken:
+                heapq.heappush(self._waiting, entry)
+        return batch
+
+    def _passed(self, batch: Sequence[Ask]) -> list[Any]:
+        """Answers of a batch; one that does not fit into memory is halved."""
+        try:
+            answers = self._pass(batch[0].kind, batch)
+        except PassOutOfMemory as error:
+            if len(batch) == 1:
+                return [MemoryError(str(error))]
+            widest = max(ask.tokens for ask in batch) * len(batch)
+            # The next ones need not find it out again.
+            self._budget = max(widest // 2, max(ask.tokens for ask in batch))
+            _log.warning("out of memory with %d padded tokens; now %d", widest, self._budget)
+            middle = len(batch) // 2
+            return [*self._passed(batch[:middle]), *self._passed(batch[middle:])]
+        self.passes += 1
+        self.real_tokens += sum(len(ask.ids) for ask in batch)
+        self.padded_tokens += max(len(ask.ids) for ask in batch) * len(batch)
+        return answers
+
+
+def pack(asks: Sequence[Ask], budget_tokens: int, max_items: int) -> list[list[Ask]]:
+    """Batches of neighbours in length whose longest times their number is within the budget."""
+    batches: list[list[Ask]] = []
+    for ask in sorted(asks, key=lambda a: a.tokens, reverse=True):
+        batch = batches[-1] if batches else []
+        # Sorted: the first of a batch is its longest.
+        if batch and len(batch) < max_items and batch[0].tokens * (len(batch) + 1) <= budget_tokens:
+            batch.append(ask)
+        else:
+            batches.append([ask])
+    return batches

@@ -1,0 +1,187 @@
+"""What an engine of this process can do, and the `Model` that rewards get of it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol
+
+from rewardplane.rewards.models.asking import asked
+from rewardplane.rewards.models.model import (
+    Completion,
+    Head,
+    LabelQuestion,
+    LabelReading,
+    ModelFacts,
+    Scalar,
+)
+from rewardplane.rewards.models.question import Sampling
+from rewardplane.rewards.models.thoughts import without_thoughts
+from rewardplane.rewards.text.chat import Message
+from rewardplane.rewards.types import InvalidResult, Usage
+
+from .prompts import Prompt, Prompter
+
+TOKENIZERS = 2
+MAX_NONSENSE = 10
+"""So many answers in a row that are no numbers: the engine is broken."""
+MAX_ANSWER_TOKENS = 1_024
+
+
+class EngineFailed(Exception):
+    """A model cannot be served; the message says why."""
+
+
+class Engine(Protocol):
+    """Token ids in, numbers or tokens out. Each raises MemoryError where memory does not suffice.
+
+    Whoever is cancelled while it waits leaves nothing that runs.
+    """
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What it serves."""
+        ...
+
+    @property
+    def broken(self) -> str:
+        """Why it will never answer again; empty while it works."""
+        ...
+
+    async def start(self) -> None:
+        """Loads the weights. Raises `EngineFailed` or what the libraries raise."""
+        ...
+
+    async def close(self) -> None:
+        """Frees what it holds."""
+        ...
+
+    async def score(self, ids: Sequence[int]) -> float:
+        """The scalar head's number at the last token, no activation."""
+        ...
+
+    async def label_logprobs(self, ids: Sequence[int], label_ids: Sequence[int]) -> list[float]:
+        """The log-probability of each label as the next token, over the whole vocabulary."""
+        ...
+
+    async def generate(
+        self, ids: Sequence[int], sampling: Sampling, schema: Mapping[str, Any] | None
+    ) -> tuple[list[int], str]:
+        """The tokens that follow, without the end token, and why they end ("stop", "length")."""
+        ...
+
+
+class EngineModel:
+    """A `Model` on an engine of this process."""
+
+    def __init__(self, name: str, head: Head, engine: Engine, prompter: Prompter) -> None:
+        self._name = name
+        self._head: Head = head
+        self.engine = engine
+        self.prompter = prompter
+        self._tokenizers = ThreadPoolExecutor(TOKENIZERS, "tokenizer")
+        self._label_ids: dict[tuple[str, ...], list[int]] = {}
+        self._nonsense = 0
+
+    @property
+    def name(self) -> str:
+        """As `Model.name`."""
+        return self._name
+
+    @property
+    def head(self) -> Head:
+        """As `Model.head`."""
+        return self._head
+
+    @property
+    def facts(self) -> ModelFacts:
+        """As `Model.facts`."""
+        return replace(self.engine.facts, template_digest=self.prompter.template_digest)
+
+    @property
+    def broken(self) -> str:
+        """Why it is to be replaced; empty while it works."""
+        if self._nonsense >= MAX_NONSENSE:
+            return f"{self._nonsense} answers in a row were no numbers"
+        return self.engine.broken
+
+    @property
+    def dead(self) -> str:
+        """Why what is in it now will never be answered; empty while it lives."""
+        return self.engine.broken
+
+    async def close(self) -> None:
+        """Ends the engine."""
+        await self.engine.close()
+        self._tokenizers.shutdown(wait=False)
+
+    async def scalar(self, messages: Sequence[Message], *, timeout_s: float) -> Scalar:
+        """As `Model.scalar`."""
+        del timeout_s
+        prompt = await self._prompt(messages, asks=False)
+        value = await self.engine.score(prompt.ids)
+        self._check_number(value, "the model's number is")
+        return Scalar(value, len(prompt.ids), prompt.cut_tokens)
+
+    async def labels(
+        self,
+        messages: Sequence[Message],
+        question: LabelQuestion,
+        *,
+        sampling: Sampling,
+        timeout_s: float,
+    ) -> LabelReading:
+        """As `Model.labels`: exact, from the logits after the rendered prompt."""
+        del sampling, timeout_s
+        whole = asked(messages, question)
+        texts = tuple(label.text for label in question.labels)
+        prompt = await self._prompt(whole, asks=True, room=1)
+        label_ids = self._label_ids.get(texts)
+        if label_ids is None:
+            # They follow the end of the rendered prompt, which is the same for all prompts.
+            find = partial(self.prompter.label_ids, whole, texts)
+            label_ids = self._label_ids[texts] = await self._in_thread(find)
+        logprobs = await self.engine.label_logprobs(prompt.ids, label_ids)
+        mass = sum(math.exp(x) for x in logprobs)
+        self._check_number(mass, "the probability of the labels is")
+        top = max(logprobs)
+        odds = [math.exp(x - top) for x in logprobs]
+        probs = {text: x / sum(odds) for text, x in zip(texts, odds, strict=True)}
+        usage = Usage(len(prompt.ids), 1, 0, 1)
+        read = self.facts.read
+        return LabelReading(probs, min(mass, 1.0), read, usage, prompt.cut_tokens)
+
+    async def text(
+        self,
+        messages: Sequence[Message],
+        *,
+        sampling: Sampling,
+        schema: Mapping[str, Any] | None,
+        timeout_s: float,
+    ) -> Completion:
+        """As `Model.text`."""
+        del timeout_s
+        room = sampling.max_tokens or min(MAX_ANSWER_TOKENS, self.prompter.max_tokens // 4)
+        prompt = await self._prompt(messages, asks=True, room=room)
+        ids, reason = await self.engine.generate(prompt.ids, sampling, schema)
+        decode = partial(self.prompter.tokenizer.decode, ids, skip_special_tokens=True)
+        text: str = await self._in_thread(decode)
+        usage = Usage(len(prompt.ids), len(ids), 0, 1)
+        return Completion(without_thoughts(text), reason, usage)
+
+    async def _prompt(self, messages: Sequence[Message], *, asks: bool, room: int = 0) -> Prompt:
+        return await self._in_thread(partial(self.prompter.prompt, messages, asks=asks, room=room))
+
+    async def _in_thread(self, call: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._tokenizers, call)
+
+    def _check_number(self, value: float, what: str) -> None:
+        if math.isfinite(value):
+            self._nonsense = 0
+            return
+        self._nonsense += 1
+        raise InvalidResult(f"{what} {value}")

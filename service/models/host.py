@@ -1,0 +1,190 @@
+"""A replica of a model: the model, and the rewards that ask it, side by side.
+
+Knows no gRPC and no Ray. Rewards come with the jobs: a reward that changes restarts no engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+
+from rewardplane.config.load import RewardConfig
+from rewardplane.config.models import ModelConfig
+from rewardplane.replica.answers import Answer, Message, answers
+from rewardplane.replica.async_runner import AsyncRunner
+from rewardplane.replica.job import Job, ranges_in
+from rewardplane.replica.segment import PENDING, Segment
+from rewardplane.rewards.models.model import ModelFacts
+from rewardplane.rewards.run import Clip
+from rewardplane.wire.item_errors import NEVER_STARTED
+
+from .engine import EngineFailed
+from .loading import Loaded, load_model
+from .places import Places
+from .shared import TALLY
+
+_log = logging.getLogger(__name__)
+
+TELL_EVERY_S = 0.05
+"""How often what a job has finished is looked at, while it runs."""
+MAX_REWARDS = 1_024
+"""Rewards that are kept ready, those used last."""
+AHEAD = 1.5
+"""Items that may be here, in places of the engine: those beyond 1 wait in front of it."""
+
+Definition = tuple[str, bytes]
+"""A reward: its fingerprint, and `RewardConfig.as_dict` as JSON."""
+
+
+class EngineGone(Exception):
+    """The engine is no more: what was in it is to be run again elsewhere."""
+
+
+class _Ready:
+    """A reward that has its model."""
+
+    def __init__(self, config: RewardConfig, loaded: Loaded, places: Places) -> None:
+        reward = config.build()
+        reward.bind(loaded.model)
+        reward.setup()
+        self.component_count = len(config.facts.component_names)
+        self.reward = reward
+        self.tally: Counter[str] = Counter()
+        concurrency = config.model.settings.places if config.model is not None else 1
+        self.runner = AsyncRunner(reward, Clip(*config.clip), concurrency, places)
+
+    def take_figures(self) -> dict[str, float]:
+        """What was counted since the last call."""
+        figures = {**self.reward.take_figures(), **self.tally}
+        self.tally.clear()
+        return figures
+
+
+class ModelHost:
+    """Serves one model to any number of rewards, on one event loop."""
+
+    def __init__(
+        self, config: ModelConfig, load: Callable[[ModelConfig], Awaitable[Loaded]] = load_model
+    ) -> None:
+        self.config = config
+        self._load = load
+        self._loaded: Loaded | None = None
+        self._places = Places(config.settings.places)
+        self._rewards: OrderedDict[str, _Ready] = OrderedDict()
+        self._items = 0
+
+    async def start(self) -> None:
+        """Loads the model.
+
+        Raises:
+            EngineFailed: it cannot be served.
+        """
+        self._loaded = await self._load(self.config)
+
+    async def stop(self) -> None:
+        """Frees the model."""
+        if self._loaded is not None:
+            await self._loaded.close()
+            self._loaded = None
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What the model is."""
+        return self._ready_model().model.facts
+
+    def check_health(self) -> None:
+        """Looks at flags alone: an engine at work has no time for more.
+
+        Raises:
+            EngineGone: it is to be replaced.
+        """
+        if self._ready_model().broken:
+            raise EngineGone(self._ready_model().broken)
+
+    def prepare(self, definition: Definition) -> None:
+        """Makes a reward ready.
+
+        Raises:
+            ValueError: the model cannot answer what it asks.
+        """
+        self._reward(definition)
+
+    async def run(
+        self, definition: Definition, messages: Sequence[Message], backlog: tuple[int, float]
+    ) -> AsyncGenerator[Answer, None]:
+        """Runs jobs of one reward; as `replica.Pool.run`.
+
+        Raises:
+            EngineGone: the engine died with some of their items.
+        """
+        del backlog
+        ready = self._reward(definition)
+        items = sum(message[1] for message in messages)
+        self._items += items
+        told = answers(
+            messages,
+            lambda job: self._run(ready, job),
+            lambda: self._items < AHEAD * self.config.settings.places,
+            ready.take_figures,
+            opens_early=True,
+        )
+        try:
+            async with aclosing(told):
+                async for answer in told:
+                    yield answer
+        finally:
+            self._items -= items
+
+    async def _run(self, ready: _Ready, job: Job) -> None:
+        work = job.work(job.ranges)
+        segment = Segment.with_payload(job.n, ready.component_count, work.size, work.write)
+        segment.words[0] = job.words
+        TALLY.set(ready.tally)
+        task = asyncio.get_running_loop().create_task(ready.runner.run(segment))
+        try:
+            ended = False
+            while not ended:
+                done, _ = await asyncio.wait((task,), timeout=TELL_EVERY_S)
+                ended = bool(done)
+                self._tell(job, segment)
+            task.result()
+            job.fail(ranges_in(segment.read_states(), PENDING, job.ranges), NEVER_STARTED)
+        finally:
+            segment.stop[0] = 1
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+            segment.close()
+
+    def _tell(self, job: Job, segment: Segment) -> None:
+        if self._ready_model().dead:
+            # What fails with its engine is not that item's fault, and is not told.
+            raise EngineGone(self._ready_model().dead)
+        if not job.started_s and any(segment.started_ns):
+            job.started_s = min(filter(None, segment.started_ns)) / 1e9
+        job.tell(segment)
+
+    def _reward(self, definition: Definition) -> _Ready:
+        fingerprint, data = definition
+        ready = self._rewards.get(fingerprint)
+        if ready is None:
+            config = RewardConfig.from_dict(json.loads(data))
+            ready = self._rewards[fingerprint] = _Ready(config, self._ready_model(), self._places)
+            while len(self._rewards) > MAX_REWARDS:
+                self._rewards.popitem(last=False)
+        self._rewards.move_to_end(fingerprint)
+        return ready
+
+    def _ready_model(self) -> Loaded:
+        if self._loaded is None:
+            raise EngineFailed(f"model {self.config.name!r} is not loaded")
+        return self._loaded
+
+
+def definition_of(config: RewardConfig) -> Definition:
+    """A reward as it travels to the replicas of its model."""
+    return config.fingerprint, json.dumps(config.as_dict(), default=str).encode()

@@ -1,0 +1,103 @@
+"""From a model's configuration to a model that answers."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rewardplane.config.models import ModelConfig
+from rewardplane.rewards.models.model import Model
+
+from .engine import Engine, EngineFailed, EngineModel
+from .prompts import Prompter
+from .shared import Shared
+
+
+class Loaded:
+    """A model that answers, and what its host needs to know of it."""
+
+    def __init__(self, config: ModelConfig, inner: Any) -> None:
+        self.inner = inner
+        """As it was made, without what is shared."""
+        self.model: Model = Shared(inner, keeps=keeps(config, inner))
+        self.noise = 0.0
+
+    @property
+    def broken(self) -> str:
+        """Why it is to be replaced; empty while it works."""
+        return getattr(self.inner, "broken", "")
+
+    @property
+    def dead(self) -> str:
+        """Why what is in it now will never be answered; empty while it lives."""
+        return getattr(self.inner, "dead", "")
+
+    async def close(self) -> None:
+        """Frees what it holds."""
+        await self.inner.close()
+
+
+def keeps(config: ModelConfig, model: Model) -> bool:
+    """Whether an item that came before keeps its answer."""
+    chosen = config.settings.determinism
+    if chosen is not None:
+        return chosen == "item"
+    return model.head == "scalar" and model.facts.dtype == "float32"
+
+
+async def load_model(config: ModelConfig) -> Loaded:
+    """Loads a model's weights, or opens the door to its endpoint.
+
+    Raises:
+        EngineFailed: it cannot be served.
+    """
+    runs = config.settings.runs
+    if runs == "python":
+        return Loaded(config, await _own_engine(config))
+    if runs == "endpoint":
+        raise EngineFailed("endpoints are not served by this version")
+    engine = _engine(config)
+    prompter = await asyncio.to_thread(_prompter, config)
+    await engine.start()
+    return Loaded(config, EngineModel(config.name, config.settings.head, engine, prompter))
+
+
+def _engine(config: ModelConfig) -> Engine:
+    if config.settings.runs == "hf":
+        from .hf import HfEngine
+
+        return HfEngine(config)
+    raise EngineFailed(f"runs: {config.settings.runs} is not served by this version")
+
+
+def _prompter(config: ModelConfig) -> Prompter:
+    from .hf import load_tokenizer, max_tokens_of, split_args
+
+    settings = config.settings
+    try:
+        tokenizer = load_tokenizer(config)
+        longest = max_tokens_of(config, tokenizer)
+        options = dict(split_args(settings.engine)[0].template or {})
+        cuts = settings.too_long == "cut_prompt"
+        return Prompter(tokenizer, longest, cuts=cuts, options=options)
+    except ImportError as error:
+        raise EngineFailed(f"{error}: pip install 'rewardplane[judge]'") from None
+    except (OSError, ValueError) as error:
+        raise EngineFailed(f"the tokenizer cannot be loaded: {error}") from None
+
+
+async def _own_engine(config: ModelConfig) -> Any:
+    """An object of the class that the configuration names: a `Model` with `start` and `close`."""
+    options = dict(config.settings.engine)
+    paths: Sequence[str] = options.pop("python_path", ())
+    sys.path[:0] = [path for path in paths if path not in sys.path]
+    module, _colon, name = config.settings.path.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), name)(config.name, **options)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise EngineFailed(f"{config.settings.path}: {error}") from None
+    await made.start()
+    return made

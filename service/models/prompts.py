@@ -1,0 +1,166 @@
+"""From messages to token ids: chat template, one BOS, the limit, and the tokens of labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from rewardplane.rewards.text.chat import Message
+from rewardplane.rewards.types import InvalidInput
+
+_MAX_CUTS = 8
+
+
+@dataclass(slots=True)
+class Prompt:
+    """Token ids, and how many of the prompt's tokens were cut to fit."""
+
+    ids: list[int]
+    cut_tokens: int = 0
+
+
+class Prompter:
+    """Renders and tokenises for one model. Its methods may run in any thread."""
+
+    def __init__(
+        self, tokenizer: Any, max_tokens: int, *, cuts: bool, options: dict[str, Any] | None = None
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        self._cuts = cuts
+        self._options = options or {}
+        self.bos: int | None = tokenizer.bos_token_id
+        # What the tokenizer puts before a plain text is what the model was trained with; a template
+        # may have written it already.
+        plain = _ids(tokenizer("x"))
+        self._adds_bos = self.bos is not None and plain[:1] == [self.bos]
+        if not tokenizer.chat_template:
+            raise ValueError(
+                "the tokenizer has no chat template: put a chat_template.jinja beside it"
+            )
+        template = str(tokenizer.chat_template).encode()
+        self.template_digest = hashlib.sha256(template).hexdigest()[:16]
+
+    def prompt(self, messages: Sequence[Message], *, asks: bool, room: int = 0) -> Prompt:
+        """The token ids of a conversation. `asks`: the model's turn is next (a generation prompt).
+
+        `room`: how many tokens are wanted for its answer.
+
+        Raises:
+            InvalidInput: the template refuses it, it is too long, or it is not text alone.
+        """
+        limit = self.max_tokens - room
+        ids = self.encode(messages, asks=asks)
+        excess = len(ids) - limit
+        if excess <= 0:
+            return Prompt(ids)
+        if not self._cuts:
+            raise InvalidInput(f"{len(ids)} tokens, the model takes {limit}")
+        return self._cut(list(messages), ids, limit, asks=asks)
+
+    def encode(self, messages: Sequence[Message], *, asks: bool) -> list[int]:
+        """As `prompt`, whatever the length."""
+        ids = _ids(self.tokenizer(self.render(messages, asks=asks), add_special_tokens=False))
+        if self.bos is None:
+            return ids
+        if self._adds_bos and ids[:1] != [self.bos]:
+            return [self.bos, *ids]
+        while ids[:2] == [self.bos, self.bos]:
+            del ids[0]
+        return ids
+
+    def render(self, messages: Sequence[Message], *, asks: bool) -> str:
+        """The conversation as the template writes it."""
+        try:
+            text: Any = self.tokenizer.apply_chat_template(
+                [_plain(message) for message in messages],
+                tokenize=False,
+                add_generation_prompt=asks,
+                **self._options,
+            )
+        except InvalidInput:
+            raise
+        except Exception as error:  # noqa: BLE001 - a template raises what it likes
+            raise InvalidInput(f"the chat template refuses the conversation: {error}") from None
+        return cast("str", text)
+
+    def label_ids(self, messages: Sequence[Message], labels: Sequence[str]) -> list[int]:
+        """The token of each label, as it follows the rendered conversation.
+
+        Raises:
+            InvalidInput: a label is no single token there, or two are the same.
+        """
+        text = self.render(messages, asks=True)
+        before = _ids(self.tokenizer(text, add_special_tokens=False))
+        found: list[int] = []
+        for label in labels:
+            after = _ids(self.tokenizer(text + label, add_special_tokens=False))
+            if len(after) != len(before) + 1 or after[:-1] != before:
+                added = len(after) - len(before)
+                raise InvalidInput(
+                    f"label {label!r} is {added} tokens after the prompt, or changes its end; "
+                    "choose labels that are one token, such as A, B or digits"
+                )
+            found.append(after[-1])
+        if len(set(found)) < len(found):
+            raise InvalidInput(f"two of the labels {list(labels)} are the same token")
+        return found
+
+    def _cut(self, messages: list[Message], ids: list[int], limit: int, *, asks: bool) -> Prompt:
+        """Drops the beginning of the prompt's longest texts until the rest fits."""
+        whole = len(ids)
+        last_user = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=-1)
+        # What follows the last user turn is the response; of a question, the last turn is kept.
+        end = len(messages) - 1 if asks else last_user + 1
+        for _ in range(_MAX_CUTS):
+            excess = len(ids) - limit
+            if excess <= 0:
+                return Prompt(ids, whole - len(ids))
+            sizes = [self._size(message) for message in messages[:end]]
+            if not any(sizes):
+                break
+            longest = max(range(end), key=sizes.__getitem__)
+            messages[longest] = self._shorter(messages[longest], excess)
+            ids = self.encode(messages, asks=asks)
+        if len(ids) <= limit:
+            return Prompt(ids, whole - len(ids))
+        raise InvalidInput(
+            f"{whole} tokens, the model takes {limit}, and cutting the prompt is not enough"
+        )
+
+    def _size(self, message: Message) -> int:
+        return len(_ids(self.tokenizer(_text(message), add_special_tokens=False)))
+
+    def _shorter(self, message: Message, excess: int) -> Message:
+        ids = _ids(self.tokenizer(_text(message), add_special_tokens=False))
+        rest = self.tokenizer.decode(ids[excess:]) if excess < len(ids) else ""
+        return {**message, "content": rest}
+
+
+def _ids(encoded: Any) -> list[int]:
+    return cast("list[int]", encoded["input_ids"])
+
+
+def _text(message: Message) -> str:
+    return str(_plain(message)["content"])
+
+
+def _plain(message: Message) -> Message:
+    """A message whose content is a text.
+
+    Raises:
+        InvalidInput: it has parts that are none.
+    """
+    content: Any = message.get("content")
+    if not isinstance(content, list):
+        return message
+    texts: list[str] = []
+    for part in cast("list[Any]", content):
+        if part.get("type") != "text":
+            raise InvalidInput(
+                f"the model takes text alone, not a part of type {part.get('type')!r}"
+            )
+        texts.append(part["text"])
+    return {**message, "content": "".join(texts)}

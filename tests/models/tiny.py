@@ -1,0 +1,79 @@
+"""Tiny models with random weights, as folders: Qwen3, a tokenizer trained here, a chat template."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+TEMPLATE = (
+    "{% if bos %}{{ bos_token }}{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+WORDS = "the quick brown fox jumps over a lazy dog yes no A B C D 1 2 3 4 5 what is good answer"
+
+
+def make(folder: Path, head: str, *, bos: bool = False, outputs: int = 1, seed: int = 0) -> Path:
+    """A model with a head, in float32. `bos`: template and tokenizer both write a BOS."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import (
+        PreTrainedTokenizerFast,
+        Qwen3Config,
+        Qwen3ForCausalLM,
+        Qwen3ForSequenceClassification,
+    )
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|bos|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    raw.train_from_iterator([WORDS] * 4, trainer)
+    if bos:
+        raw.post_processor = processors.TemplateProcessing(
+            single="<|bos|> $A", special_tokens=[("<|bos|>", 3)]
+        )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        bos_token="<|bos|>" if bos else None,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        model_max_length=512,
+    )
+    tokenizer.chat_template = TEMPLATE.replace(
+        "{% if bos %}", "{% if true %}" if bos else "{% if false %}"
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        max_position_embeddings=512,
+        initializer_range=0.2,
+        num_labels=outputs,
+        pad_token_id=0,
+        eos_token_id=2,
+        bos_token_id=3 if bos else None,
+    )
+    kind = Qwen3ForSequenceClassification if head == "scalar" else Qwen3ForCausalLM
+    kind(config).eval().save_pretrained(folder)
+    return folder
+
+
+def edit(folder: Path, file: str, **changes: Any) -> None:
+    """Changes fields of a JSON file of a model."""
+    path = folder / file
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, **changes}))
