@@ -6,16 +6,22 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
+from rewardplane.rewards.models.model import ModelFacts
 from rewardplane.rewards.types import ISOLATION_LEVELS
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import Internal
 from rewardplane.wire.messages import FieldError, outcome_from
 
 from .chunks import EncodedGroup
-from .results import RewardInfo, RewardUsed, Scores, StreamedOutcome, Validation
+from .results import ModelUsed, RewardInfo, RewardUsed, Scores, StreamedOutcome, Validation
 
 _M = TypeVar("_M", bound=Message)
-_LANES = {pb.LANE_INLINE: "inline", pb.LANE_POOL: "pool", pb.LANE_SANDBOX: "sandbox"}
+_LANES = {
+    pb.LANE_INLINE: "inline",
+    pb.LANE_POOL: "pool",
+    pb.LANE_SANDBOX: "sandbox",
+    pb.LANE_MODEL: "model",
+}
 _SCOPES = {pb.SCOPE_ITEM: "item", pb.SCOPE_GROUP: "group"}
 
 
@@ -41,7 +47,8 @@ def scores(data: bytes, groups: Sequence[EncodedGroup]) -> Scores:
     message = parsed(pb.ScoreResponse(), data)
     if len(message.groups) != len(groups):
         raise Internal(f"the service answered {len(message.groups)} groups, not {len(groups)}")
-    rewards = [used(reward) for reward in message.rewards]
+    models = {model.name: asked(model) for model in message.models}
+    rewards = [used(reward, models.get(reward.model)) for reward in message.rewards]
     out = Scores([], [], [], [], [], message.request_id)
     for group, sent in zip(message.groups, groups, strict=True):
         if len(group.outcomes) != sent.size:
@@ -68,7 +75,8 @@ def streamed(data: bytes) -> list[StreamedOutcome]:
         Internal: it cannot be read.
     """
     message = parsed(pb.StreamScoresResponse(), data)
-    reward = used(message.reward)
+    model = asked(message.model) if message.HasField("model") else None
+    reward = used(message.reward, model)
     try:
         return [
             StreamedOutcome(
@@ -105,9 +113,26 @@ def validation(data: bytes) -> Validation:
     )
 
 
-def used(message: pb.RewardUsed) -> RewardUsed:
-    """A reward as it was used."""
-    return RewardUsed(message.name, message.version, message.digest, tuple(message.component_names))
+def used(message: pb.RewardUsed, model: ModelUsed | None = None) -> RewardUsed:
+    """A reward as it was used, with its model."""
+    names = tuple(message.component_names)
+    return RewardUsed(message.name, message.version, message.digest, names, model)
+
+
+def asked(message: pb.ModelUsed) -> ModelUsed:
+    """A model as it was asked."""
+    facts = ModelFacts(
+        source=message.source,
+        revision=message.revision,
+        weights_digest=message.weights_digest,
+        engine=message.engine,
+        engine_version=message.engine_version,
+        dtype=message.dtype,
+        template_digest=message.template_digest,
+        read=message.read,
+        fingerprint=message.fingerprint,
+    )
+    return ModelUsed(message.name, message.digest, facts)
 
 
 def info(message: pb.RewardInfo) -> RewardInfo:

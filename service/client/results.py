@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
 
+from rewardplane.rewards.models.model import ModelFacts
 from rewardplane.rewards.types import Outcome
+
+
+@dataclass(slots=True, frozen=True)
+class ModelUsed:
+    """A model as it was when it was asked; `digest` is of its configuration and files."""
+
+    name: str
+    digest: str
+    facts: ModelFacts
 
 
 @dataclass(slots=True, frozen=True)
@@ -17,6 +27,8 @@ class RewardUsed:
     version: str
     digest: str
     component_names: tuple[str, ...] = ()
+    model: ModelUsed | None = None
+    """The model that it asked, where it asked one."""
 
 
 @dataclass(slots=True)
@@ -40,6 +52,11 @@ class Scores(Sequence[list[Outcome]]):
     def rewards(self) -> tuple[RewardUsed, ...]:
         """The rewards that were used, each once. Two versions of one name: it was reloaded."""
         return tuple(dict.fromkeys(used for used in self.used if used is not None))
+
+    @property
+    def models(self) -> tuple[ModelUsed, ...]:
+        """The models that were asked, each once."""
+        return tuple(dict.fromkeys(used.model for used in self.rewards if used.model is not None))
 
     @overload
     def __getitem__(self, index: int) -> list[Outcome]: ...

@@ -2,7 +2,7 @@
 
     models:
       skywork: {runs: hf, head: scalar, path: /models/Skywork-Reward-V2-Qwen3-0.6B, gpus: 0.5}
-      luna: {runs: endpoint, head: chat, wire: decisions, base_url: "https://…/v1", name: gpt-6}
+      luna: {runs: endpoint, wire: decisions, base_url: "https://…/v1", name: gpt-6-luna}
 
 A model has a digest of its own: a prompt that changes restarts no engine, and one engine serves
 many rewards.
@@ -20,25 +20,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from rewardplane.rewards.models.model_endpoint import ModelEndpoint
 from rewardplane.rewards.reward import Reward
 
 from .document import NAME, faults_of
 
-ENDPOINT = frozenset(
-    {
-        "wire",
-        "base_url",
-        "name",
-        "api_key_env",
-        "requests_per_minute",
-        "tokens_per_minute",
-        "on_change",
-        "endpoint",
-    }
+WEIGHTS = frozenset(
+    {"path", "revision", "device", "dtype", "gpus", "memory_gb", "engine", "swap", "golden"}
 )
-"""The settings of an endpoint."""
-WEIGHTS = frozenset({"path", "revision", "device", "dtype", "engine", "memory_gb", "swap"})
-"""The settings of weights that are served here."""
+"""The settings of weights that are served here, which an endpoint does not have."""
 
 
 class ModelSettings(BaseModel):
@@ -69,22 +59,9 @@ class ModelSettings(BaseModel):
     engine: Mapping[str, Any] = Field(default_factory=dict[str, Any])
     """Arguments of the engine, handed on as they are; `docs/judges.md` lists those of `hf`."""
 
-    wire: Literal["chat", "decisions", "systemone", "classify"] = "chat"
-    """How the endpoint is asked."""
-    base_url: str = ""
-    """The endpoint's address, as far as the name of its route."""
-    name: str = ""
-    """What the endpoint calls the model."""
-    api_key_env: str = ""
-    """The environment variable with the endpoint's key."""
-    requests_per_minute: Annotated[float, Field(gt=0)] | None = None
-    """Of the whole service."""
-    tokens_per_minute: Annotated[float, Field(gt=0)] | None = None
-    """Of the whole service."""
-    on_change: Literal["error", "tell"] = "error"
-    """What happens when the endpoint says that it has become another model."""
     endpoint: Mapping[str, Any] = Field(default_factory=dict[str, Any])
-    """Further settings of how the endpoint is called, such as `attempts`."""
+    """Of `runs: endpoint`: the fields of `rewards.models.model_endpoint.ModelEndpoint`, which stand
+    beside the others in a configuration."""
 
     max_tokens: Annotated[int, Field(ge=8)] | None = None
     """The longest conversation, the answer included. None: what the weights say."""
@@ -118,17 +95,14 @@ class ModelSettings(BaseModel):
     def _fits_together(self) -> ModelSettings:
         given = self.model_fields_set
         if self.runs == "endpoint":
-            self._refuse(given & WEIGHTS, "runs: endpoint")
-            if not self.base_url or not self.name:
-                raise ValueError("runs: endpoint wants `base_url` and `name`")
+            wrong = given & WEIGHTS
+            if wrong:
+                raise ValueError(f"{', '.join(sorted(wrong))}: not a setting of runs: endpoint")
             if self.replicas != 1:
                 raise ValueError("replicas: an endpoint has one door, which keeps its limits")
-            if self.gpus:
-                raise ValueError("gpus: an endpoint has none here")
-            if (self.wire == "classify") != (self.head == "scalar"):
-                raise ValueError("wire: `classify` is the one of a scalar head, and has no other")
             return self
-        self._refuse(given & ENDPOINT, f"runs: {self.runs}")
+        if self.endpoint:
+            raise ValueError("endpoint: not a setting of weights")
         if not self.path:
             raise ValueError(f"runs: {self.runs} wants `path`")
         if self.device == "cuda" and not self.gpus:
@@ -138,10 +112,6 @@ class ModelSettings(BaseModel):
         if 0 < self.gpus < 1 and self.memory_gb is None:
             raise ValueError("memory_gb: say how much of the card a fraction of it may take")
         return self
-
-    def _refuse(self, names: frozenset[str] | set[str], what: str) -> None:
-        if names:
-            raise ValueError(f"{', '.join(sorted(names))}: not a setting of {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,10 +199,28 @@ def model_config(name: str, entry: object, folder: Path | None) -> ModelConfig:
     Raises:
         ValueError: it cannot be served (a `pydantic.ValidationError` where a field is wrong).
     """
-    settings = ModelSettings.model_validate(entry)
-    if folder is not None and settings.runs != "endpoint":
-        settings = settings.model_copy(update=_at_home(settings, folder))
+    if not isinstance(entry, Mapping):
+        raise ValueError("want a mapping with `runs:`")  # noqa: TRY004 - a fault of the file
+    given = {str(k): v for k, v in cast("Mapping[object, Any]", entry).items()}
+    if given.get("runs") == "endpoint":
+        settings = _endpoint(given)
+    else:
+        settings = ModelSettings.model_validate(given)
+        if folder is not None:
+            settings = settings.model_copy(update=_at_home(settings, folder))
     return ModelConfig(name, settings, _digest(settings))
+
+
+def _endpoint(given: dict[str, Any]) -> ModelSettings:
+    """An endpoint: what is not a setting of every model is one of the endpoint's own."""
+    common = ModelSettings.model_fields.keys() - {"endpoint"}
+    own = {k: v for k, v in given.items() if k not in common}
+    checked = ModelEndpoint.model_validate(own)
+    head = given.setdefault("head", checked.head)
+    if head != checked.head:
+        raise ValueError(f"head: wire {checked.wire!r} has the head {checked.head!r}")
+    ours = {k: v for k, v in given.items() if k in common}
+    return ModelSettings.model_validate({**ours, "endpoint": own})
 
 
 def _at_home(settings: ModelSettings, folder: Path) -> dict[str, Any]:

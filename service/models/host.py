@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from rewardplane.config.load import RewardConfig
@@ -25,6 +25,7 @@ from rewardplane.wire.item_errors import NEVER_STARTED
 from .engine import EngineFailed
 from .loading import Loaded, load_model
 from .places import Places
+from .self_test import self_test
 from .shared import TALLY
 
 _log = logging.getLogger(__name__)
@@ -53,14 +54,20 @@ class _Ready:
         reward.setup()
         self.component_count = len(config.facts.component_names)
         self.reward = reward
+        self.loaded = loaded
         self.tally: Counter[str] = Counter()
         concurrency = config.model.settings.places if config.model is not None else 1
         self.runner = AsyncRunner(reward, Clip(*config.clip), concurrency, places)
 
     def take_figures(self) -> dict[str, float]:
         """What was counted since the last call."""
-        figures = {**self.reward.take_figures(), **self.tally}
+        figures: dict[str, float] = dict(self.tally)
         self.tally.clear()
+        _add(figures, self.reward.take_figures())
+        take = getattr(self.loaded.inner, "take_figures", None)
+        if take is not None:
+            # Of an endpoint: told with whichever reward answers next.
+            _add(figures, take())
         return figures
 
 
@@ -78,12 +85,18 @@ class ModelHost:
         self._items = 0
 
     async def start(self) -> None:
-        """Loads the model.
+        """Loads the model and tests it.
 
         Raises:
             EngineFailed: it cannot be served.
         """
-        self._loaded = await self._load(self.config)
+        loaded = await self._load(self.config)
+        checks = await self_test(self.config, loaded.inner)
+        faults = [f"{check.name}: {check.found}" for check in checks if check.fault]
+        if faults:
+            await loaded.close()
+            raise EngineFailed(f"model {self.config.name!r} failed its test: {'; '.join(faults)}")
+        self._loaded = loaded
 
     async def stop(self) -> None:
         """Frees the model."""
@@ -188,3 +201,8 @@ class ModelHost:
 def definition_of(config: RewardConfig) -> Definition:
     """A reward as it travels to the replicas of its model."""
     return config.fingerprint, json.dumps(config.as_dict(), default=str).encode()
+
+
+def _add(figures: dict[str, float], more: Mapping[str, float]) -> None:
+    for name, value in more.items():
+        figures[name] = figures.get(name, 0.0) + value

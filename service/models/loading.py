@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from rewardplane.config.models import ModelConfig
+from rewardplane.rewards.models.endpoint_model import EndpointModel
 from rewardplane.rewards.models.model import Model
+from rewardplane.rewards.models.model_endpoint import ModelEndpoint
+from rewardplane.rewards.types import RewardFault
 
 from .engine import Engine, EngineFailed, EngineModel
 from .prompts import Prompter
@@ -58,11 +61,21 @@ async def load_model(config: ModelConfig) -> Loaded:
     if runs == "python":
         return Loaded(config, await _own_engine(config))
     if runs == "endpoint":
-        raise EngineFailed("endpoints are not served by this version")
+        return Loaded(config, await _endpoint(config))
     engine = _engine(config)
     prompter = await asyncio.to_thread(_prompter, config)
     await engine.start()
     return Loaded(config, EngineModel(config.name, config.settings.head, engine, prompter))
+
+
+async def _endpoint(config: ModelConfig) -> EndpointModel:
+    model = EndpointModel(config.name, ModelEndpoint.model_validate(config.settings.endpoint))
+    try:
+        await model.start()
+    except (ValueError, RewardFault) as error:
+        await model.close()
+        raise EngineFailed(str(error)) from None
+    return model
 
 
 def _engine(config: ModelConfig) -> Engine:

@@ -38,7 +38,13 @@ class Places:
             raise
 
     def release(self) -> None:
-        """Gives a place back: to the most urgent one that still waits."""
+        """Gives a place back: to the most urgent one that waits a moment later.
+
+        Whoever gives it back may have something more urgent than what waits now.
+        """
+        asyncio.get_running_loop().call_soon(self._give)
+
+    def _give(self) -> None:
         while self._waiting:
             _urgency, _age, given = heapq.heappop(self._waiting)
             if not given.done():

@@ -33,6 +33,7 @@ def served(name: str) -> Any:
         name=name,
         settings=settings,
         digest="d" * 64,
+        model=None,
         facts=SimpleNamespace(component_names=("a",)),
     )
     return SimpleNamespace(config=config, component_count=1, rendered={})

@@ -1,0 +1,142 @@
+"""A model's host behind a gateway: outcomes, order, sharing, and what becomes of faults."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from rewardplane.rewards.types import Score
+from rewardplane.v1 import reward_service_pb2 as pb
+
+from ..support.functions.stub_model import number_of
+from ..support.rig import flat, reasons, request_of
+from .hosting import RM, STUB, hosts
+
+JUDGE = {
+    "kind": "judge",
+    "model": "m",
+    "ask": {"kind": "predicate", "instructions": "Is it good?"},
+    "show": "{{ response }}",
+}
+
+
+def engine(**more: object) -> dict[str, object]:
+    """The stub with some arguments."""
+    return {**STUB, "engine": more}
+
+
+def asked(request: pb.ScoreRequest) -> pb.ScoreRequest:
+    """The request with a prompt for each group."""
+    for group in request.groups:
+        group.example.contents.add(role="user").parts.add(text="a prompt")
+    return request
+
+
+async def test_items_get_the_models_number_in_their_order() -> None:
+    words = [f"answer {i}" for i in range(100)]
+    async with hosts(STUB, plain=RM, flat={**RM, "transform": "sigmoid"}) as rig:
+        plain = await rig.answer(asked(request_of("plain", words[:50], words[50:])))
+        squashed = flat(await rig.answer(asked(request_of("flat", words))))
+    assert [o.reward for o in flat(plain) if isinstance(o, Score)] == [number_of(w) for w in words]
+    expected = [1 / (1 + math.exp(-number_of(w))) for w in words]
+    assert [o.reward for o in squashed if isinstance(o, Score)] == pytest.approx(expected)
+
+
+async def test_an_answer_says_which_model_it_is_of() -> None:
+    async with hosts(STUB, it=RM) as rig:
+        answer = await rig.answer(asked(request_of("it", ["a", "b"])))
+        with_errors = await rig.answer(asked(request_of("it", ["a", "nan"])))
+        async for message in rig.stream(asked(request_of("it", ["a"]))):
+            assert message.model.name == "m"
+    for told in (answer, with_errors):
+        (model,) = told.models
+        assert (model.name, model.engine, model.weights_digest) == ("m", "stub", "one")
+        assert len(model.digest) == 16
+        assert [used.model for used in told.rewards] == ["m"]
+
+
+async def test_a_judge_and_a_reward_model_are_told_apart_by_head() -> None:
+    async with hosts(engine(head="chat") | {"head": "chat"}, it=JUDGE) as rig:
+        (outcome,) = flat(await rig.answer(asked(request_of("it", ["x"]))))
+    assert isinstance(outcome, Score)
+    assert 0 <= outcome.reward <= 1
+
+
+async def test_a_fault_is_that_items_alone() -> None:
+    async with hosts(engine(latency_s=0.01), it={**RM, "timeout_s": 1}) as rig:
+        words = ["a", "nan", "b", "hang", "c"]
+        outcomes = flat(await rig.answer(asked(request_of("it", words))))
+    assert reasons(outcomes) == Counter(SCORED=3, INVALID_RESULT=1, TIMED_OUT=1)
+    assert [isinstance(o, Score) for o in outcomes] == [True, False, True, False, True]
+
+
+async def test_equal_questions_are_asked_once_and_kept(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    model = engine(latency_s=0.05, log=str(log)) | {"determinism": "item"}
+    async with hosts(model, it=RM, other={**RM, "transform": "sigmoid"}) as rig:
+        for name in ("it", "it", "other"):
+            outcomes = flat(await rig.answer(asked(request_of(name, ["same"] * 20, ["else"]))))
+            assert reasons(outcomes) == Counter(SCORED=21)
+        counted = rig.metrics.rewards["it"].counted
+        assert counted["model_calls.m"] == 2
+        assert counted["model_shared.m"] == 40
+    assert len(log.read_text().splitlines()) == 2
+
+
+async def test_without_the_cache_an_item_is_asked_anew(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    model = engine(log=str(log)) | {"determinism": "none"}
+    async with hosts(model, it=RM) as rig:
+        for _ in range(3):
+            await rig.answer(asked(request_of("it", ["same"])))
+    assert len(log.read_text().splitlines()) == 3
+
+
+async def test_the_more_urgent_call_and_the_group_nearest_to_its_end_go_first(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    model = engine(latency_s=0.05, log=str(log)) | {"in_flight": 1}
+    async with hosts(model, it=RM) as rig, asyncio.TaskGroup() as calls:
+
+        async def call(words: list[str], deadline_s: float) -> None:
+            outcomes = flat(await rig.answer(asked(request_of("it", words)), deadline_s))
+            assert reasons(outcomes) == Counter(SCORED=len(words))
+
+        calls.create_task(call(["first"], 60.0))
+        await asyncio.sleep(0.02)
+        calls.create_task(call([f"patient {i}" for i in range(4)], 60.0))
+        await asyncio.sleep(0.01)
+        calls.create_task(call([f"urgent {i}" for i in range(3)], 20.0))
+    order = [line.split()[1] for line in log.read_text().splitlines()]
+    # One of the patient ones may have got the place before the urgent ones came.
+    assert order.index("urgent") <= 2
+    assert [w for w in order if w != "first"][-3:] == ["patient"] * 3
+
+
+async def test_what_has_no_place_in_time_never_started(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    model = engine(latency_s=0.5, log=str(log)) | {"in_flight": 1}
+    async with hosts(model, it={**RM, "queue_timeout_s": 0.7}) as rig:
+        outcomes = flat(await rig.answer(asked(request_of("it", [str(i) for i in range(6)]))))
+    counts = reasons(outcomes)
+    assert counts["QUEUE_TIMEOUT"] == 6 - counts["SCORED"]
+    assert 1 <= counts["SCORED"] <= 3
+    assert len(log.read_text().splitlines()) == counts["SCORED"]
+
+
+async def test_a_cancelled_call_leaves_nothing_to_run(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    model = engine(latency_s=0.2, log=str(log)) | {"in_flight": 2}
+    async with hosts(model, it=RM) as rig:
+        call = rig.answer(asked(request_of("it", [str(i) for i in range(50)])))
+        await asyncio.sleep(0.3)
+        call.cancel()
+        await asyncio.sleep(0.5)
+        ran = len(log.read_text().splitlines())
+        await asyncio.sleep(0.6)
+        assert len(log.read_text().splitlines()) == ran
+    assert ran < 15
