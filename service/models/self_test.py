@@ -132,11 +132,17 @@ def _generation_tail(model: EngineModel, conversation: list[Message]) -> list[in
     return list(tokenizer(added, add_special_tokens=False)["input_ids"]) if added else []
 
 
+def _rows(model: EngineModel, shown: list[list[Message]], *, asks: bool) -> list[list[int]]:
+    """The token ids of the conversations that the model has room for; the first one at least."""
+    rows = [model.prompter.encode(conversation, asks=asks) for conversation in shown]
+    return [row for i, row in enumerate(rows) if not i or len(row) < model.prompter.max_tokens]
+
+
 # ---- a scalar head -----------------------------------------------------------------------------
 
 
 async def _scalar(config: ModelConfig, model: EngineModel) -> list[Check]:
-    rows = [model.prompter.prompt(c, asks=False).ids for c in conversations()]
+    rows = _rows(model, conversations(), asks=False)
     try:
         alone = [await model.engine.score(row) for row in rows]
         together = await _together(model.engine.score, rows)
@@ -221,7 +227,7 @@ async def _labels(model: EngineModel) -> list[Check]:
         return [*checks, Check("labels", found, fault=True)]
     checks.append(Check("labels", f"one token each: {'; '.join(', '.join(x) for x in good)}"))
     ids = model.prompter.label_ids(conversation, good[0])
-    rows = [model.prompter.prompt(c[:1], asks=True).ids for c in conversations()]
+    rows = _rows(model, [c[:1] for c in conversations()], asks=True)
     try:
         alone = [(await model.engine.label_logprobs(row, ids))[0] for row in rows]
 
