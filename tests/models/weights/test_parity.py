@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from rewardplane.rewards.types import InvalidInput, Score
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-)
 
 from ...support.rig import flat, request_of
 from ..hosting import RM, hosts
 from ..test_host import asked
+
+torch = pytest.importorskip("torch", reason="torch is not installed: make test-models")
+transformers = pytest.importorskip(
+    "transformers", reason="torch is not installed: make test-models"
+)
 
 RANDOM = random.Random(7)
 WORDS = [
@@ -45,8 +44,10 @@ async def test_scalars(scalar_model: Path, determinism: str) -> None:
         request = asked(request_of("it", WORDS, options={"include_components": True}))
         outcomes = flat(await rig.answer(request))
         again = flat(await rig.answer(asked(request_of("it", WORDS[::-1]))))
-    tokenizer = AutoTokenizer.from_pretrained(scalar_model)
-    bare = AutoModelForSequenceClassification.from_pretrained(scalar_model, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(scalar_model)
+    bare = transformers.AutoModelForSequenceClassification.from_pretrained(
+        scalar_model, dtype=torch.float32
+    )
     for word, outcome in zip(WORDS, outcomes, strict=True):
         text = [{"role": "user", "content": "a prompt"}, {"role": "assistant", "content": word}]
         ids = tokenizer.apply_chat_template(text, return_tensors="pt")["input_ids"]
@@ -65,8 +66,8 @@ async def test_labels(chat_model: Path) -> None:
         request = asked(request_of("it", WORDS, options={"include_components": True}))
         answer = await rig.answer(request)
     outcomes = flat(answer)
-    tokenizer = AutoTokenizer.from_pretrained(chat_model)
-    bare = AutoModelForCausalLM.from_pretrained(chat_model, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(chat_model)
+    bare = transformers.AutoModelForCausalLM.from_pretrained(chat_model, dtype=torch.float32)
     from rewardplane.rewards.models.asking import asked as with_question
     from rewardplane.rewards.registry import build
     from rewardplane.rewards.types import Example, Response
