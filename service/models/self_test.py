@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -174,7 +175,7 @@ async def _against_reference(
     config: ModelConfig, model: EngineModel, rows: list[list[int]], got: list[float]
 ) -> Check:
     engine = cast("Referenced", model.engine)
-    reference = [await engine.batcher.in_thread(lambda r=row: engine.reference(r)) for row in rows]
+    reference = [await _bare(engine, row) for row in rows]
     label = config.settings.engine.get("label", 0)
     wanted = [outputs[label] for outputs in reference]
     near = _nearness(wanted, model)
@@ -196,6 +197,12 @@ async def _against_reference(
     return Check("bare model", f"the numbers differ from the bare model's by {worst:.2g}", True)
 
 
+async def _bare(engine: Referenced, row: list[int]) -> list[float]:
+    """What the bare model makes of a row."""
+    outputs: list[float] = await engine.batcher.in_thread(partial(engine.reference, row))
+    return outputs
+
+
 async def _read_early(engine: Referenced, rows: list[list[int]], label: int) -> list[float]:
     """What the bare model says before the token, or its repetitions, with which a row ends."""
     early: list[float] = []
@@ -203,8 +210,7 @@ async def _read_early(engine: Referenced, rows: list[list[int]], label: int) -> 
         shorter = list(row)
         while len(shorter) > 1 and shorter[-1] == row[-1]:
             shorter.pop()
-        outputs = await engine.batcher.in_thread(lambda r=shorter: engine.reference(r))
-        early.append(outputs[label])
+        early.append((await _bare(engine, shorter))[label])
     return early
 
 
@@ -245,7 +251,7 @@ async def _labels(model: EngineModel) -> list[Check]:
     checks.append(Check("padding", f"log-probabilities alone and in a batch: {worst:.2g} apart"))
     if isinstance(model.engine, Referenced):
         engine = model.engine
-        logits = await engine.batcher.in_thread(lambda: engine.reference(rows[-1]))
+        logits = await _bare(engine, rows[-1])
         top = max(logits)
         total = top + math.log(sum(math.exp(x - top) for x in logits))
         apart = abs(alone[-1] - (logits[ids[0]] - total))
