@@ -227,6 +227,18 @@ class JudgementRecord:
     usage: Usage = Usage()
     text: str = ""
 
+    def as_list(self) -> list[Any]:
+        """As plain data, for another process."""
+        usage, probs = self.usage, dict(self.probs)
+        taken = [usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.calls]
+        return [self.question, self.value, probs, self.label_mass, self.read, taken, self.text]
+
+    @classmethod
+    def from_list(cls, data: Sequence[Any]) -> JudgementRecord:
+        """The judgement of `as_list`."""
+        *told, taken, text = data
+        return cls(*told, Usage(*taken), text)
+
 
 @dataclass(slots=True)
 class Score:

@@ -20,10 +20,11 @@ ROOT = Path(__file__).parents[1]
 
 def test_every_kind_is_told_with_its_lane() -> None:
     text = (ROOT / "docs" / "rewards.md").read_text()
-    told = dict(re.findall(r"^\| `(\w+)` \| (inline|pool|sandbox) \|", text, re.MULTILINE))
+    told = dict(re.findall(r"^\| `(\w+)` \| (inline|pool|sandbox|model) \|", text, re.MULTILINE))
     lanes = {n: "inline" if k.fits_inline else "pool" for n, k in kinds().items()}
     # Kinds that always run untrusted code; others may, as they are configured.
-    assert told == {**lanes, "code_tests": "sandbox", "snippet": "sandbox"}
+    asking = dict.fromkeys(("reward_model", "judge", "pairwise", "rubric"), "model")
+    assert told == {**lanes, **asking, "code_tests": "sandbox", "snippet": "sandbox"}
 
 
 def test_every_setting_and_limit_is_told() -> None:
@@ -38,6 +39,25 @@ def test_every_reason_is_told_with_whether_it_is_worth_another_try() -> None:
     from rewardplane.rewards.types import RETRYABLE
 
     assert told == {r.name: "yes" if r in RETRYABLE else "no" for r in Reason}
+
+
+def test_the_judges_can_be_served(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "judges.md").read_text()
+    told = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "smollm2").mkdir()
+    config = told[0].replace("/models/Skywork-Reward-V2-Qwen3-0.6B", "smollm2")
+    example = (ROOT / "examples" / "judges" / "rewards.yaml").read_text()
+    for document in (config, example):
+        served = parse(yaml.safe_load(document), tmp_path)
+        assert {reward.lane for reward in served.rewards.values()} == {"model"}
+        assert {"judge", "pairwise", "rubric"} <= {
+            reward.settings.kind for reward in served.rewards.values()
+        }
+    for line in told[1].splitlines():
+        entry = {**yaml.safe_load(line), "kind": "judge", "model": "judge"}
+        asked = {"models": yaml.safe_load(told[0])["models"], "rewards": {"it": entry}}
+        del asked["models"]["skywork"]
+        parse(asked, tmp_path)
 
 
 def test_every_level_limit_and_verdict_of_the_sandbox_is_told() -> None:

@@ -24,6 +24,8 @@ from ..formats.gemini.reward import (
 )
 from ..formats.gemini.schema import CompositeReward
 from ..http.endpoint import Endpoint
+from ..models.model import Model, ModelNeed
+from ..models.model_judge import ModelJudge, need_of
 from ..models.question import Judge
 from ..reward import Result, kind
 from ..types import Example, Response, Score
@@ -38,7 +40,7 @@ CONFIG_FILE = "config_file"
 class Gemini(Snippets):
     """A single or composite ``ReinforcementTuningRewardConfig``, as Google's API takes it.
 
-    String match, code execution (in a sandbox), autorater (by the judge at `judge`) and Cloud Run
+    String match, code execution (in a sandbox), autorater (by a model or at `judge`) and Cloud Run
     (called over HTTP). Each reward is clipped to [-1, 1]; a composite is the weighted average. What
     Google does not document is settled by `undocumented`. A single reward has component `parsed`;
     a composite has one for each member, under its name.
@@ -51,7 +53,8 @@ class Gemini(Snippets):
     """The JSON. In a configuration file `config_file` may name the file that holds it: see
     `at_home`; nothing here opens a file."""
     judge: Endpoint | None = None
-    """The OpenAI-compatible API that serves `autoraterModel`."""
+    """The OpenAI-compatible API that serves `autoraterModel`, where no model under `models:` has
+    its name. Not needed where one has."""
     undocumented: Undocumented = Undocumented()
     """What is done where Google's documents are silent."""
     code: Code = Code()
@@ -60,6 +63,7 @@ class Gemini(Snippets):
     """How Cloud Run services are called."""
 
     _checked: CheckedConfig = PrivateAttr()
+    _bound: ModelJudge | None = PrivateAttr(default=None)
 
     @classmethod
     def at_home(cls, params: Mapping[str, Any], folder: str) -> dict[str, Any]:
@@ -87,9 +91,27 @@ class Gemini(Snippets):
             self._checked = read_config(self.config, self.undocumented, self.cloud_run)
         except BadMessage as error:
             raise ValueError("; ".join(f"config: {fault}" for fault in error.faults)) from None
-        if self.judge is None and any(single.wants_judge for single, _ in self._singles):
-            raise ValueError("judge: is missing, and autoraterScorer needs one")
+        asks = any(single.wants_judge for single, _ in self._singles)
+        if self.judge is None and asks and self.needs_model is None:
+            raise ValueError(
+                "judge: is missing, and autoraterScorer needs one (several autoraterModels, or code"
+                " beside one, cannot be asked under `models:`)"
+            )
         return self
+
+    @property
+    def needs_model(self) -> ModelNeed | None:
+        """The model of the configuration with the name of its one `autoraterModel`."""
+        names = [single.judge_name for single, _ in self._singles if single.wants_judge]
+        if self.runs_code:
+            return None
+        return need_of(names, optional=self.judge is not None)
+
+    def bind(self, model: Model) -> None:
+        """As `Reward.bind`."""
+        if model.facts.read in ("decisions", "systemone"):
+            raise ValueError(f"model {model.name!r} says no text, which autoraters are asked for")
+        self._bound = ModelJudge(model)
 
     @property
     def unknown_fields(self) -> tuple[str, ...]:
@@ -217,6 +239,8 @@ class Gemini(Snippets):
 
     @cached_property
     def _judge(self) -> Judge | None:
+        if self._bound is not None:
+            return self._bound
         if self.judge is None:
             return None
         from ..models.openai_chat import OpenAIChat

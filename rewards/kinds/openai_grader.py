@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Mapping
 from functools import cached_property
 from typing import Any, cast
 
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 
 from ..code.snippet_runner import SnippetLimits, SnippetRunner
 from ..code.snippets import Snippets
@@ -26,12 +26,17 @@ from ..formats.openai.similarity import similarity
 from ..formats.openai.variables import references_in
 from ..functions.arguments import for_grade
 from ..http.endpoint import Endpoint
+from ..models.model import Model, ModelNeed
+from ..models.model_judge import ModelJudge, need_of
 from ..models.openai_chat import OpenAIChat
 from ..reward import kind
 from ..types import Example, Response, Score
 
 LIMITS = SnippetLimits(120.0, 2048, 1024, 2, MAX_SOURCE_BYTES)
 """The documented limits of python graders."""
+
+MODEL_S = 60.0
+"""The longest that one answer of a model under `models:` may take, and its repair as much."""
 
 
 @kind("openai_grader")
@@ -49,16 +54,37 @@ class OpenAIGrader(Snippets):
     grader: Grader
     """The grader, as OpenAI's JSON."""
     judge: Endpoint | None = None
-    """Where the models of `score_model`, `label_model` and the metric `cosine` are."""
+    """Where the models of `score_model`, `label_model` and the metric `cosine` are. Not needed
+    where one model judges, and one under `models:` has its name."""
+
+    _bound: ModelJudge | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _judge_is_known(self) -> OpenAIGrader:
-        if self.judge is None and self._asks:
+        if self.judge is None and self._asks and self.needs_model is None:
             raise ValueError(f"{self._asks[0]!r} asks a model: want `judge` with its base_url")
         clash = {*TOKENS} & {*members(self.grader)}
         if clash:
             raise ValueError(f"no grader may be named {clash.pop()!r}")
         return self
+
+    @property
+    def needs_model(self) -> ModelNeed | None:
+        """The model of the configuration that has the name of all its judges.
+
+        None where it needs more than that: several models, embeddings, code.
+        """
+        if self.runs_code or self._asks != self._judges:
+            return None
+        named = members(self.grader).values()
+        names = [one.model for one in named if isinstance(one, ScoreModel | LabelModel)]
+        return need_of(names, optional=self.judge is not None)
+
+    def bind(self, model: Model) -> None:
+        """As `Reward.bind`."""
+        if model.facts.read in ("decisions", "systemone"):
+            raise ValueError(f"model {model.name!r} says no text, which graders are asked for")
+        self._bound = ModelJudge(model)
 
     @property
     def reaches_out(self) -> bool:
@@ -74,7 +100,9 @@ class OpenAIGrader(Snippets):
     def defaults(self) -> Mapping[str, Any]:
         """Time for code and for judges; where all is code, an item at once a slot."""
         if not self.runs_code:
-            return {"timeout_s": 2 * self.judge.timeout_s + 10} if self.judge is not None else {}
+            if self.judge is not None:
+                return {"timeout_s": 2 * self.judge.timeout_s + 10}
+            return {"timeout_s": 2 * MODEL_S + 10} if self._judges else {}
         pure_code = all(isinstance(one, PythonGrader) for one in members(self.grader).values())
         return {**self.source_defaults(LIMITS), **(super().defaults if pure_code else {})}
 
@@ -112,7 +140,7 @@ class OpenAIGrader(Snippets):
             IsolationUnavailable: there is source, and the host does not isolate it enough.
         """
         super().setup()
-        if self.judge is not None:
+        if self.judge is not None and self._bound is None:
             self.judge.key()
         for one in members(self.grader).values():
             if isinstance(one, TextSimilarity) and one.evaluation_metric != "cosine":
@@ -148,13 +176,13 @@ class OpenAIGrader(Snippets):
     def take_figures(self) -> dict[str, float]:
         """The judge's; see `Judge.take_figures`."""
         figures = dict(super().take_figures())
-        model = self._services.model
-        return {**figures, **model.take_figures()} if model is not None else figures
+        judge = self._services.judge
+        return {**figures, **judge.take_figures()} if judge is not None else figures
 
     async def close(self) -> None:
         """Closes the judge's connections and the sandboxes."""
-        if self._services.model is not None:
-            await self._services.model.close()
+        if self._services.judge is not None:
+            await self._services.judge.close()
         for runner in self._services.runners.values():
             await runner.close()
 
@@ -180,6 +208,9 @@ class OpenAIGrader(Snippets):
             for name, one in members(self.grader).items()
             if isinstance(one, PythonGrader)
         }
+        if self._bound is not None:
+            return Services(judge=self._bound, judge_timeout_s=2 * MODEL_S)
         if self.judge is None:
             return Services(runners=runners)
-        return Services(OpenAIChat(self.judge), runners, 2 * self.judge.timeout_s)
+        chat = OpenAIChat(self.judge)
+        return Services(chat, chat, runners, 2 * self.judge.timeout_s)

@@ -7,14 +7,14 @@ cannot be read otherwise.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..text.chat import Message
 from ..types import JudgeRefused, JudgeUnreadable, RewardFault, Usage
 from .asking import asked
 from .completion import JudgeCutOff
 from .decision import Decision, Refused, Unreadable, decision_of, schema_of
-from .model import LabelQuestion, LabelReading, Model
+from .model import LabelQuestion, LabelReading, Model, ModelNeed
 from .question import Ask, Judgement, Option, Question, Sampling
 from .repair import complaint, judgement_of
 
@@ -94,6 +94,19 @@ class ModelJudge:
 
     def _count(self, name: str) -> None:
         self._figures[name] = self._figures.get(name, 0.0) + 1
+
+
+def need_of(asked: Iterable[str], *, optional: bool) -> ModelNeed | None:
+    """The model of the configuration that foreign names mean: all the same one, else none.
+
+    By the full name or, of ``projects/…/models/NAME``, by what follows the last slash.
+    """
+    names = {*asked}
+    if len(names) != 1:
+        return None
+    (name,) = names
+    both = dict.fromkeys((name, name.rsplit("/", 1)[-1]))
+    return ModelNeed(tuple(both), "chat", optional)
 
 
 async def labels_by_text(

@@ -34,6 +34,7 @@ class CallOptions:
     components: bool = False
     explanations: bool = False
     step_rewards: bool = False
+    judgements: bool = False
     min_isolation: int = 0
     item_timeout_s: float = float("inf")
     queue_timeout_s: float = float("inf")
@@ -41,7 +42,7 @@ class CallOptions:
     @property
     def words(self) -> bool:
         """Whether it wants what scores say beside their numbers."""
-        return self.explanations or self.step_rewards
+        return self.explanations or self.step_rewards or self.judgements
 
 
 class Call:
@@ -116,6 +117,7 @@ class Call:
             if self.options.words and (
                 outcome.explanation or outcome.step_rewards or outcome.answer
             ):
+                # A reward that asks judges does not run inline.
                 steps = list(outcome.step_rewards)
                 self.extras[item] = [outcome.explanation, steps, outcome.answer]
             self.states[item] = SCORED

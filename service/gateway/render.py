@@ -8,9 +8,15 @@ from typing import cast
 from rewardplane.config.load import RewardConfig
 from rewardplane.config.settings import Limits
 from rewardplane.replica.segment import SCORED
-from rewardplane.rewards.types import ISOLATION_LEVELS, MAX_MESSAGE_CHARS, RETRYABLE, Reason
+from rewardplane.rewards.types import (
+    ISOLATION_LEVELS,
+    MAX_MESSAGE_CHARS,
+    RETRYABLE,
+    JudgementRecord,
+    Reason,
+)
 from rewardplane.v1 import reward_service_pb2 as pb
-from rewardplane.wire.messages import clean
+from rewardplane.wire.messages import clean, judgement_to
 
 from .call import Call
 from .served import ServedReward
@@ -204,6 +210,9 @@ def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
                 score.answer = clean(extra[2])
             if call.options.step_rewards:
                 score.step_rewards.extend(extra[1])
+            if call.options.judgements and len(extra) > 3:
+                for told in extra[3]:
+                    judgement_to(JudgementRecord.from_list(told), score.judgements.add())
         return
     number, message = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
     error = outcome.error

@@ -131,6 +131,7 @@ def one_item(example: pb.Example, response: pb.Response, reward: str) -> bytes:
     options.include_components = True
     options.include_explanations = True
     options.include_step_rewards = True
+    options.include_judgements = True
     return score.SerializeToString()
 
 

@@ -158,7 +158,7 @@ def outcome_of(call: Call) -> Outcome:
         return ScoreError(Reason(number), message)
     names = call.served[0].component_names
     components = dict(zip(names, call.components, strict=False)) if call.stride else {}
-    explanation, steps, answer = extra or ("", (), "")
+    explanation, steps, answer, *_judgements = extra or ("", (), "")
     return Score(call.rewards[0], components, explanation, tuple(steps), answer)
 
 

@@ -97,7 +97,8 @@ def _template(model: EngineModel) -> list[Check]:
     checks: list[Check] = []
     bos = prompter.bos
     if bos is not None:
-        count = ids.count(bos)
+        # Those that begin it: of some models each turn begins with the token that is their BOS.
+        count = next((at for at, token in enumerate(ids) if token != bos), len(ids))
         if count > 1:
             checks.append(Check("double BOS", f"{count} BOS tokens begin a conversation", True))
         else:

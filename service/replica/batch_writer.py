@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 from rewardplane.rewards.reward import Item, Reward, Unit
-from rewardplane.rewards.types import Outcome, Reason, ScoreError
+from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError
 from rewardplane.v1 import frame_pb2 as frames
 
 from .items import items_of
@@ -108,11 +108,17 @@ class BatchWriter:
             at = index * segment.k
             for offset, name in enumerate(self._names):
                 segment.components[at + offset] = outcome.components[name]
-        if segment.words[0] and (outcome.explanation or outcome.step_rewards or outcome.answer):
+        if segment.words[0] and has_words(outcome):
             steps = list(outcome.step_rewards)
-            segment.append_words(index, outcome.explanation, steps, outcome.answer)
+            judgements = [one.as_list() for one in outcome.judgements]
+            segment.append_words(index, outcome.explanation, steps, outcome.answer, judgements)
         segment.states[index] = SCORED
         return False
+
+
+def has_words(score: Score) -> bool:
+    """Whether a score says anything beside its numbers."""
+    return bool(score.explanation or score.step_rewards or score.answer or score.judgements)
 
 
 def failed_whole(outcomes: Sequence[Outcome]) -> bool:

@@ -24,7 +24,7 @@ import math
 import mmap
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 PENDING: Final = 0
@@ -173,10 +173,16 @@ class Segment:
         self._append([index, reason, message], _MAX_EXTRAS_BYTES)
 
     def append_words(
-        self, index: int, explanation: str, step_rewards: list[float], answer: str
+        self,
+        index: int,
+        explanation: str,
+        step_rewards: list[float],
+        answer: str,
+        judgements: Sequence[Sequence[Any]] = (),
     ) -> None:
         """Writes what a score says beside its numbers; left out where there is no room."""
-        self._append([index, explanation, step_rewards, answer], _MAX_EXPLANATION_BYTES)
+        words = [index, explanation, step_rewards, answer]
+        self._append([*words, judgements] if judgements else words, _MAX_EXPLANATION_BYTES)
 
     def append_figures(self, figures: Mapping[str, float]) -> None:
         """Writes what the reward counted while it ran this."""
@@ -210,7 +216,8 @@ class Segment:
     def extras(self) -> dict[int, list[Any]]:
         """The extras so far by item; a torn last line, of a worker killed as it wrote, is left out.
 
-        [reason, message] of a failed item, [explanation, step rewards, answer] of a scored one.
+        [reason, message] of a failed item, [explanation, step rewards, answer] of a scored one,
+        and its judgements (`JudgementRecord.as_list`) where there are any.
         """
         return dict(filter(None, map(self._extra, self._lines())))
 
@@ -224,9 +231,11 @@ class Segment:
         except (ValueError, RecursionError):
             return None
         match record:
-            case [int(index), int(), str()] | [int(index), str(), list(), str()] if (
-                0 <= index < self.n
-            ):
+            case (
+                [int(index), int(), str()]
+                | [int(index), str(), list(), str()]
+                | [int(index), str(), list(), str(), list()]
+            ) if 0 <= index < self.n:
                 return index, cast("list[Any]", record[1:])
             case _:
                 return None

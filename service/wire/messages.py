@@ -23,6 +23,7 @@ from rewardplane.rewards.types import (
     FunctionCall,
     FunctionResponse,
     Group,
+    JudgementRecord,
     Outcome,
     Part,
     PartData,
@@ -30,6 +31,7 @@ from rewardplane.rewards.types import (
     Response,
     Score,
     ScoreError,
+    Usage,
 )
 from rewardplane.v1 import reward_service_pb2 as pb
 
@@ -171,7 +173,8 @@ def outcome_from(message: pb.Outcome, component_names: Sequence[str]) -> Outcome
                 raise FieldError("score.components", fault)
             components = dict(zip(component_names, values, strict=True))
         steps = tuple(score.step_rewards) if score.step_rewards else ()
-        return Score(score.reward, components, score.explanation, steps, score.answer)
+        judgements = tuple(map(judgement_from, score.judgements)) if score.judgements else ()
+        return Score(score.reward, components, score.explanation, steps, score.answer, judgements)
     if not message.HasField("error"):
         raise FieldError("result", "is neither score nor error")
     error = message.error
@@ -180,6 +183,38 @@ def outcome_from(message: pb.Outcome, component_names: Sequence[str]) -> Outcome
         return ScoreError(reason, error.message)
     reason = Reason.UNAVAILABLE if error.retryable else Reason.RAISED
     return ScoreError(reason, f"(reason {int(error.reason)} of a newer service) {error.message}")
+
+
+def judgement_to(record: JudgementRecord, message: pb.Judgement) -> None:
+    """Writes what a judge said into an empty message."""
+    message.question = clean(record.question)
+    message.value = record.value
+    message.labels.extend(map(clean, record.probs))
+    message.probabilities.extend(record.probs.values())
+    if record.label_mass is not None:
+        message.label_mass = record.label_mass
+    message.read = record.read
+    message.text = clean(record.text)
+    usage = record.usage
+    message.prompt_tokens = usage.prompt_tokens
+    message.completion_tokens = usage.completion_tokens
+    message.cached_tokens = usage.cached_tokens
+    message.calls = usage.calls
+
+
+def judgement_from(message: pb.Judgement) -> JudgementRecord:
+    """What a judge said."""
+    return JudgementRecord(
+        message.question,
+        message.value,
+        dict(zip(message.labels, message.probabilities, strict=False)),
+        message.label_mass if message.HasField("label_mass") else None,
+        message.read,
+        Usage(
+            message.prompt_tokens, message.completion_tokens, message.cached_tokens, message.calls
+        ),
+        message.text,
+    )
 
 
 def _contents_from(messages: Sequence[pb.Content], path: str) -> Sequence[Content]:

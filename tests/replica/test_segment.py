@@ -23,7 +23,7 @@ from rewardplane.replica.segment import (
     Segment,
 )
 from rewardplane.replica.work import Work
-from rewardplane.rewards.types import Reason, ScoreError
+from rewardplane.rewards.types import JudgementRecord, Reason, ScoreError, Usage
 from rewardplane.v1 import frame_pb2 as frames
 
 
@@ -57,6 +57,16 @@ def set_end(segment: Segment) -> None:
     """The extras end where the file does."""
     size = os.fstat(segment.fd).st_size - segment.payload_at - segment.payload_bytes
     segment._extras_end[0] = size
+
+
+def test_judgements_are_read_with_what_a_score_says() -> None:
+    owner = Segment.create(1, 0, b"payload")
+    worker = Segment.attach(os.dup(owner.fd))
+    said = JudgementRecord("good?", 0.5, {"Yes": 0.5, "No": 0.5}, None, "text", Usage(1, 2, 3, 4))
+    worker.append_words(0, "why", [], "", [said.as_list()])
+    *words, judgements = owner.extras()[0]
+    assert words == ["why", [], ""]
+    assert [JudgementRecord.from_list(told) for told in judgements] == [said]
 
 
 def test_extras_are_read_by_item() -> None:

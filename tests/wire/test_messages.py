@@ -17,11 +17,13 @@ from rewardplane.rewards.types import (
     FunctionCall,
     FunctionResponse,
     Group,
+    JudgementRecord,
     Part,
     Reason,
     Response,
     Score,
     ScoreError,
+    Usage,
 )
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire import messages as wire
@@ -105,6 +107,30 @@ def test_outcomes_come_back(outcome: Score | ScoreError) -> None:
     if isinstance(outcome, Score):
         # -0.0 equals 0.0, and is still another number.
         assert math.copysign(1, back.reward) == math.copysign(1, outcome.reward)
+
+
+probabilities = st.floats(0, 1)
+records = st.builds(
+    JudgementRecord,
+    texts,
+    finite,
+    st.dictionaries(texts, probabilities, max_size=4),
+    st.none() | probabilities,
+    texts,
+    st.builds(Usage, *[st.integers(0, 2**31 - 1)] * 4),
+    texts,
+)
+
+
+@given(records)
+def test_judgements_come_back_through_processes_and_messages(record: JudgementRecord) -> None:
+    plain = json.loads(json.dumps(record.as_list()))
+    assert JudgementRecord.from_list(plain) == record
+    message = pb.Judgement()
+    wire.judgement_to(JudgementRecord.from_list(plain), message)
+    assert wire.judgement_from(parsed(message)) == record
+    outcome = pb.Outcome(score=pb.Score(reward=1.0, judgements=[message]))
+    assert wire.outcome_from(parsed(outcome), ()) == Score(1.0, judgements=(record,))
 
 
 @given(st.text(max_size=50))

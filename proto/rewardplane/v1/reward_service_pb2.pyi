@@ -117,20 +117,22 @@ class StreamScoresRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[ScoreRequest, _Mapping]] = ...) -> None: ...
 
 class ScoreOptions(_message.Message):
-    __slots__ = ("include_components", "include_explanations", "include_step_rewards", "item_timeout", "queue_timeout", "min_isolation")
+    __slots__ = ("include_components", "include_explanations", "include_step_rewards", "item_timeout", "queue_timeout", "min_isolation", "include_judgements")
     INCLUDE_COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_STEP_REWARDS_FIELD_NUMBER: _ClassVar[int]
     ITEM_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     MIN_ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_JUDGEMENTS_FIELD_NUMBER: _ClassVar[int]
     include_components: bool
     include_explanations: bool
     include_step_rewards: bool
     item_timeout: _duration_pb2.Duration
     queue_timeout: _duration_pb2.Duration
     min_isolation: IsolationLevel
-    def __init__(self, include_components: bool = ..., include_explanations: bool = ..., include_step_rewards: bool = ..., item_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., min_isolation: _Optional[_Union[IsolationLevel, str]] = ...) -> None: ...
+    include_judgements: bool
+    def __init__(self, include_components: bool = ..., include_explanations: bool = ..., include_step_rewards: bool = ..., item_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., min_isolation: _Optional[_Union[IsolationLevel, str]] = ..., include_judgements: bool = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("example", "responses", "expected_size", "reward", "version")
@@ -343,18 +345,46 @@ class Outcome(_message.Message):
     def __init__(self, score: _Optional[_Union[Score, _Mapping]] = ..., error: _Optional[_Union[ScoreError, _Mapping]] = ...) -> None: ...
 
 class Score(_message.Message):
-    __slots__ = ("reward", "components", "explanation", "step_rewards", "answer")
+    __slots__ = ("reward", "components", "explanation", "step_rewards", "answer", "judgements")
     REWARD_FIELD_NUMBER: _ClassVar[int]
     COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     STEP_REWARDS_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
+    JUDGEMENTS_FIELD_NUMBER: _ClassVar[int]
     reward: float
     components: _containers.RepeatedScalarFieldContainer[float]
     explanation: str
     step_rewards: _containers.RepeatedScalarFieldContainer[float]
     answer: str
-    def __init__(self, reward: _Optional[float] = ..., components: _Optional[_Iterable[float]] = ..., explanation: _Optional[str] = ..., step_rewards: _Optional[_Iterable[float]] = ..., answer: _Optional[str] = ...) -> None: ...
+    judgements: _containers.RepeatedCompositeFieldContainer[Judgement]
+    def __init__(self, reward: _Optional[float] = ..., components: _Optional[_Iterable[float]] = ..., explanation: _Optional[str] = ..., step_rewards: _Optional[_Iterable[float]] = ..., answer: _Optional[str] = ..., judgements: _Optional[_Iterable[_Union[Judgement, _Mapping]]] = ...) -> None: ...
+
+class Judgement(_message.Message):
+    __slots__ = ("question", "value", "labels", "probabilities", "label_mass", "read", "text", "prompt_tokens", "completion_tokens", "cached_tokens", "calls")
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    LABEL_MASS_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    question: str
+    value: float
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    probabilities: _containers.RepeatedScalarFieldContainer[float]
+    label_mass: float
+    read: str
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    calls: int
+    def __init__(self, question: _Optional[str] = ..., value: _Optional[float] = ..., labels: _Optional[_Iterable[str]] = ..., probabilities: _Optional[_Iterable[float]] = ..., label_mass: _Optional[float] = ..., read: _Optional[str] = ..., text: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., calls: _Optional[int] = ...) -> None: ...
 
 class ScoreError(_message.Message):
     __slots__ = ("reason", "message", "retryable")

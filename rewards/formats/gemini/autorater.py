@@ -52,7 +52,7 @@ class Autorater:
         assert config is not None  # noqa: S101 - checked
         self._scorer = scorer
         self._options = options
-        self._model = config.autorater_model
+        self.model = config.autorater_model
         self._samples = config.sampling_count or DEFAULT_SAMPLES
         self._sampling = sampling_of(config.generation_config)
         self._parse = Parse(
@@ -114,7 +114,7 @@ class Autorater:
         if index and sampling.seed is not None:
             # The same seed would give the same answer each time.
             sampling = replace(sampling, seed=sampling.seed + index)
-        return Ask(self._model, [{"role": "user", "content": prompt}], sampling=sampling)
+        return Ask(self.model, [{"role": "user", "content": prompt}], sampling=sampling)
 
     def _sample(self, answer: Judgement | RewardFault, want: str | None) -> float | RewardFault:
         if isinstance(answer, RewardFault):

@@ -76,6 +76,11 @@ class Single:
         return self._autorater is not None
 
     @property
+    def judge_name(self) -> str:
+        """The name of the model that it asks; "" for none."""
+        return "" if self._autorater is None else self._autorater.model
+
+    @property
     def calls_out(self) -> bool:
         """Whether it calls a Cloud Run service."""
         return self._service is not None

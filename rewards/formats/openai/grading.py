@@ -43,8 +43,8 @@ class FormulaFault(InvalidResult):
         super().__init__(f"{self.opening}{why}")
 
 
-class Model(Judge, Protocol):
-    """A judge that embeds texts too."""
+class Embedder(Protocol):
+    """What embeds texts."""
 
     async def embed(self, model: str, texts: Sequence[str], timeout_s: float) -> list[list[float]]:
         """The embeddings of the texts, in their order."""
@@ -55,7 +55,8 @@ class Model(Judge, Protocol):
 class Services:
     """What graders reach out to. `runners` are by member's name."""
 
-    model: Model | None = None
+    judge: Judge | None = None
+    embedder: Embedder | None = None
     runners: Mapping[str, SnippetRunner] = field(default_factory=dict[str, SnippetRunner])
     judge_timeout_s: float = 60.0
     python_timeout_s: float = 120.0
@@ -193,11 +194,12 @@ async def _asked(name: str, grader: Any, variables: Mapping[str, Any], services:
         sample, item = variables["sample"], variables["item"]
         value = await services.runners[name].grade(sample, item, services.python_timeout_s)
         return Grade(number(value, "grade"))
-    model = cast("Model", services.model)
     if isinstance(grader, TextSimilarity):
         text, reference = filled(grader.input, variables), filled(grader.reference, variables)
-        return Grade(await _cosine(text, reference, model, services.judge_timeout_s))
-    (answer,) = await model.decide([_ask(grader, variables)], services.judge_timeout_s)
+        embedder = cast("Embedder", services.embedder)
+        return Grade(await _cosine(text, reference, embedder, services.judge_timeout_s))
+    judge = cast("Judge", services.judge)
+    (answer,) = await judge.decide([_ask(grader, variables)], services.judge_timeout_s)
     if isinstance(answer, RewardFault):
         raise answer
     return Grade(answer.value, explanation=answer.explanation, usage=answer.usage)
@@ -217,12 +219,12 @@ def _compared(operation: str, text: str, reference: str) -> float:
     return float(holds)
 
 
-async def _cosine(text: str, reference: str, model: Model, timeout_s: float) -> float:
+async def _cosine(text: str, reference: str, embedder: Embedder, timeout_s: float) -> float:
     if not reference.strip():
         raise InvalidReference("the reference has no words to compare with")
     if not text.strip():
         raise UnparsedSample("the text to compare is empty")
-    one, other = await model.embed(EMBEDDING_MODEL, (text, reference), timeout_s)
+    one, other = await embedder.embed(EMBEDDING_MODEL, (text, reference), timeout_s)
     lengths = math.hypot(*one) * math.hypot(*other)
     if len(one) != len(other) or not lengths or not math.isfinite(lengths):
         raise JudgeUnreadable("the embeddings have different sizes, or none")

@@ -402,13 +402,9 @@ async def test_a_thousand_items_of_which_three_hundred_break(
         endpoint.prefer = lambda text: 0.2 + 0.6 * (number(text) or 0) / 1000
         way_of.pop(0, None)
         reward = bound(build("judge", {"model": "m", "ask": "Good?"}), model)
-        cases = [
-            run_items_async(reward, [(PROMPT, Response(f"item {n}."))], Clip(), 60)
-            for n in range(1000)
-        ]
-        import asyncio
-
-        found = [outcome for (outcome,) in await asyncio.gather(*cases)]
+        texts = [f"item {n}." for n in range(1000)]
+        each = await asyncio.gather(*(outcomes(reward, PROMPT, [text]) for text in texts))
+        found = [outcome for (outcome,) in each]
         await model.close()
     wrong: Counter[str] = Counter()
     for index, outcome in enumerate(found):

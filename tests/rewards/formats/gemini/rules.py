@@ -495,8 +495,6 @@ RATING = [
       rater(config={"generationConfig": {"topK": 3}}), warned("top_k has no effect")),
     C("1.4", "trap", "flipEnabled means nothing here",
       rater(config={"flipEnabled": True}), warned("flipEnabled")),
-    C("1.4", "ours", "without a judge endpoint it is refused", rater(), refused("judge"),
-      params={"judge": None}),
 ]
 CALLING_OUT = [
     C("1.5", "google", "the service's reward", cloud_run(), -0.5, service=({"reward": -0.5},)),

@@ -511,7 +511,7 @@ async def test_a_sample_that_cannot_be_parsed_gets_the_low_end_of_a_range(
         (multi("a", a=multi("b", **PAIR)), "'multi' found"),
         (multi("a", a=labelled(passing_labels=["fine"])), "passing_labels among them"),
         (multi("s", s=scored(range=[1, 0])), "low < high"),
-        (scored(), "want `judge`"),
+        (multi("a + b", a=scored(), b=scored(model="o3")), "want `judge`"),
         (multi("judge_prompt_tokens", judge_prompt_tokens=check("eq")), "may be named"),
     ],
 )
