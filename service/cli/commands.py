@@ -74,8 +74,13 @@ def check(
     allow_unknown: Annotated[
         bool, typer.Option(help="Fields of hosted configurations that are not known are no fault.")
     ] = False,
+    models: Annotated[
+        bool, typer.Option("--models", help="Load each model, or ask its endpoint, and test it.")
+    ] = False,
 ) -> None:
     """Check a file of rewards without serving it; imports custom functions."""
+    from . import models_report
+
     try:
         served = load(config)
     except ConfigError as error:
@@ -87,6 +92,8 @@ def check(
         for warning in built.warnings:
             _err.print(f"{name}: {warning}", style="yellow", markup=False)
         unknown = unknown or bool(built.unknown_fields)
+    if not models_report.models(served, _out, loads=models):
+        raise typer.Exit(1)
     if unknown and not allow_unknown:
         raise typer.Exit(1)
 

@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -199,7 +200,7 @@ def _packed(messages: Any) -> Any:
     return [([b"".join(data)], *others) for data, *others in messages]
 
 
-async def _stream(stream: Any) -> Any:
+async def _stream(stream: Any) -> AsyncGenerator[Any, None]:
     """What a replica yields.
 
     Raises:

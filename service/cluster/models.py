@@ -8,7 +8,7 @@ import fcntl
 import logging
 import os
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -66,7 +66,7 @@ class ModelReplica:
 
 
 @asynccontextmanager
-async def _alone_on_card(config: ModelConfig) -> Any:
+async def _alone_on_card(config: ModelConfig) -> AsyncIterator[None]:
     """Engines that start at once on one card each count the other's memory: one after the other."""
     if not config.settings.gpus:
         yield
@@ -109,4 +109,5 @@ def _environment(model: ModelConfig) -> dict[str, str]:
         "GOMP_SPINCOUNT": "0",
         "TOKENIZERS_PARALLELISM": "false",
         "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     }

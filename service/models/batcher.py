@@ -102,6 +102,7 @@ class Batcher:
                 await self._wake.wait()
                 await asyncio.sleep(0)  # what comes in the same tick goes along
                 continue
+            answers: list[Any]
             try:
                 answers = await loop.run_in_executor(self._thread, self._passed, batch)
             except Exception as error:  # noqa: BLE001 - told to whoever asked
@@ -110,7 +111,7 @@ class Batcher:
             for ask, answer in zip(batch, answers, strict=True):
                 if ask.answer.done():
                     continue
-                if isinstance(answer, BaseException):
+                if isinstance(answer, Exception):
                     ask.answer.set_exception(answer)
                 else:
                     ask.answer.set_result(answer)

@@ -2,7 +2,7 @@
 
 The only file that imports torch and transformers, and it does so when weights are loaded.
 """
-# pyright: basic
+# pyright: basic, reportMissingImports=false
 
 from __future__ import annotations
 

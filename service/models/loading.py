@@ -62,8 +62,8 @@ async def load_model(config: ModelConfig) -> Loaded:
         return Loaded(config, await _own_engine(config))
     if runs == "endpoint":
         return Loaded(config, await _endpoint(config))
-    engine = _engine(config)
     prompter = await asyncio.to_thread(_prompter, config)
+    engine = _engine(config, prompter.max_tokens)
     await engine.start()
     return Loaded(config, EngineModel(config.name, config.settings.head, engine, prompter))
 
@@ -78,12 +78,14 @@ async def _endpoint(config: ModelConfig) -> EndpointModel:
     return model
 
 
-def _engine(config: ModelConfig) -> Engine:
+def _engine(config: ModelConfig, max_tokens: int) -> Engine:
     if config.settings.runs == "hf":
         from .hf import HfEngine
 
         return HfEngine(config)
-    raise EngineFailed(f"runs: {config.settings.runs} is not served by this version")
+    from .vllm_engine import VllmEngine
+
+    return VllmEngine(config, max_tokens)
 
 
 def _prompter(config: ModelConfig) -> Prompter:

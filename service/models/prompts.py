@@ -62,7 +62,11 @@ class Prompter:
 
     def encode(self, messages: Sequence[Message], *, asks: bool) -> list[int]:
         """As `prompt`, whatever the length."""
-        ids = _ids(self.tokenizer(self.render(messages, asks=asks), add_special_tokens=False))
+        ids = _ids(
+            self.tokenizer(
+                self.render(messages, asks=asks), add_special_tokens=False, verbose=False
+            )
+        )
         if self.bos is None:
             return ids
         if self._adds_bos and ids[:1] != [self.bos]:
@@ -93,10 +97,10 @@ class Prompter:
             InvalidInput: a label is no single token there, or two are the same.
         """
         text = self.render(messages, asks=True)
-        before = _ids(self.tokenizer(text, add_special_tokens=False))
+        before = _ids(self.tokenizer(text, add_special_tokens=False, verbose=False))
         found: list[int] = []
         for label in labels:
-            after = _ids(self.tokenizer(text + label, add_special_tokens=False))
+            after = _ids(self.tokenizer(text + label, add_special_tokens=False, verbose=False))
             if len(after) != len(before) + 1 or after[:-1] != before:
                 added = len(after) - len(before)
                 raise InvalidInput(
@@ -131,10 +135,10 @@ class Prompter:
         )
 
     def _size(self, message: Message) -> int:
-        return len(_ids(self.tokenizer(_text(message), add_special_tokens=False)))
+        return len(_ids(self.tokenizer(_text(message), add_special_tokens=False, verbose=False)))
 
     def _shorter(self, message: Message, excess: int) -> Message:
-        ids = _ids(self.tokenizer(_text(message), add_special_tokens=False))
+        ids = _ids(self.tokenizer(_text(message), add_special_tokens=False, verbose=False))
         rest = self.tokenizer.decode(ids[excess:]) if excess < len(ids) else ""
         return {**message, "content": rest}
 

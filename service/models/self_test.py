@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -133,11 +134,17 @@ def _generation_tail(model: EngineModel, conversation: list[Message]) -> list[in
     return list(tokenizer(added, add_special_tokens=False)["input_ids"]) if added else []
 
 
+def _rows(model: EngineModel, shown: list[list[Message]], *, asks: bool) -> list[list[int]]:
+    """The token ids of the conversations that the model has room for; the first one at least."""
+    rows = [model.prompter.encode(conversation, asks=asks) for conversation in shown]
+    return [row for i, row in enumerate(rows) if not i or len(row) < model.prompter.max_tokens]
+
+
 # ---- a scalar head -----------------------------------------------------------------------------
 
 
 async def _scalar(config: ModelConfig, model: EngineModel) -> list[Check]:
-    rows = [model.prompter.prompt(c, asks=False).ids for c in conversations()]
+    rows = _rows(model, conversations(), asks=False)
     try:
         alone = [await model.engine.score(row) for row in rows]
         together = await _together(model.engine.score, rows)
@@ -169,7 +176,7 @@ async def _against_reference(
     config: ModelConfig, model: EngineModel, rows: list[list[int]], got: list[float]
 ) -> Check:
     engine = cast("Referenced", model.engine)
-    reference = [await engine.batcher.in_thread(lambda r=row: engine.reference(r)) for row in rows]
+    reference = [await _bare(engine, row) for row in rows]
     label = config.settings.engine.get("label", 0)
     wanted = [outputs[label] for outputs in reference]
     near = _nearness(wanted, model)
@@ -191,6 +198,12 @@ async def _against_reference(
     return Check("bare model", f"the numbers differ from the bare model's by {worst:.2g}", True)
 
 
+async def _bare(engine: Referenced, row: list[int]) -> list[float]:
+    """What the bare model makes of a row."""
+    outputs: list[float] = await engine.batcher.in_thread(partial(engine.reference, row))
+    return outputs
+
+
 async def _read_early(engine: Referenced, rows: list[list[int]], label: int) -> list[float]:
     """What the bare model says before the token, or its repetitions, with which a row ends."""
     early: list[float] = []
@@ -198,8 +211,7 @@ async def _read_early(engine: Referenced, rows: list[list[int]], label: int) -> 
         shorter = list(row)
         while len(shorter) > 1 and shorter[-1] == row[-1]:
             shorter.pop()
-        outputs = await engine.batcher.in_thread(lambda r=shorter: engine.reference(r))
-        early.append(outputs[label])
+        early.append((await _bare(engine, shorter))[label])
     return early
 
 
@@ -222,7 +234,7 @@ async def _labels(model: EngineModel) -> list[Check]:
         return [*checks, Check("labels", found, fault=True)]
     checks.append(Check("labels", f"one token each: {'; '.join(', '.join(x) for x in good)}"))
     ids = model.prompter.label_ids(conversation, good[0])
-    rows = [model.prompter.prompt(c[:1], asks=True).ids for c in conversations()]
+    rows = _rows(model, [c[:1] for c in conversations()], asks=True)
     try:
         alone = [(await model.engine.label_logprobs(row, ids))[0] for row in rows]
 
@@ -240,7 +252,7 @@ async def _labels(model: EngineModel) -> list[Check]:
     checks.append(Check("padding", f"log-probabilities alone and in a batch: {worst:.2g} apart"))
     if isinstance(model.engine, Referenced):
         engine = model.engine
-        logits = await engine.batcher.in_thread(lambda: engine.reference(rows[-1]))
+        logits = await _bare(engine, rows[-1])
         top = max(logits)
         total = top + math.log(sum(math.exp(x - top) for x in logits))
         apart = abs(alone[-1] - (logits[ids[0]] - total))

@@ -16,6 +16,9 @@ from rewardplane.models.self_test import self_test
 
 from .tiny import make
 
+pytest.importorskip("torch", reason="torch is not installed: make test-models")
+pytest.importorskip("transformers", reason="torch is not installed: make test-models")
+
 
 def config(folder: Path, **more: Any) -> ModelConfig:
     """A model of these weights."""

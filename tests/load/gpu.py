@@ -1,0 +1,260 @@
+"""Models under load: `python -m tests.load.gpu [--scalar DIR] [--chat DIR] [--device cuda]`.
+
+On a GPU, or on a CPU with tiny models that it makes itself. It prints one table: parity with the
+bare model, items a second against the bare forward pass at its best packing, noise by the shape of
+a batch and, on a GPU, the memory and the start of two engines on one card. With vLLM installed and
+`--chat`, the judge against the bare `AsyncLLM`. Less than ten minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import random
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rewardplane.client.client import RewardClient
+from rewardplane.cluster.cluster import Cluster
+from rewardplane.cluster.options import Options
+from rewardplane.config.load import ServiceConfig, parse
+from rewardplane.models.batcher import Ask, pack
+from rewardplane.models.loading import Loaded, load_model
+from rewardplane.rewards import Content, Example, Group, Part, Response, Score
+from rewardplane.rewards.models.model import Label, LabelQuestion
+from rewardplane.rewards.models.question import Sampling
+
+from ..models.weights.tiny import make
+
+BUDGETS = (1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536)
+GROUP = 16
+PASS_S = 20.0
+"""A budget that takes longer than this is the last one that is tried."""
+
+
+def texts(count: int, longest: int) -> list[str]:
+    """Answers of log-normal length, as models write them."""
+    rng = random.Random(0)
+    words = ["what", "is", "a", "good", "answer", "yes", "no", "lazy", "dog"]
+    sizes = [min(longest, max(1, int(rng.lognormvariate(3.6, 0.8)))) for _ in range(count)]
+    return [" ".join(rng.choices(words, k=size)) for size in sizes]
+
+
+def conversation(answer: str) -> list[dict[str, Any]]:
+    """An answer to the one prompt."""
+    return [{"role": "user", "content": "a prompt"}, {"role": "assistant", "content": answer}]
+
+
+def groups(answers: Sequence[str]) -> list[Group]:
+    """The answers as groups of one prompt."""
+    example = Example([Content("user", [Part("a prompt")])])
+    cut = range(0, len(answers), GROUP)
+    return [Group(example, [Response(a) for a in answers[i : i + GROUP]]) for i in cut]
+
+
+def configured(models: dict[str, Any], **rewards: Any) -> ServiceConfig:
+    """A configuration of these models; rewards without any are there to be valid."""
+    return parse({"models": models, "rewards": rewards or {"none": {"kind": "exact"}}}, Path("/"))
+
+
+@contextmanager
+def served(config: ServiceConfig) -> Iterator[tuple[Cluster, str]]:
+    """A service on a Ray of its own."""
+    cluster = Cluster(Options(port=0, metrics_port=0))
+    cluster.start(config)
+    try:
+        yield cluster, cluster.addresses()[0]
+    finally:
+        cluster.stop()
+
+
+def tell(what: str, value: str) -> None:
+    """Prints a row."""
+    print(f"| {what} | {value} |", flush=True)
+
+
+def rate(count: int, work: Callable[[], object]) -> float:
+    """Items a second, once warm."""
+    work()
+    begin_s = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - begin_s)
+
+
+# ---- a scalar head -----------------------------------------------------------------------------
+
+
+async def bare_scalars(model: dict[str, Any], answers: list[str]) -> tuple[list[float], float, int]:
+    """The bare model's numbers, its best rate, and the budget of that; prints others' policies."""
+    loaded = await load_model(configured({"m": model}).models["m"])
+    engine, prompter = loaded.inner.engine, loaded.inner.prompter
+    rows = [prompter.prompt(conversation(a), asks=False).ids for a in answers]
+    asks = [Ask("score", row, None, None, (0, 0), len(row)) for row in rows]  # type: ignore[arg-type]
+
+    def run(batches: Sequence[Sequence[Ask]]) -> None:
+        for batch in batches:
+            engine.run_pass("score", batch)
+
+    def fixed(size: int) -> list[Sequence[Ask]]:
+        return [asks[i : i + size] for i in range(0, len(asks), size)]
+
+    def measure() -> tuple[list[float], dict[int, float], float, float]:
+        reference = [engine.reference(row)[0] for row in rows[:64]]
+        rates: dict[int, float] = {}
+        for budget in BUDGETS:
+            batches = pack(asks, budget, 512)
+            rates[budget] = rate(len(asks), lambda b=batches: run(b))
+            if len(asks) / rates[budget] > PASS_S or rates[budget] < 0.7 * max(rates.values()):
+                break
+        ten = rate(len(asks), lambda: run(fixed(10)))
+        sixteen = rate(len(asks), lambda: run(fixed(16)))
+        return reference, rates, ten, sixteen
+
+    reference, rates, ten, sixteen = await asyncio.to_thread(measure)
+    best = max(rates, key=rates.__getitem__)
+    tell(
+        "bare forward pass, items/s by budget", ", ".join(f"{b}: {r:.0f}" for b, r in rates.items())
+    )
+    tell("fixed batches of 10 as they come (`@serve.batch`), items/s", f"{ten:.0f}")
+    tell("fixed batches of 16 as they come, items/s", f"{sixteen:.0f}")
+    tell("noise by batch shape, of the spread", await noise(loaded, answers[:32]))
+    await loaded.close()
+    return reference, rates[best], best
+
+
+async def noise(loaded: Loaded, answers: list[str]) -> str:
+    """How far one item's number moves with what else is in its batch."""
+    engine, prompter = loaded.inner.engine, loaded.inner.prompter
+    rows = [prompter.prompt(conversation(a), asks=False).ids for a in answers]
+    seen = [
+        [await engine.score(row) for row in rows],
+        list(await asyncio.gather(*(engine.score(row) for row in rows))),
+        list(await asyncio.gather(*(engine.score(row) for row in rows[:8])))
+        + [0.0] * len(rows[8:]),
+    ]
+    spread = max(seen[0]) - min(seen[0])
+    worst = max(abs(a - b) for a, b in zip(seen[0], seen[1], strict=True))
+    worst = max(worst, *(abs(a - b) for a, b in zip(seen[0][:8], seen[2][:8], strict=True)))
+    return f"{worst / spread:.2g}"
+
+
+def scalar(model: dict[str, Any], count: int, longest: int) -> None:
+    """Parity and throughput of a scalar head."""
+    answers = texts(count, longest)
+    reference, bare, best = asyncio.run(bare_scalars(model, answers))
+    engine = {**model.get("engine", {}), "batch_tokens": best}
+    model = {**model, "engine": engine, "determinism": "none", "in_flight": 1024}
+
+    async def call(address: str) -> tuple[list[float], float]:
+        async with RewardClient(address) as client:
+            sent = groups(answers)
+            await client.score("it", sent, timeout_s=300)
+            begin_s = time.perf_counter()
+            result = await client.score("it", sent, timeout_s=300)
+            taken_s = time.perf_counter() - begin_s
+        scores = [o for outcomes in result for o in outcomes]
+        assert all(isinstance(o, Score) for o in scores), scores[:3]
+        return [o.reward for o in scores if isinstance(o, Score)], len(answers) / taken_s
+
+    with served(configured({"m": model}, it={"kind": "reward_model", "model": "m"})) as (
+        _,
+        address,
+    ):
+        values, throughput = asyncio.run(call(address))
+    worst = max(abs(a - b) for a, b in zip(values, reference, strict=False))
+    tell("parity through gRPC with transformers, largest difference of 64", f"{worst:.2g}")
+    tell(
+        "served through gRPC, items/s",
+        f"{throughput:.0f}, {throughput / bare:.2f} of the bare pass",
+    )
+
+
+# ---- two engines on a card ---------------------------------------------------------------------
+
+
+def two_on_a_card(model: dict[str, Any]) -> None:
+    """The start of two engines at once on one card, and what they take of it."""
+    half = {**model, "gpus": 0.4, "memory_gb": 20}
+    models = {"one": half, "two": {**half, "max_tokens": 400}}
+    rewards = {name: {"kind": "reward_model", "model": name} for name in models}
+    begin_s = time.perf_counter()
+    with served(configured(models, **rewards)):
+        asked = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader"]
+        used = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        tell("two engines started at once on a card, s", f"{time.perf_counter() - begin_s:.1f}")
+        tell("memory used by both", used)
+
+
+# ---- a judge on vLLM ---------------------------------------------------------------------------
+
+
+async def vllm_judge(folder: Path, count: int, device: dict[str, Any]) -> None:
+    """Label reads through the model against the bare `AsyncLLM`, 64 in flight."""
+    from vllm import SamplingParams
+
+    entry = {"runs": "vllm", "head": "chat", "path": str(folder), "determinism": "none", **device}
+    loaded = await load_model(configured({"m": entry}).models["m"])
+    question = LabelQuestion("choice", "Which?", (Label("A"), Label("B")))
+    shown = [conversation(a)[1:] and [{"role": "user", "content": a}] for a in texts(count, 100)]
+    gate = asyncio.Semaphore(64)
+    llm, prompter = loaded.inner.engine._llm, loaded.inner.prompter
+    ids = prompter.label_ids(shown[0], ["A", "B"])
+    rows = [prompter.prompt(m, asks=True, room=1).ids for m in shown]
+
+    async def ours(message: list[dict[str, Any]]) -> None:
+        async with gate:
+            await loaded.model.labels(message, question, sampling=Sampling(), timeout_s=300)
+
+    async def bare(number: int) -> None:
+        params = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=ids)
+        async with gate:
+            async for _ in llm.generate({"prompt_token_ids": rows[number]}, params, f"b{number}"):
+                pass
+
+    taken: dict[str, float] = {}
+    for name, work in (
+        ("warm", lambda: [bare(i) for i in range(64)]),
+        ("bare", lambda: [bare(64 + i) for i in range(count - 64)]),
+        ("ours", lambda: [ours(m) for m in shown[64:]]),
+    ):
+        begin_s = time.perf_counter()
+        await asyncio.gather(*work())
+        taken[name] = time.perf_counter() - begin_s
+    rates = {name: (count - 64) / s for name, s in taken.items()}
+    found = f"{rates['ours']:.0f} against {rates['bare']:.0f}: {rates['ours'] / rates['bare']:.2f}"
+    tell("label reads on vLLM, 64 in flight, against bare AsyncLLM, items/s", found)
+    await loaded.close()
+
+
+def main() -> None:
+    """Runs what this machine can."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scalar", type=Path, help="a folder of weights; none: a tiny model")
+    parser.add_argument("--chat", type=Path, help="a folder of weights for vLLM")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--items", type=int, default=1024)
+    parser.add_argument("--longest", type=int, default=300, help="words of an answer at most")
+    options = parser.parse_args()
+    device: dict[str, Any] = {"dtype": options.dtype}
+    device |= {"gpus": 1} if options.device == "cuda" else {}
+    print("| what | measured |\n|---|---|")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.scalar or make(Path(scratch), "scalar")
+        model = {"runs": "hf", "head": "scalar", "path": str(folder), **device}
+        tell("scalar model", f"{folder if options.scalar else 'tiny Qwen3'}, {options.device}")
+        scalar(model, options.items, options.longest)
+        if options.device == "cuda":
+            two_on_a_card(model)
+    if options.chat and importlib.util.find_spec("vllm"):
+        asyncio.run(vllm_judge(options.chat, options.items, device))
+
+
+if __name__ == "__main__":
+    main()

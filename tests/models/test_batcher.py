@@ -1,0 +1,110 @@
+"""Batches: within the budget, by length and urgency, halved where memory does not suffice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rewardplane.models.batcher import Ask, Batcher, PassOutOfMemory, pack
+from rewardplane.models.places import URGENCY
+
+
+def ask(size: int) -> Ask:
+    return Ask("k", range(size), None, None, (0, 0), size)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.integers(1, 500), max_size=60), st.integers(1, 2000), st.integers(1, 32))
+def test_batches_keep_the_budget_and_lose_nothing(sizes: list[int], budget: int, most: int) -> None:
+    asks = [ask(size) for size in sizes]
+    batches = pack(asks, budget, most)
+    assert sorted(id(a) for b in batches for a in b) == sorted(map(id, asks))
+    for batch in batches:
+        assert len(batch) == 1 or max(a.tokens for a in batch) * len(batch) <= budget
+        assert len(batch) <= most
+
+
+class Device:
+    """Answers with the number of ids; takes so many padded tokens at once, and tells its passes."""
+
+    def __init__(self, memory: int = 10**9, pass_s: float = 0.0) -> None:
+        self.memory = memory
+        self.pass_s = pass_s
+        self.passes: list[list[int]] = []
+
+    def __call__(self, kind: str, batch: Sequence[Ask]) -> list[Any]:
+        sizes = [len(a.ids) for a in batch]
+        if max(sizes) * len(sizes) > self.memory:
+            raise PassOutOfMemory("no room")
+        time.sleep(self.pass_s)
+        self.passes.append(sizes)
+        return [ValueError("bad") if a.about == "bad" else len(a.ids) for a in batch]
+
+
+async def test_lengths_meet_their_like() -> None:
+    device = Device(pass_s=0.005)
+    batcher = Batcher(device, 512, 64)
+    batcher.start()
+    sizes = random.Random(1).choices(range(1, 200), k=200)
+    answers = await asyncio.gather(*(batcher.ask("k", range(n), None) for n in sizes))
+    await batcher.close()
+    assert answers == sizes
+    assert batcher.padded_tokens < 1.5 * batcher.real_tokens
+
+
+async def test_out_of_memory_is_halved_and_then_told() -> None:
+    device = Device(memory=100)
+    batcher = Batcher(device, 1000, 64)
+    batcher.start()
+    sizes = [30] * 20 + [150]
+    answers = await asyncio.gather(
+        *(batcher.ask("k", range(n), None) for n in sizes), return_exceptions=True
+    )
+    assert answers[:20] == [30] * 20
+    assert isinstance(answers[20], MemoryError)
+    halvings = len(device.passes)
+    await asyncio.gather(*(batcher.ask("k", range(30), None) for _ in range(20)))
+    await batcher.close()
+    # What was found out is not found out again.
+    assert all(len(sizes) * 30 <= 150 for sizes in device.passes[halvings:])
+
+
+async def test_one_that_fails_fails_alone_and_the_urgent_go_first() -> None:
+    device = Device(pass_s=0.02)
+    batcher = Batcher(device, 40, 64)
+    batcher.start()
+    done: list[int] = []
+
+    async def one(size: int, urgency: int, about: str = "") -> Any:
+        URGENCY.set((urgency, 0))
+        answer = await batcher.ask("k", range(size), about)
+        done.append(size)
+        return answer
+
+    first = asyncio.create_task(one(40, 0))
+    await asyncio.sleep(0.01)
+    rest = [asyncio.create_task(one(30 + i, 9 - i)) for i in range(9)]
+    with pytest.raises(ValueError, match="bad"):
+        await one(20, 20, "bad")
+    await asyncio.gather(first, *rest)
+    await batcher.close()
+    assert done == [40, *range(38, 29, -1)]
+
+
+async def test_what_nobody_waits_for_is_not_run() -> None:
+    device = Device(pass_s=0.05)
+    batcher = Batcher(device, 10, 1)
+    batcher.start()
+    tasks = [asyncio.create_task(batcher.ask("k", range(5), None)) for _ in range(10)]
+    await asyncio.sleep(0.08)
+    for task in tasks[3:]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0.2)
+    await batcher.close()
+    assert len(device.passes) <= 4
