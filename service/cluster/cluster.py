@@ -143,6 +143,8 @@ class Cluster:
                 self._publish(self._config or config)
                 raise
         self._retire_later(config)
+        for fingerprint in swaps:
+            self._retired.pop(model_app_name(old_models[fingerprint]), None)
         self._config = config
         gone = [name for name in old if name not in config.rewards]
         return [r.name for r in fresh] + gone

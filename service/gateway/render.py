@@ -237,9 +237,10 @@ def _used(config: RewardConfig, *, components: bool) -> pb.RewardUsed:
 
 def _model(served: ServedReward) -> pb.ModelUsed | None:
     """What a reward's model is, as far as it is known by now; None where it asks none."""
-    config, facts = served.config.model, served.model_facts
+    config = served.config.model
     if config is None:
         return None
+    facts = served.model_facts
     if facts is None:
         return pb.ModelUsed(name=config.name, digest=config.digest)
     return pb.ModelUsed(

@@ -294,6 +294,7 @@ class HfEngine:
             attention_mask=mask,
             max_new_tokens=room,
             pad_token_id=self.pad,
+            stopping_criteria=[_until_nobody_waits(batch)],
             **options,
         )[:, ids.shape[1] :].tolist()
         answers: list[tuple[list[int], str]] = []
@@ -301,3 +302,14 @@ class HfEngine:
             end = next((i for i, token in enumerate(row) if token in ends), None)
             answers.append((row, "length") if end is None else (row[:end], "stop"))
         return answers
+
+
+def _until_nobody_waits(batch: Sequence[Ask]) -> Any:
+    """Stops a generation of which every caller has gone."""
+    import torch
+
+    def stop(ids: Any, _scores: Any, **_: Any) -> Any:
+        gone = all(ask.answer.done() for ask in batch)
+        return torch.full((ids.shape[0],), gone, dtype=torch.bool, device=ids.device)
+
+    return stop

@@ -26,7 +26,6 @@ class Loaded:
         self.inner = inner
         """As it was made, without what is shared."""
         self.model: Model = Shared(inner, keeps=keeps(config, inner))
-        self.noise = 0.0
 
     @property
     def broken(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +127,18 @@ async def test_text(chat_model: Path) -> None:
         said = await loaded.model.text(messages, sampling=greedy, schema=None, timeout_s=60)
         ids = loaded.inner.prompter.encode(messages, asks=True)
         tokenizer = loaded.inner.prompter.tokenizer
+        long = Sampling(temperature=0.0, max_tokens=400)
+        task = asyncio.create_task(
+            loaded.model.text(messages, sampling=long, schema=None, timeout_s=60)
+        )
+        await asyncio.sleep(0.1)
+        task.cancel()
+        begin_s = time.monotonic()
+        await loaded.model.text(messages, sampling=greedy, schema=None, timeout_s=60)
+        aborted_s = time.monotonic() - begin_s
+        begin_s = time.monotonic()
+        await loaded.model.text(messages, sampling=long, schema=None, timeout_s=60)
+        whole_s = time.monotonic() - begin_s
         written = loaded.inner.engine.model.generate(
             input_ids=torch.tensor([ids]), max_new_tokens=12, do_sample=False
         )[0, len(ids) :]
@@ -133,3 +147,5 @@ async def test_text(chat_model: Path) -> None:
     assert said.text == tokenizer.decode(written, skip_special_tokens=True)
     assert said.usage.prompt_tokens == len(ids)
     assert said.finish_reason in ("stop", "length")
+    # The one that was cancelled did not run to its end before the next began.
+    assert aborted_s < whole_s
