@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -47,16 +48,27 @@ place of one that has none."""
 
 
 class Batcher:
-    """The queue in front of one device. Owned by its event loop; `run_pass` runs in a thread."""
+    """The queue in front of one device. Owned by its event loop; `run_pass` runs in a thread.
 
-    def __init__(self, run_pass: Pass, budget_tokens: int, max_items: int) -> None:
+    `begin` runs once in that thread, before all else.
+    """
+
+    def __init__(
+        self,
+        run_pass: Pass,
+        budget_tokens: int,
+        max_items: int,
+        begin: Callable[[], object] | None = None,
+    ) -> None:
         self._pass = run_pass
         self._budget = budget_tokens
         self._max_items = max_items
         self._waiting: list[tuple[Urgency, int, Ask]] = []
         self._ages = itertools.count()
+        self._waiting_tokens = 0
+        self._running: deque[tuple[list[Ask], asyncio.Future[list[Any]]]] = deque()
         self._wake = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, "engine")
+        self._thread = ThreadPoolExecutor(1, "engine", begin)
         self._loop_task: asyncio.Task[None] | None = None
         self.passes = 0
         self.real_tokens = 0
@@ -71,7 +83,10 @@ class Batcher:
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.wait((self._loop_task,))
-        for _urgency, _age, ask in self._waiting:
+        for ask in [
+            *(a for batch, _ in self._running for a in batch),
+            *(w[2] for w in self._waiting),
+        ]:
             ask.answer.cancel()
         self._waiting.clear()
         await asyncio.to_thread(self._thread.shutdown)
@@ -85,7 +100,7 @@ class Batcher:
         answer = asyncio.get_running_loop().create_future()
         ask = Ask(kind, ids, about, answer, URGENCY.get(), len(ids) + extra_tokens)
         ask.age = next(self._ages)
-        heapq.heappush(self._waiting, (ask.urgency, ask.age, ask))
+        self._push((ask.urgency, ask.age, ask))
         self._wake.set()
         return await answer
 
@@ -94,20 +109,21 @@ class Batcher:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            batch = self._take()
-            if not batch:
+            self._submit()
+            if not self._running:
                 self._wake.clear()
                 await self._wake.wait()
                 await asyncio.sleep(0)  # what comes in the same tick goes along
                 continue
+            batch, passed = self._running[0]
             answers: list[Any]
             try:
-                answers = await loop.run_in_executor(self._thread, self._passed, batch)
+                answers = await passed
             except Exception as error:  # noqa: BLE001 - told to whoever asked
                 _log.exception("a forward pass failed")
                 answers = [error] * len(batch)
+            self._running.popleft()
             for ask, answer in zip(batch, answers, strict=True):
                 if ask.answer.done():
                     continue
@@ -116,12 +132,28 @@ class Batcher:
                 else:
                     ask.answer.set_result(answer)
 
+    def _submit(self) -> None:
+        """Hands batches to the thread: one, and one ahead, so that the device need not wait.
+
+        Only a full one goes ahead: what waits with few others may get company until its turn.
+        """
+        loop = asyncio.get_running_loop()
+        while len(self._running) < 2:
+            if self._running and self._waiting_tokens < self._budget:
+                return
+            batch = self._take()
+            if not batch:
+                return
+            passed = loop.run_in_executor(self._thread, self._passed, batch)
+            self._running.append((batch, passed))
+
     def _take(self) -> list[Ask]:
         """The next batch: the most urgent ask, and others of its kind and about its length."""
         window: list[tuple[Urgency, int, Ask]] = []
         room = WINDOW * self._budget
         while self._waiting and room > 0:
             entry = heapq.heappop(self._waiting)
+            self._waiting_tokens -= entry[2].tokens
             if entry[2].answer.done():  # cancelled
                 continue
             window.append(entry)
@@ -134,8 +166,12 @@ class Batcher:
         taken = {id(ask) for ask in batch}
         for entry in window:
             if id(entry[2]) not in taken:
-                heapq.heappush(self._waiting, entry)
+                self._push(entry)
         return batch
+
+    def _push(self, entry: tuple[Urgency, int, Ask]) -> None:
+        heapq.heappush(self._waiting, entry)
+        self._waiting_tokens += entry[2].tokens
 
     def _passed(self, batch: Sequence[Ask]) -> list[Any]:
         """Answers of a batch; one that does not fit into memory is halved."""

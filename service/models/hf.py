@@ -103,7 +103,8 @@ class HfEngine:
         settings, device = self._config.settings, self.model.device.type
         most = 1 if settings.determinism == "serial" else self._args.max_batch
         budget = self._args.batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["cuda"])
-        self._batcher = Batcher(self.run_pass, budget, most)
+        begin = self._use_cpus if device == "cpu" else None
+        self._batcher = Batcher(self.run_pass, budget, most, begin)
         self._batcher.start()
 
     async def close(self) -> None:
@@ -129,6 +130,12 @@ class HfEngine:
         kind = f"generate {sampling.temperature} {sampling.top_p} {sampling.seed} {room}"
         return await self.batcher.ask(kind, ids, sampling, room)
 
+    def _use_cpus(self) -> None:
+        """So many threads for what this thread computes: OpenMP counts for each thread apart."""
+        import torch
+
+        torch.set_num_threads(max(1, int(self._config.settings.cpus)))
+
     # ---- in the engine's thread ----------------------------------------------------------------
 
     def _load(self) -> None:
@@ -145,7 +152,7 @@ class HfEngine:
         if settings.gpus and device == "cpu":
             _log.warning("model %s: no GPU is seen; it runs on the CPU", self._config.name)
         if device == "cpu":
-            torch.set_num_threads(max(1, int(settings.cpus)))
+            self._use_cpus()
         dtype = settings.dtype
         if dtype == "auto":
             dtype = "bfloat16" if device == "cuda" else "float32"

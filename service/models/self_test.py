@@ -177,7 +177,7 @@ async def _against_reference(
 ) -> Check:
     engine = cast("Referenced", model.engine)
     reference = [await _bare(engine, row) for row in rows]
-    label = config.settings.engine.get("label", 0)
+    label = int(config.settings.engine.get("label") or 0)
     wanted = [outputs[label] for outputs in reference]
     near = _nearness(wanted, model)
     if near(got, wanted):
