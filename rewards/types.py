@@ -236,8 +236,8 @@ class JudgementRecord:
     @classmethod
     def from_list(cls, data: Sequence[Any]) -> JudgementRecord:
         """The judgement of `as_list`."""
-        *told, taken, text = data
-        return cls(*told, Usage(*taken), text)
+        question, value, probs, label_mass, read, taken, text = data
+        return cls(question, value, probs, label_mass, read, Usage(*taken), text)
 
 
 @dataclass(slots=True)
