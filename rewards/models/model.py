@@ -138,11 +138,13 @@ class ModelNeed:
     """The model that a reward asks for: the first of `names` that the configuration has.
 
     `optional`: the reward has a way of its own (an endpoint) where the configuration has none.
+    `instead` says, for a message, what else the reward could be given.
     """
 
     names: tuple[str, ...]
     head: Head
     optional: bool = False
+    instead: str = ""
 
 
 class Model(Protocol):

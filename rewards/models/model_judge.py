@@ -106,7 +106,7 @@ def need_of(asked: Iterable[str], *, optional: bool) -> ModelNeed | None:
         return None
     (name,) = names
     both = dict.fromkeys((name, name.rsplit("/", 1)[-1]))
-    return ModelNeed(tuple(both), "chat", optional)
+    return ModelNeed(tuple(both), "chat", optional, "`judge` with its base_url")
 
 
 async def labels_by_text(

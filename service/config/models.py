@@ -189,8 +189,9 @@ def model_of(reward: Reward, models: Mapping[str, ModelConfig]) -> ModelConfig |
         return None
     near = get_close_matches(need.names[0], models, n=1) if need.names else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
+    instead = f"; or want {need.instead}" if need.instead else ""
     wanted = " or ".join(repr(name) for name in need.names)
-    raise ValueError(f"model: there is no model {wanted} under `models:`{hint}")
+    raise ValueError(f"model: there is no model {wanted} under `models:`{hint}{instead}")
 
 
 def model_config(name: str, entry: object, folder: Path | None) -> ModelConfig:
