@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..result import number
 from ..types import InvalidResult, JudgeUnreadable
 
 MAX_UNSEEN = 0.01
@@ -81,10 +82,10 @@ def probability(value: object, what: str) -> float:
         JudgeUnreadable: it is no number.
         InvalidResult: it is not between 0 and 1.
     """
-    number = _number(value, f"the probability of {what!r}")
-    if not -_SLACK <= number <= 1.0 + _SLACK:
-        raise InvalidResult(f"the probability of {what!r} is {number:g}, want 0 to 1")
-    return min(max(number, 0.0), 1.0)
+    found = finite(value, f"the probability of {what!r}")
+    if not -_SLACK <= found <= 1.0 + _SLACK:
+        raise InvalidResult(f"the probability of {what!r} is {found:g}, want 0 to 1")
+    return min(max(found, 0.0), 1.0)
 
 
 def logprob_of(value: object, what: str) -> float:
@@ -96,18 +97,22 @@ def logprob_of(value: object, what: str) -> float:
     """
     if value == -math.inf:
         return -math.inf
-    number = _number(value, f"the log probability of {what!r}")
-    if number > _SLACK:
-        raise InvalidResult(f"the log probability of {what!r} is {number:g}, want at most 0")
-    return number
+    found = finite(value, f"the log probability of {what!r}")
+    if found > _SLACK:
+        raise InvalidResult(f"the log probability of {what!r} is {found:g}, want at most 0")
+    return found
 
 
-def _number(value: object, what: str) -> float:
+def finite(value: object, what: str) -> float:
+    """A finite number.
+
+    Raises:
+        JudgeUnreadable: it is no number.
+        InvalidResult: it is not finite.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise JudgeUnreadable(f"{what} is {str(value)[:80]!r}, want a number")
-    if not math.isfinite(value):
-        raise InvalidResult(f"{what} is {value}")
-    return float(value)
+    return number(value, what)
 
 
 def _shares(found: dict[str, float]) -> tuple[dict[str, float], float]:

@@ -21,6 +21,7 @@ COUNTED: Mapping[str, tuple[str, str]] = {
     "judge_unreadable": ("Answers of judges from which no verdict could be read.", ""),
     "judge_refusals": ("Questions that judges would not answer.", ""),
     "judge_clipped": ("Answers of judges that were clipped to the range of the question.", ""),
+    "judge_model_changes": ("Answers of an endpoint that had become another model.", ""),
     "gemini_clipped": ("Rewards of Gemini members that were clipped.", ""),
     "cloud_run_calls": ("Calls of Cloud Run rewards.", ""),
     "cloud_run_retries": ("Calls of Cloud Run rewards that were sent again.", ""),

@@ -202,14 +202,28 @@ class Job:
         self.told = bytearray(told.to_bytes(len(states), "little"))
 
 
+def _is_judgement(told: Any) -> bool:
+    """Whether this is a `JudgementRecord.as_list`."""
+    match told:
+        case [str(), float(), dict(), float() | None, str(), [int(), int(), int(), int()], str()]:
+            taken = cast("list[int]", told[5])
+            shares = cast("dict[str, Any]", told[2])
+            floats = all(type(share) is float for share in shares.values())
+            return floats and all(0 <= count < 2**31 for count in taken)
+        case _:
+            return False
+
+
 def _fits(state: int, extra: list[Any]) -> bool:
     """Whether a worker's extra is one for this state; a worker may hold foreign code."""
     match extra:
         case [int(reason), str()]:
             return state == FAILED and reason in _REASONS
-        case [str(), list(), str()]:
+        case [str(), list(), str(), *more] if len(more) < 2:
             steps = cast("list[Any]", extra[1])
-            return state == SCORED and all(type(step) is float for step in steps)
+            judgements = cast("list[Any]", more[0]) if more else []
+            floats = all(type(step) is float for step in steps)
+            return state == SCORED and floats and all(map(_is_judgement, judgements))
         case _:
             return False
 

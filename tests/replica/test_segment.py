@@ -7,6 +7,7 @@ import random
 import time
 from array import array
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -399,3 +400,25 @@ def test_what_is_too_large_for_a_slot_has_a_file() -> None:
     assert Ring.fits(4096, 0, 1 << 20)
     assert not Ring.fits(1, 0, SLOT_BYTES)
     assert not Ring.fits(1 << 18, 0, 0)
+
+
+def test_judgements_that_are_none_are_not_told() -> None:
+    good = JudgementRecord("?", 1.0, {"Yes": 1.0}, None, "text", Usage(1, 2, 3, 4)).as_list()
+    wrong: list[Any] = [
+        "x",
+        [],
+        [*good, 1],
+        [*good[:1], "1", *good[2:]],
+        [*good[:2], {"Yes": "1"}, *good[3:]],
+        [*good[:5], [1, 2, 3, -4], ""],
+        [*good[:5], [1, 2, 3, 2**40], ""],
+    ]
+    parts: list[Part] = []
+    job = job_of(1 + len(wrong), parts)
+    segment = segment_of(job.work([(0, 1 + len(wrong))]), 1 + len(wrong))
+    for index, told in enumerate([good, *wrong]):
+        segment.append_words(index, "because", [], "", [told])
+        segment.states[index] = SCORED
+    job.tell(segment)
+    segment.close()
+    assert parts[0].extras == {0: ["because", [], "", [good]]}

@@ -6,12 +6,12 @@ for one label; other servers of the same name apply a softmax, which makes every
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ...text.chat import Message
-from ...types import InvalidResult, JudgeUnreadable
+from ...types import JudgeUnreadable
+from ..distribution import finite
 
 
 def body(messages: Sequence[Message]) -> dict[str, Any]:
@@ -34,10 +34,8 @@ def reading(reply: Mapping[str, Any]) -> float:
     row: Any = cast("list[Any]", rows)[0] if isinstance(rows, list) and rows else None
     given: Any = cast("dict[str, Any]", row).get("probs") if isinstance(row, dict) else None
     values = cast("list[Any]", given) if isinstance(given, list) else []
-    if len(values) != 1 or isinstance(values[0], bool) or not isinstance(values[0], int | float):
+    if len(values) != 1:
         raise JudgeUnreadable(
             f"want one number of a reward model in data[0].probs, got {str(values)[:80]}"
         )
-    if not math.isfinite(values[0]):
-        raise InvalidResult(f"the reward model's number is {values[0]}")
-    return float(values[0])
+    return finite(values[0], "the reward model's number")
