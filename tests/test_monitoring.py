@@ -16,6 +16,7 @@ MONITORING = ROOT / "deploy" / "monitoring"
 GAUGES = {f"rewardplane_in_flight_{what}" for what in ("items", "bytes", "calls")}
 LABELS = {
     "reward",
+    "model",
     "job",
     "code",
     "reason",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable
-from typing import Annotated, Literal
+from collections.abc import Awaitable, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -48,6 +48,11 @@ class RewardModel(Reward):
     def is_async(self) -> bool:
         """It waits for the model."""
         return True
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Time for an engine that is busy with others."""
+        return {"timeout_s": 120.0}
 
     @property
     def component_names(self) -> tuple[str, ...]:

@@ -222,6 +222,10 @@ class HfEngine:
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise PassOutOfMemory(str(error).split(".")[0]) from None
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error):  # how a CPU says it
+                raise PassOutOfMemory(str(error).splitlines()[0]) from None
+            raise
 
     def scores(self, rows: Sequence[Sequence[int]]) -> list[float]:
         """The head's numbers at each row's last token."""

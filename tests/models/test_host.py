@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from rewardplane.rewards.types import Score
+from rewardplane.client.client import RewardClient
+from rewardplane.rewards.types import Content, Example, Group, Part, Response, Score
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..support.functions.stub_model import number_of
@@ -140,3 +141,25 @@ async def test_a_cancelled_call_leaves_nothing_to_run(tmp_path: Path) -> None:
         await asyncio.sleep(0.6)
         assert len(log.read_text().splitlines()) == ran
     assert ran < 15
+
+
+async def test_what_fails_with_its_engine_is_no_fault_of_the_item() -> None:
+    """It is sent again, to no avail here, where there is no other engine."""
+    async with hosts(engine(latency_s=0.02), it=RM) as rig:
+        words = [f"a {i}" for i in range(5)] + ["die"]
+        outcomes = flat(await rig.answer(asked(request_of("it", words))))
+        counts = reasons(outcomes)
+        assert rig.metrics.rewards["it"].retries >= 3
+    assert set(counts) <= {"SCORED", "CRASHED"}
+    assert counts["CRASHED"] >= 1
+
+
+async def test_a_client_is_told_the_model() -> None:
+    async with hosts(STUB, it=RM) as rig, RewardClient(rig.address) as client:
+        group = Group(Example([Content("user", [Part("a prompt")])]), [Response("a")])
+        result = await client.score("it", [group])
+        infos = await client.list_rewards()
+    (model,) = result.models
+    assert (model.name, model.facts.engine, model.facts.dtype) == ("m", "stub", "float32")
+    assert result.rewards[0].model == model
+    assert [info.lane for info in infos] == ["model"]

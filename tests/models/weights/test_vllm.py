@@ -22,7 +22,11 @@ from .test_parity import WORDS
 from .test_self_test import config
 
 pytest.importorskip("vllm", reason="vLLM is not installed: make test-vllm")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore"),  # vLLM's and torch's own
+]
 
 CPU = {
     "runs": "vllm",

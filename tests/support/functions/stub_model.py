@@ -1,8 +1,8 @@
 """A model for tests of what surrounds models: numbers from the text, and faults on command.
 
 What the last message holds decides: `crash` ends the process, `hang` never answers, `nan` gives no
-number, `slow` takes ten times as long. It tells in the file of `log` what it was asked, one line
-each, with its process's id.
+number, `die` is the end of its engine, `slow` takes ten times as long. It tells in the file of
+`log` what it was asked, one line each, with its process's id.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class StubModel:
         self._latency_s = latency_s
         self._log = Path(log) if log else None
         self._fails = fails
-        self.broken = ""
+        self.broken = self.dead = ""
         self.facts = ModelFacts(
             source="stub",
             weights_digest=weights,
@@ -106,6 +106,10 @@ class StubModel:
         await asyncio.sleep(
             3600 if "hang" in text else self._latency_s * (10 if "slow" in text else 1)
         )
+        if "die" in text:
+            self.broken = self.dead = "its engine is gone"
+        if self.dead:
+            raise RuntimeError(self.dead)
         if "nan" in text:
             raise InvalidResult(f"the model's number is {math.nan}")
         return number_of(text)
