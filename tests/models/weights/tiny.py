@@ -71,7 +71,7 @@ def make(folder: Path, head: str, *, bos: bool = False, outputs: int = 1, seed: 
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=16,
+        head_dim=64,  # vLLM on a CPU takes no smaller one
         max_position_embeddings=512,
         initializer_range=0.2,
         num_labels=outputs,
