@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 import time
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,13 @@ from rewardplane.rewards.types import InvalidInput, Score
 from ...support.rig import flat, request_of
 from ..hosting import RM, hosts
 from ..test_host import asked
+from .tiny import WORDS, config
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-models")
 transformers = pytest.importorskip(
     "transformers", reason="torch is not installed: make test-models"
 )
 
-RANDOM = random.Random(7)
-WORDS = [
-    " ".join(RANDOM.choices(["what", "is", "a", "good", "answer", "lazy", "dog", "yes", "no"], k=n))
-    for n in RANDOM.choices(range(1, 60), k=64)
-]
 JUDGE = {
     "kind": "judge",
     "model": "m",
@@ -117,8 +112,6 @@ async def test_what_is_too_long_is_told_or_cut(scalar_model: Path) -> None:
 async def test_text(chat_model: Path) -> None:
     from rewardplane.models.loading import load_model
     from rewardplane.rewards.models.question import Sampling
-
-    from .test_self_test import config
 
     loaded = await load_model(config(chat_model, head="chat"))
     messages = [{"role": "user", "content": "what is good"}]

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from rewardplane.config.load import parse
 from rewardplane.config.models import ModelConfig
 from rewardplane.models.engine import EngineFailed, EngineModel
 from rewardplane.models.host import ModelHost
 from rewardplane.models.loading import Loaded, load_model
 from rewardplane.models.self_test import self_test
 
-from .tiny import make
+from .tiny import config, make
 
 pytest.importorskip("torch", reason="torch is not installed: make test-models")
 pytest.importorskip("transformers", reason="torch is not installed: make test-models")
-
-
-def config(folder: Path, **more: Any) -> ModelConfig:
-    """A model of these weights."""
-    model = {"runs": "hf", "head": "scalar", "path": str(folder), **more}
-    document = {"models": {"m": model}, "rewards": {"r": {"kind": "reward_model", "model": "m"}}}
-    if model["head"] == "chat":
-        document["rewards"] = {"r": {"kind": "exact"}}
-    return parse(document, Path("/")).models["m"]
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,7 @@ from rewardplane.rewards.types import Score
 from ...support.rig import flat, reasons, request_of
 from ..hosting import RM, hosts
 from ..test_host import asked
-from .test_parity import WORDS
-from .test_self_test import config
+from .tiny import WORDS, config
 
 pytest.importorskip("vllm", reason="vLLM is not installed: make test-vllm")
 pytestmark = [

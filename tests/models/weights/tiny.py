@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
+
+from rewardplane.config.load import parse
+from rewardplane.config.models import ModelConfig
 
 TEMPLATE = (
     "{% if bos %}{{ bos_token }}{% endif %}"
@@ -12,6 +16,14 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 WORDS = "the quick brown fox jumps over a lazy dog yes no A B C D 1 2 3 4 5 what is good answer"
+
+
+RANDOM = random.Random(7)
+WORDS = [
+    " ".join(RANDOM.choices(["what", "is", "a", "good", "answer", "lazy", "dog", "yes", "no"], k=n))
+    for n in RANDOM.choices(range(1, 60), k=64)
+]
+"""Answers of many lengths."""
 
 
 def make(folder: Path, head: str, *, bos: bool = False, outputs: int = 1, seed: int = 0) -> Path:
@@ -59,7 +71,7 @@ def make(folder: Path, head: str, *, bos: bool = False, outputs: int = 1, seed: 
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=16,
+        head_dim=64,  # vLLM on a CPU takes no smaller one
         max_position_embeddings=512,
         initializer_range=0.2,
         num_labels=outputs,
@@ -77,3 +89,12 @@ def edit(folder: Path, file: str, **changes: Any) -> None:
     path = folder / file
     document = json.loads(path.read_text())
     path.write_text(json.dumps({**document, **changes}))
+
+
+def config(folder: Path, **more: Any) -> ModelConfig:
+    """A model of these weights."""
+    model = {"runs": "hf", "head": "scalar", "path": str(folder), **more}
+    document = {"models": {"m": model}, "rewards": {"r": {"kind": "reward_model", "model": "m"}}}
+    if model["head"] == "chat":
+        document["rewards"] = {"r": {"kind": "exact"}}
+    return parse(document, Path("/")).models["m"]
