@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rewardplane.config.load import ConfigError, ServiceConfig, load
+from rewardplane.config.load import ConfigError, RewardConfig, ServiceConfig, load
 from rewardplane.gateway.doors.door import DoorKind, DoorUnavailable
+from rewardplane.rewards.types import Example
 from rewardplane.wire.errors import CallError
 from rich.console import Console
 from rich.table import Table
+
+from .rows import Columns
 
 app = typer.Typer(
     help="Rewards for reinforcement-learning fine-tuning, as a service.",
@@ -26,6 +30,7 @@ _Target = Annotated[
     str, typer.Option(envvar="REWARDPLANE_TARGET", help="HOST:PORT of the service.")
 ]
 _Port = Annotated[int, typer.Option(help="The gRPC port.")]
+_Rename = Annotated[list[str] | None, typer.Option(help="A column's other name: solution=answer.")]
 DEFAULT_TARGET = "127.0.0.1:50051"
 
 
@@ -74,6 +79,25 @@ def check(
     allow_unknown: Annotated[
         bool, typer.Option(help="Fields of hosted configurations that are not known are no fault.")
     ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A data set: does each line hold what the rewards need?"),
+    ] = None,
+    fixtures: Annotated[
+        bool,
+        typer.Option(
+            "--fixtures",
+            help="Run each reward on its fixtures, and on responses that no reward should accept.",
+        ),
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--reward", help="With --data and --fixtures: only these rewards."),
+    ] = None,
+    rename: _Rename = None,
+    hosted: Annotated[
+        bool, typer.Option("--hosted", help="With --data: what Gemini's tuning takes as well.")
+    ] = False,
 ) -> None:
     """Check a file of rewards without serving it; imports custom functions."""
     try:
@@ -89,6 +113,64 @@ def check(
         unknown = unknown or bool(built.unknown_fields)
     if unknown and not allow_unknown:
         raise typer.Exit(1)
+    for name in only or ():
+        if name not in served.rewards:
+            raise typer.BadParameter(f"no reward is named {name!r}", param_hint="--reward")
+    chosen = {name: served.rewards[name] for name in only or served.rewards}
+    columns = _columns("", rename)
+    sound = data is None or _check_data(data, chosen, served, columns, hosted)
+    if fixtures:
+        sound = _check_fixtures(data, chosen, columns) and sound
+    if not sound:
+        raise typer.Exit(1)
+
+
+def _check_data(
+    data: Path,
+    chosen: dict[str, RewardConfig],
+    served: ServiceConfig,
+    columns: Columns,
+    hosted: bool,
+) -> bool:
+    from .check_data import check_data
+    from .dataset import BadLine
+
+    rewards = {name: reward.build() for name, reward in chosen.items()}
+    try:
+        report = check_data(data, rewards, served.limits, columns, hosted=hosted)
+    except (BadLine, OSError) as error:
+        _fail(error)
+    for line in report.told():
+        _err.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    bad = report.counts.total()
+    _out.print(f"{report.lines} lines, {bad or 'no'} faults for {', '.join(rewards)}")
+    return not bad
+
+
+def _check_fixtures(data: Path | None, chosen: dict[str, RewardConfig], columns: Columns) -> bool:
+    from .dataset import examples
+    from .fixtures import MAX_EXAMPLES, try_reward
+
+    bases: list[Example] = []
+    if data is not None:
+        found = (example for _, example in examples(data, columns))
+        bases = list(islice((e for e in found if isinstance(e, Example)), MAX_EXAMPLES))
+    sound = True
+    for name, config in chosen.items():
+        try:
+            trial = try_reward(config, bases)
+        except Exception as error:  # noqa: BLE001 - a custom reward's own set-up
+            _err.print(f"{name}: its set-up failed: {error}", style="red", markup=False)
+            sound = False
+            continue
+        for line in trial.failed:
+            _err.print(f"{name}: {line}", style="red", markup=False, soft_wrap=True)
+        for line in trial.findings:
+            _err.print(f"{name}: {line}", style="yellow", markup=False, soft_wrap=True)
+        bad = f"{len(trial.failed)} failed, {len(trial.findings)} findings"
+        _out.print(f"{name}: {trial.cases} cases, {bad}", markup=False)
+        sound = sound and not trial.failed
+    return sound
 
 
 @app.command()
@@ -103,19 +185,13 @@ def score(
     response: Annotated[
         str, typer.Option(help="The column of the responses; may be that of the gold.")
     ] = "",
-    rename: Annotated[
-        list[str] | None, typer.Option(help="A column's other name: solution=answer.")
-    ] = None,
+    rename: _Rename = None,
 ) -> None:
     """Score the responses of a file; exits with 2 when an item has no reward."""
     from .dataset import BadLine
-    from .rows import Columns
     from .score_file import score_file
 
-    names = [pair.partition("=") for pair in rename or ()]
-    if any(not (old and new) for old, _, new in names):
-        raise typer.BadParameter("want OLD=NEW", param_hint="--rename")
-    columns = Columns(response, {old: new for old, _, new in names})
+    columns = _columns(response, rename)
     try:
         summary = score_file(file, reward, target, output, timeout_s, _err, columns)
     except (BadLine, OSError, CallError) as error:
@@ -191,6 +267,13 @@ def sandbox(
         held = sandbox_report.attack(report.level, _out)
         if not sandbox_report.cheat(report.level, _out, CHEATS) or not held:
             raise typer.Exit(1)
+
+
+def _columns(response: str, rename: list[str] | None) -> Columns:
+    names = [pair.partition("=") for pair in rename or ()]
+    if any(not (old and new) for old, _, new in names):
+        raise typer.BadParameter("want OLD=NEW", param_hint="--rename")
+    return Columns(response, {old: new for old, _, new in names})
 
 
 def _rewards(config: ServiceConfig) -> Table:
