@@ -186,19 +186,49 @@ def score(
         str, typer.Option(help="The column of the responses; may be that of the gold.")
     ] = "",
     rename: _Rename = None,
+    report: Annotated[
+        Path | None, typer.Option(help="A page to look at, as one HTML file.")
+    ] = None,
 ) -> None:
     """Score the responses of a file; exits with 2 when an item has no reward."""
     from .dataset import BadLine
+    from .report import Gathered
+    from .report import report as page_of
     from .score_file import score_file
 
     columns = _columns(response, rename)
     try:
-        summary = score_file(file, reward, target, output, timeout_s, _err, columns)
+        found = Gathered() if report is not None else None
+        summary = score_file(file, reward, target, output, timeout_s, _err, columns, found)
+        if report is not None and found is not None:
+            report.write_text(page_of(f"{reward} on {file.name}", found), encoding="utf-8")
     except (BadLine, OSError, CallError) as error:
         _fail(error)
     _out.print(summary.table())
     if summary.errors:
         raise typer.Exit(2)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="What `score --output` wrote for one version.")],
+    b: Annotated[Path, typer.Argument(help="What it wrote for the other, on the same data.")],
+    report: Annotated[
+        Path | None, typer.Option(help="A page to look at, as one HTML file.")
+    ] = None,
+) -> None:
+    """Say on which items two versions of a reward differ, and how."""
+    from .compare import compared
+    from .dataset import BadLine
+    from .records import read_items
+
+    try:
+        found = compared(read_items(a), read_items(b))
+        if report is not None:
+            report.write_text(found.page(f"{a.name} and {b.name}"), encoding="utf-8")
+    except (BadLine, OSError) as error:
+        _fail(error)
+    _out.print(found.table())
 
 
 @app.command("list")
