@@ -249,6 +249,26 @@ def list_rewards(target: _Target = DEFAULT_TARGET) -> None:
 
 
 @app.command()
+def top(
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(help="Where a gateway's metrics are; once for each gateway."),
+    ] = None,
+    every_s: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Show one screen and end.")] = False,
+) -> None:
+    """Watch the rewards of a service: throughput, latency, errors, and the health of jobs."""
+    from .top import NotScraped, watch
+
+    try:
+        watch(metrics or ["http://127.0.0.1:9464/metrics"], every_s, _out, once=once)
+    except NotScraped as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+@app.command()
 def reload(port: _Port = 50051) -> None:
     """Have the service on this machine read its file again."""
     from rewardplane.cluster.serving import NotServing
