@@ -7,10 +7,12 @@ import socket
 import pytest
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Says which tests run in one process, one after another, where several run at a time: those
-    of a file, and all that share the Ray cluster."""
-    for item in items:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Says what runs in one process, one after another: a file, and all that share the cluster.
+
+    Nothing where tests do not run side by side, as in the environment of the trainers.
+    """
+    for item in items if config.pluginmanager.hasplugin("xdist") else ():
         ray = item.get_closest_marker("ray") is not None or "cluster" in item.path.parts
         item.add_marker(pytest.mark.xdist_group("ray" if ray else str(item.path)))
 
