@@ -63,8 +63,8 @@ class Comparison:
             yield "mean reward", _mean(self.a.rewards), _mean(self.b.rewards)
         for name in self.a.components:
             if name in self.b.components:
-                means = (_mean(side.components[name]) for side in (self.a, self.b))
-                yield f"mean {name}", *means
+                one, other = (_mean(side.components[name]) for side in (self.a, self.b))
+                yield f"mean {name}", one, other
 
     def page(self, title: str) -> str:
         """A page that stands alone: both sides, and what changed with the samples."""

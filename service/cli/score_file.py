@@ -124,8 +124,9 @@ async def _score(
             for items in done.pop(written):
                 if sink is not None:
                     sink.write(line_of(items))
-                for item in items if found is not None else ():
-                    found.add(item)
+                if found is not None:
+                    for item in items:
+                        found.add(item)
             written += 1
         bar.update(
             task,
