@@ -17,6 +17,7 @@ GAUGES = {f"rewardplane_in_flight_{what}" for what in ("items", "bytes", "calls"
 LABELS = {
     "reward",
     "job",
+    "quantile",
     "code",
     "reason",
     "cause",

@@ -15,7 +15,7 @@ from ..code.grade import GUESTS, Grader
 from ..code.rules import Rules
 from ..code.sandboxed import Sandboxed
 from ..reading.gold import ReferenceKey
-from ..reward import kind
+from ..reward import NO_RESPONSE, kind
 from ..sandbox.limits import Limits
 from ..types import Example, Response, Score, reference, references
 from ..verdict import Finite
@@ -113,6 +113,12 @@ class CodeTests(Sandboxed):
         overruns = 2 if self.all_or_nothing else self.max_overruns + 2
         timeout_s = self.limits.starved_s + overruns * self.limits.wall_s + 10
         return {**super().defaults, "timeout_s": timeout_s}
+
+    def examine(self, example: Example) -> None:
+        """Reads the tests; none is run."""
+        super().examine(example)
+        given = reference(example, NO_RESPONSE, self.reference)
+        read_tests(given, references(example, NO_RESPONSE))
 
     async def score(self, example: Example, response: Response) -> Score:
         """The reward of the share of tests that passed."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rewardplane.rewards.text.end_tokens import END_TOKENS
+from rewardplane.rewards.types import Reason
 
 
 class _Settings(BaseModel):
@@ -85,6 +86,28 @@ class HttpSettings(_Settings):
         return self.on_error.value if isinstance(self.on_error, OnError) else None
 
 
+class Fixture(_Settings):
+    """A case that a reward is tried on by `rewardplane check --fixtures`."""
+
+    name: str = ""
+    prompt: str = ""
+    references: Mapping[str, Any] = Field(default_factory=dict)
+    """Text, or any JSON value."""
+    response: str
+    reward: float | tuple[float, float] | None = None
+    """The reward that is due, or the range [low, high] that it must be in."""
+    error: str = ""
+    """The reason of the error that is due, such as INVALID_REFERENCE."""
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Fixture:
+        if (self.reward is None) == (not self.error):
+            raise ValueError("want either `reward` or `error`")
+        if self.error and self.error not in Reason.__members__:
+            raise ValueError(f"error: no reason is named {self.error!r}")
+        return self
+
+
 class RewardSettings(_Settings):
     """How a reward is served, whatever its kind."""
 
@@ -108,6 +131,9 @@ class RewardSettings(_Settings):
     """Calls of an async reward in flight per replica."""
     clip: tuple[float, float] | None = None
     """The range that rewards are clipped to. None: as they are."""
+
+    fixtures: Annotated[tuple[Fixture, ...], Field(exclude=True)] = ()
+    """What the reward must give for some cases; read by `rewardplane check --fixtures` only."""
 
     @model_validator(mode="after")
     def _clip_is_a_range(self) -> RewardSettings:

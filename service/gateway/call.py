@@ -34,6 +34,7 @@ class CallOptions:
     components: bool = False
     explanations: bool = False
     step_rewards: bool = False
+    health: bool = False
     min_isolation: int = 0
     item_timeout_s: float = float("inf")
     queue_timeout_s: float = float("inf")
@@ -67,6 +68,7 @@ class Call:
         "pending",
         "queue_us",
         "rewards",
+        "sampled",
         "sent",
         "served",
         "spans",
@@ -102,6 +104,8 @@ class Call:
         self.closed = False
         self.sent: list[Range] = []
         """What went to a replica: it may have started."""
+        self.sampled: tuple[int, list[int]] | None = None
+        """A group and the bytes of its responses, where `health` looks at them."""
         self.on_done: Callable[[], None] | None = None
         self.on_items: Callable[[Sequence[int]], None] | None = None
 

@@ -113,20 +113,22 @@ class StreamScoresRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[ScoreRequest, _Mapping]] = ...) -> None: ...
 
 class ScoreOptions(_message.Message):
-    __slots__ = ("include_components", "include_explanations", "include_step_rewards", "item_timeout", "queue_timeout", "min_isolation")
+    __slots__ = ("include_components", "include_explanations", "include_step_rewards", "item_timeout", "queue_timeout", "min_isolation", "include_health")
     INCLUDE_COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_STEP_REWARDS_FIELD_NUMBER: _ClassVar[int]
     ITEM_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     MIN_ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_HEALTH_FIELD_NUMBER: _ClassVar[int]
     include_components: bool
     include_explanations: bool
     include_step_rewards: bool
     item_timeout: _duration_pb2.Duration
     queue_timeout: _duration_pb2.Duration
     min_isolation: IsolationLevel
-    def __init__(self, include_components: bool = ..., include_explanations: bool = ..., include_step_rewards: bool = ..., item_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., min_isolation: _Optional[_Union[IsolationLevel, str]] = ...) -> None: ...
+    include_health: bool
+    def __init__(self, include_components: bool = ..., include_explanations: bool = ..., include_step_rewards: bool = ..., item_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., min_isolation: _Optional[_Union[IsolationLevel, str]] = ..., include_health: bool = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("example", "responses", "expected_size", "reward", "version")
@@ -265,14 +267,46 @@ class FunctionResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., response_json: _Optional[str] = ...) -> None: ...
 
 class ScoreResponse(_message.Message):
-    __slots__ = ("groups", "rewards", "request_id")
+    __slots__ = ("groups", "rewards", "request_id", "health")
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     REWARDS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
     groups: _containers.RepeatedCompositeFieldContainer[GroupOutcomes]
     rewards: _containers.RepeatedCompositeFieldContainer[RewardUsed]
     request_id: str
-    def __init__(self, groups: _Optional[_Iterable[_Union[GroupOutcomes, _Mapping]]] = ..., rewards: _Optional[_Iterable[_Union[RewardUsed, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    health: _containers.RepeatedCompositeFieldContainer[RewardHealth]
+    def __init__(self, groups: _Optional[_Iterable[_Union[GroupOutcomes, _Mapping]]] = ..., rewards: _Optional[_Iterable[_Union[RewardUsed, _Mapping]]] = ..., request_id: _Optional[str] = ..., health: _Optional[_Iterable[_Union[RewardHealth, _Mapping]]] = ...) -> None: ...
+
+class RewardHealth(_message.Message):
+    __slots__ = ("reward", "items", "error_ratio", "mean", "deviation", "p10", "p50", "p90", "alike_ratio", "saturation", "clip_ratio", "length_correlation", "advice")
+    REWARD_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_RATIO_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    DEVIATION_FIELD_NUMBER: _ClassVar[int]
+    P10_FIELD_NUMBER: _ClassVar[int]
+    P50_FIELD_NUMBER: _ClassVar[int]
+    P90_FIELD_NUMBER: _ClassVar[int]
+    ALIKE_RATIO_FIELD_NUMBER: _ClassVar[int]
+    SATURATION_FIELD_NUMBER: _ClassVar[int]
+    CLIP_RATIO_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_CORRELATION_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    reward: str
+    items: int
+    error_ratio: float
+    mean: float
+    deviation: float
+    p10: float
+    p50: float
+    p90: float
+    alike_ratio: float
+    saturation: float
+    clip_ratio: float
+    length_correlation: float
+    advice: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, reward: _Optional[str] = ..., items: _Optional[int] = ..., error_ratio: _Optional[float] = ..., mean: _Optional[float] = ..., deviation: _Optional[float] = ..., p10: _Optional[float] = ..., p50: _Optional[float] = ..., p90: _Optional[float] = ..., alike_ratio: _Optional[float] = ..., saturation: _Optional[float] = ..., clip_ratio: _Optional[float] = ..., length_correlation: _Optional[float] = ..., advice: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GroupOutcomes(_message.Message):
     __slots__ = ("outcomes", "reward_index", "queue_us", "execution_us", "isolation")

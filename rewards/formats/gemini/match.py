@@ -39,6 +39,14 @@ class StringMatch:
         is_right = matches(expression, example, response, parsed, self._options)
         return scorer.correct_answer_reward if is_right else scorer.wrong_answer_reward
 
+    def examine(self, example: Example) -> None:
+        """Fills the expression.
+
+        Raises:
+            InvalidReference: a reference is missing or empty, or makes no expression.
+        """
+        matches(expression_of(self._scorer), example, Response(""), "", self._options)
+
     def _value(self, text: str, match: JsonMatchExpression) -> str | None:
         try:
             document = read_json(text)

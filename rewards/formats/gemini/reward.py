@@ -95,6 +95,17 @@ class Single:
         if self._code is not None:
             self._code.setup(make_runner)
 
+    def examine(self, example: Example) -> None:
+        """Fills what is filled from the example, as if a response had an answer.
+
+        Raises:
+            RewardFault: a reference is missing, or makes no expression.
+        """
+        if self._match is not None:
+            self._match.examine(example)
+        elif self._autorater is not None:
+            self._autorater.examine(example)
+
     def score_now(self, example: Example, response: Response) -> Score:
         """As `score`, of a reward that waits for nothing."""
         assert self._match is not None  # noqa: S101 - see is_async
