@@ -205,9 +205,9 @@ class Job:
 def _fits(state: int, extra: list[Any]) -> bool:
     """Whether a worker's extra is one for this state; a worker may hold foreign code."""
     match extra:
-        case [int(reason), str()]:
+        case [int(reason), str(), *_]:
             return state == FAILED and reason in _REASONS
-        case [str(), list(), str()]:
+        case [str(), list(), *_]:
             steps = cast("list[Any]", extra[1])
             return state == SCORED and all(type(step) is float for step in steps)
         case _:

@@ -132,7 +132,7 @@ class Segment:
         self.isolation = view[_STOP_AT + 2 : _STOP_AT + 3]
         """The level of isolation that untrusted code ran under: `Reward.isolation_held`."""
         self.words = view[_STOP_AT + 3 : _STOP_AT + 4]
-        """What somebody wants of what scores say beside their numbers: `WORDS`, `DETAILS`, or both."""
+        """What somebody wants of what scores say beside their numbers: `WORDS`, `DETAILS`, both."""
         cells = view[_STEPPING_AT:_COLUMNS_AT].cast("Q")
         self.stepping = cells[0:1]
         """Whose code has the event loop of an async reward's worker: an item's index + 1, or 0."""
@@ -196,15 +196,19 @@ class Segment:
         return b"".join((states[:base], ended, bytes((current,)), states[cursor:]))
 
     def append_error(self, index: int, reason: int, message: str, *usage: list[int]) -> None:
-        """Writes why an item failed (`fault_of`); before its state, so that the reader of the state
-        finds it."""
+        """Writes why an item failed, its `fault_of`.
+
+        Before its state, so that the reader of the state finds it.
+        """
         self._append([index, reason, message, *usage], _MAX_EXTRAS_BYTES)
 
     def append_words(
         self, index: int, explanation: str, step_rewards: list[float], answer: str, details: str
     ) -> None:
-        """Writes what a score says beside its numbers (`words_of`); left out where there is no
-        room."""
+        """Writes what a score says beside its numbers, its `words_of`.
+
+        Left out where there is no room.
+        """
         record = [index, explanation, step_rewards, answer, details]
         self._append(record, _MAX_EXPLANATION_BYTES)
 
@@ -259,7 +263,7 @@ class Segment:
             ):
                 return index, cast("list[Any]", record[1:])
             case [int(index), int(), str(), [int(), int(), int(), int()] as spent] if (
-                0 <= index < self.n and 0 <= min(spent) and max(spent) < 2**31
+                0 <= index < self.n and min(spent) >= 0 and max(spent) < 2**31
             ):
                 return index, cast("list[Any]", record[1:])
             case _:
