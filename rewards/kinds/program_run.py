@@ -47,11 +47,11 @@ class ProgramRun(Sandboxed):
     """Which fenced block is the program; "none": the whole response is."""
     cpu_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """The longest that it may run, by its CPU time and by the clock without waits for a CPU."""
-    memory_mb: Annotated[int, Field(ge=16)] = 512
+    memory_mb: Annotated[int, Field(ge=16)] = 1024
     """The memory that it may use."""
     output_kb: Annotated[int, Field(ge=1, le=8192)] = 1024
     """The most of stdout, and of stderr; more ends it."""
-    files_kb: Annotated[int, Field(ge=1, le=8192)] = 4096
+    transfer_kb: Annotated[int, Field(ge=1, le=8192)] = 4096
     """The most that the files may have that come with it, and those that are fetched."""
 
     @property
@@ -68,8 +68,8 @@ class ProgramRun(Sandboxed):
             starved_s=_STARVED_FACTOR * self.cpu_s + 20,
             memory_mb=self.memory_mb,
             output_bytes=self.output_kb << 10,
-            result_bytes=2 * (self.files_kb << 10),
-            file_bytes=self.files_kb << 10,
+            result_bytes=2 * (self.transfer_kb << 10),
+            file_bytes=self.transfer_kb << 10,
         )
 
     @property
@@ -87,7 +87,7 @@ class ProgramRun(Sandboxed):
             "source": candidates[0],
             "files": self._files(known.get("files")),
             "fetch": self._names(known.get("fetch_files"), "fetch_files"),
-            "fetch_bytes": self.files_kb << 10,
+            "fetch_bytes": self.transfer_kb << 10,
         }
         stdin = known.get("stdin")
         if stdin is None:
@@ -119,13 +119,11 @@ class ProgramRun(Sandboxed):
         size = 0
         for name, content in files.items():
             try:
-                if not isinstance(content, str):
-                    raise TypeError(f"is {type(content).__name__}")
-                size += len(base64.b64decode(content, validate=True))
+                size += len(base64.b64decode(cast("str", content), validate=True))
             except (binascii.Error, ValueError, TypeError) as error:
                 raise InvalidInput(f"files[{name!r}] is no base64: {error}") from None
-        if size > self.files_kb << 10:
-            raise InvalidInput(f"files: {size} bytes; at most {self.files_kb} kB (files_kb)")
+        if size > self.transfer_kb << 10:
+            raise InvalidInput(f"files: {size} bytes; at most {self.transfer_kb} kB (transfer_kb)")
         return cast("dict[str, str]", files)
 
     def _names(self, given: object, what: str) -> list[str]:

@@ -181,8 +181,8 @@ def outcome_from(message: pb.Outcome, component_names: Sequence[str]) -> Outcome
     if reason is not None:
         return ScoreError(reason, error.message, _usage_from(error))
     reason = Reason.UNAVAILABLE if error.retryable else Reason.RAISED
-    message = f"(reason {int(error.reason)} of a newer service) {error.message}"
-    return ScoreError(reason, message, _usage_from(error))
+    told = f"(reason {int(error.reason)} of a newer service) {error.message}"
+    return ScoreError(reason, told, _usage_from(error))
 
 
 def _usage_from(error: pb.ScoreError) -> Usage | None:

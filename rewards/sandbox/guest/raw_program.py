@@ -1,4 +1,4 @@
-"""Runs one program as Python runs a script, with its files, streams and exit code; nothing is judged.
+"""Runs one program as Python runs a script: files, streams, exit code. Nothing is judged.
 
 What it writes to stdout and stderr goes to the files that stand there. Its answer is the files that
 were asked for, as JSON, name to base64; of a program that ended its process itself there are none.
