@@ -93,6 +93,11 @@ class CodeTests(Sandboxed):
         return (self.reference,)
 
     @property
+    def run_memory_mb(self) -> int:
+        """As configured."""
+        return self.memory_mb
+
+    @property
     def limits(self) -> Limits:
         """Of one test.
 

@@ -60,6 +60,11 @@ class ProgramRun(Sandboxed):
         return False
 
     @property
+    def run_memory_mb(self) -> int:
+        """As configured."""
+        return self.memory_mb
+
+    @property
     def limits(self) -> Limits:
         """Of a program that says nothing of its own."""
         return Limits(
