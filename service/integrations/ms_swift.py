@@ -9,8 +9,8 @@ In a plugin file::
 
 ms-swift 4.6.0 calls `reward(completions, **columns)`, completions being the texts of the last
 messages and `messages` the whole conversations, of rollouts with several turns too
-(swift/rl_core/grpo_algorithm.py, `compute_rewards_per_func`; rollout/multi_turn.py); it logs a reward
-by the name of its class. None becomes NaN, which it leaves out of the sum of rewards.
+(swift/rl_core/grpo_algorithm.py, `compute_rewards_per_func`; rollout/multi_turn.py). It logs a
+reward by the name of its class. None becomes NaN, which it leaves out of the sum of rewards.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def parts_of(
 
 
 def _message(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A message as others write it: here calls of tools and their results have roles of their own."""
+    """A message as others write it: here tool calls and results have roles of their own."""
     role, content = message["role"], message.get("content")
     if role == "tool_response":
         return {**message, "role": "tool"}
