@@ -38,7 +38,7 @@ def test_it_loads_nothing_but_grpc_and_protobuf() -> None:
     new = imported("rewardplane.client")["new"]
     assert not {name.partition(".")[0] for name in new} & HEAVY
     foreign = {n.partition(".")[0] for n in new} - set(sys.stdlib_module_names)
-    # gRPC loads packages of its own that are there, Cython leaves names, an editable install a finder.
+    # gRPC loads packages of its own, Cython leaves names, and an editable install a finder.
     known = (
         "rewardplane",
         "grpc",
