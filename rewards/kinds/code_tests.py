@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 from ..code.candidates import Which, find_candidates
 from ..code.compare import Comparison
 from ..code.datasets import read_tests
-from ..code.ending import Ending, Grade
+from ..code.ending import Ending, Grade, details_of
 from ..code.grade import GUESTS, Grader
 from ..code.rules import Rules
 from ..code.sandboxed import Sandboxed
@@ -42,7 +42,8 @@ class CodeTests(Sandboxed):
     *wrong*. CPU time decides, not the clock: a program that had no CPU is run on. A test that fails
     beside others is run again in a process of its own, so that its verdict does not depend on them.
     Components: `tests_passed`, the fraction; `parsed`, 1 where there is a program that compiles;
-    `verdict`, a number of `code.ending.Ending`. The explanation says what failed first.
+    `verdict`, a number of `code.ending.Ending`. The explanation says what failed first. The details
+    have the results of all tests (see `code.ending.details_of`).
     """
 
     guests: ClassVar[tuple[str, ...]] = GUESTS
@@ -90,6 +91,11 @@ class CodeTests(Sandboxed):
     def reference_keys(self) -> tuple[str, ...]:
         """The tests'."""
         return (self.reference,)
+
+    @property
+    def run_memory_mb(self) -> int:
+        """As configured."""
+        return self.memory_mb
 
     @property
     def limits(self) -> Limits:
@@ -145,4 +151,4 @@ class CodeTests(Sandboxed):
             "parsed": float(grade.has_program),
             "verdict": float(grade.ending),
         }
-        return Score(reward, components, grade.detail, ())
+        return Score(reward, components, grade.detail, (), details_json=details_of(grade))

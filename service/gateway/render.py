@@ -214,12 +214,22 @@ def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
                 score.answer = clean(extra[2])
             if call.options.step_rewards:
                 score.step_rewards.extend(extra[1])
+            if call.options.details:
+                score.details_json = clean(extra[3])
         return
-    number, message = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
+    number, message, *spent = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
     error = outcome.error
     error.reason = cast("pb.ErrorReason", number)
     error.message = clean(message[:MAX_MESSAGE_CHARS])
     error.retryable = number in _RETRYABLE_NUMBERS
+    if spent:
+        error.usage.CopyFrom(_usage(*spent[0]))
+
+
+def _usage(prompt: int, completion: int, cached: int, calls: int) -> pb.Usage:
+    return pb.Usage(
+        prompt_tokens=prompt, completion_tokens=completion, cached_tokens=cached, calls=calls
+    )
 
 
 def _level(number: int) -> pb.IsolationLevel:

@@ -113,7 +113,7 @@ class StreamScoresRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[ScoreRequest, _Mapping]] = ...) -> None: ...
 
 class ScoreOptions(_message.Message):
-    __slots__ = ("include_components", "include_explanations", "include_step_rewards", "item_timeout", "queue_timeout", "min_isolation", "include_health")
+    __slots__ = ("include_components", "include_explanations", "include_step_rewards", "item_timeout", "queue_timeout", "min_isolation", "include_health", "include_details")
     INCLUDE_COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_STEP_REWARDS_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +121,7 @@ class ScoreOptions(_message.Message):
     QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     MIN_ISOLATION_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_HEALTH_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_DETAILS_FIELD_NUMBER: _ClassVar[int]
     include_components: bool
     include_explanations: bool
     include_step_rewards: bool
@@ -128,7 +129,8 @@ class ScoreOptions(_message.Message):
     queue_timeout: _duration_pb2.Duration
     min_isolation: IsolationLevel
     include_health: bool
-    def __init__(self, include_components: bool = ..., include_explanations: bool = ..., include_step_rewards: bool = ..., item_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., min_isolation: _Optional[_Union[IsolationLevel, str]] = ..., include_health: bool = ...) -> None: ...
+    include_details: bool
+    def __init__(self, include_components: bool = ..., include_explanations: bool = ..., include_step_rewards: bool = ..., item_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., min_isolation: _Optional[_Union[IsolationLevel, str]] = ..., include_health: bool = ..., include_details: bool = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("example", "responses", "expected_size", "reward", "version")
@@ -343,28 +345,44 @@ class Outcome(_message.Message):
     def __init__(self, score: _Optional[_Union[Score, _Mapping]] = ..., error: _Optional[_Union[ScoreError, _Mapping]] = ...) -> None: ...
 
 class Score(_message.Message):
-    __slots__ = ("reward", "components", "explanation", "step_rewards", "answer")
+    __slots__ = ("reward", "components", "explanation", "step_rewards", "answer", "details_json")
     REWARD_FIELD_NUMBER: _ClassVar[int]
     COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     STEP_REWARDS_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_JSON_FIELD_NUMBER: _ClassVar[int]
     reward: float
     components: _containers.RepeatedScalarFieldContainer[float]
     explanation: str
     step_rewards: _containers.RepeatedScalarFieldContainer[float]
     answer: str
-    def __init__(self, reward: _Optional[float] = ..., components: _Optional[_Iterable[float]] = ..., explanation: _Optional[str] = ..., step_rewards: _Optional[_Iterable[float]] = ..., answer: _Optional[str] = ...) -> None: ...
+    details_json: str
+    def __init__(self, reward: _Optional[float] = ..., components: _Optional[_Iterable[float]] = ..., explanation: _Optional[str] = ..., step_rewards: _Optional[_Iterable[float]] = ..., answer: _Optional[str] = ..., details_json: _Optional[str] = ...) -> None: ...
 
 class ScoreError(_message.Message):
-    __slots__ = ("reason", "message", "retryable")
+    __slots__ = ("reason", "message", "retryable", "usage")
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     reason: ErrorReason
     message: str
     retryable: bool
-    def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., message: _Optional[str] = ..., retryable: bool = ...) -> None: ...
+    usage: Usage
+    def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., message: _Optional[str] = ..., retryable: bool = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "calls")
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    calls: int
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., calls: _Optional[int] = ...) -> None: ...
 
 class StreamScoresResponse(_message.Message):
     __slots__ = ("outcomes", "reward", "queue_us", "execution_us", "request_id", "isolation")

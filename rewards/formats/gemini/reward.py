@@ -12,6 +12,7 @@ from ...models.question import Judge
 from ...result import plain
 from ...types import (
     MAX_MESSAGE_CHARS,
+    MAX_SCORE_ANSWER_CHARS,
     Example,
     InvalidInput,
     Response,
@@ -179,7 +180,9 @@ class Single:
         value = clipped(reward)
         self._clipped += value != reward
         explanation = aux_info or ("" if parsed is not None else NO_MATCH)
-        return Score(value, _PARSED if parsed is not None else _NOT_PARSED, explanation)
+        answer = parsed[:MAX_SCORE_ANSWER_CHARS] if parsed and self._parse.extracts else ""
+        components = _PARSED if parsed is not None else _NOT_PARSED
+        return Score(value, components, explanation, (), answer)
 
 
 _PARSED: Mapping[str, float] = {"parsed": 1.0}
