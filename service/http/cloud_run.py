@@ -22,7 +22,7 @@ from rewardplane.wire.status import encode
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
-from .remembered import Remembered, key_of
+from .remembered import Remembered
 from .request import (
     error_json,
     item_status,
@@ -65,8 +65,8 @@ class CloudRun:
         if not reward:
             raise InvalidRequest("no reward is configured for this address: set http.reward")
         body = await read_body(request, self._max_bytes)
-        key = key_of(body, reward, self._rewards.find(reward, "").digest)
-        known = self._remembered.find(key)
+        digest = self._rewards.find(reward, "").digest
+        known = self._remembered.find(body, reward, digest)
         if known is not None:
             return self._failed(known)
         outcome = await self._scored(reward, body, traceparent_of(request))
@@ -75,7 +75,7 @@ class CloudRun:
         if outcome.retryable:
             headers = {"retry-after": str(_RETRY_AFTER_S)}
             return json_response(error_json(outcome), item_status(outcome.reason), headers)
-        self._remembered.add(key, outcome)
+        self._remembered.add(body, reward, digest, outcome)
         return self._failed(outcome)
 
     async def _scored(self, reward: str, body: bytes, traceparent: str) -> Outcome:

@@ -29,7 +29,7 @@ from rewardplane.wire.status import encode
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
-from .remembered import Remembered, key_of
+from .remembered import Remembered
 from .request import (
     error_json,
     item_status,
@@ -108,8 +108,8 @@ class RewardUrls:
         if not items:
             return []
         reward = settings.reward
-        key = key_of(body, reward, self._rewards.find(reward, "").digest)
-        known = self._remembered.find(key)
+        digest = self._rewards.find(reward, "").digest
+        known = self._remembered.find(body, reward, digest)
         if known is not None:
             return json_response(error_json(known), 500)
         begin_s, code = time.perf_counter(), "INTERNAL"
@@ -137,7 +137,7 @@ class RewardUrls:
             elif settings.value_on_error is not None:
                 numbers.append((settings.value_on_error, False))
             else:
-                self._remembered.add(key, outcome)
+                self._remembered.add(body, reward, digest, outcome)
                 return self._lasting(outcome)
         return numbers
 
