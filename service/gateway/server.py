@@ -104,6 +104,7 @@ class Servicer:
         scoring = _Scoring(rpc, self._metrics)
         reward, job, code = "", "", "INTERNAL"
         by_s = rpc.deadline_s
+        patience_s = SEND_S if by_s is None else max(SEND_S, self._limits.default_deadline_s)
         try:
             request = parsed(frames.StreamRequestFrame, _taken(rpc)).request
             stream = self._scorer.stream(request, *_of(rpc))
@@ -112,7 +113,10 @@ class Servicer:
                 async for call, items in told_items:
                     reward, job = _reward_of(call), call.options.job
                     for message in render_items(call, items):
-                        until_s = time.monotonic() + SEND_S if by_s is None else by_s
+                        # What it holds is no longer counted once every item has its outcome.
+                        until_s = time.monotonic() + patience_s
+                        if by_s is not None:
+                            until_s = min(until_s, by_s)
                         if not await rpc.send(message.SerializeToString(), until_s):
                             code = "CANCELLED"
                             return
@@ -131,7 +135,7 @@ class Servicer:
             scoring.ended(reward, job, code)
 
     async def _validate(self, rpc: Rpc) -> None:
-        request = parsed(pb.ValidateRewardRequest, rpc.message)
+        request = parsed(pb.ValidateRewardRequest, _taken(rpc))
         call, remarks = await self._validator.validate(request, *_of(rpc))
         rpc.answer(render_validation(call, remarks).SerializeToString())
 

@@ -14,14 +14,15 @@ import uvicorn
 from rewardplane.rewards.formats.gemini.reader import BadMessage
 from rewardplane.wire.errors import CallError, Internal, InvalidRequest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
 from .cloud_run import CloudRun
+from .connection import GONE, TASK, BoundedConnection
 from .gemini import GeminiValidation
 from .openai import OpenAIGraders
-from .request import TooLarge, error_status, json_response
+from .request import Bodies, TooLarge, error_status, json_response
 from .reward_urls import RewardUrls
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class HttpFace:
             Route("/healthz", _health, methods=["GET"]),
         ]
         self._app = Starlette(routes=routes)
+        self._app.state.bodies = Bodies(limits.max_in_flight_bytes)
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -98,6 +100,7 @@ class HttpFace:
             access_log=False,
             server_header=False,
             ws="none",
+            http=BoundedConnection,
             timeout_keep_alive=75,
         )
         self._server = _Quiet(config)
@@ -136,8 +139,13 @@ def _answered(handler: Handler) -> Handler:
     """The outermost layer: errors of a call become its status, whatever they are."""
 
     async def answer(request: Request) -> HttpResponse:
+        request.scope[TASK] = asyncio.current_task()
         try:
             return await handler(request)
+        except (asyncio.CancelledError, ClientDisconnect):
+            if not request.scope.get(GONE):
+                raise
+            return HttpResponse(status_code=499)  # nobody reads it
         except TooLarge as error:
             return _refused(413, "TOO_LARGE", str(error), {})
         except BadMessage as error:

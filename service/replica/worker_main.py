@@ -216,7 +216,9 @@ def _close(segment: Segment, reward: Reward) -> None:
 
 def _lifted(descriptor: int) -> int:
     """The descriptor under a high number that no child process inherits."""
-    lifted = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    above = _HIGH_DESCRIPTOR if soft == resource.RLIM_INFINITY else min(_HIGH_DESCRIPTOR, soft // 2)
+    lifted = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above)
     os.close(descriptor)
     return lifted
 
