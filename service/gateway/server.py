@@ -26,6 +26,7 @@ from rewardplane.wire.status import Trailers, encode
 
 from .admission import Admission
 from .call import Call
+from .doors.connections import Connections
 from .doors.door import Door, DoorKind, Lost, door_class
 from .doors.health import CHECK, WATCH, Health
 from .doors.rpc import Rpc
@@ -207,6 +208,8 @@ class Server:
         streams = {method: method.endswith("/StreamScores") for method in self._methods}
         streams[WATCH] = True
         self.door: Door = door_class(door)(streams, self._handle, limits, on_lost or _log.error)
+        self.connections = Connections(0, limits.max_in_flight_bytes, limits.default_deadline_s)
+        self._watching: asyncio.Future[None]
         self._open = False
 
     async def start(self, host: str, port: int, *, share_port: bool = False) -> int:
@@ -217,6 +220,8 @@ class Server:
         """
         taken = await self.door.open(host, port, share_port=share_port)
         self._open = True
+        self.connections.port = taken
+        self._watching = asyncio.ensure_future(self.connections.watch(self.door))
         _log.warning("the %s door serves on %s, port %d", self.door.kind, host, taken)
         return taken
 
@@ -230,6 +235,7 @@ class Server:
         self._health.leave()
         if self._open:
             self._open = False
+            self._watching.cancel()
             await self.door.drain(grace_s)
             await self._health.close()
             await self.door.close()

@@ -70,11 +70,11 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def group_cuts(data: bytes, group: Span, step: int) -> tuple[Span, list[int]]:
-    """Where a group's example lies, its tag and length included, and where each `step`-th response
-    begins; the last cut is the end of the group.
+    """Where the example and the responses of a group may be cut into parts, `step` responses each.
 
-    `group` is one of `group_spans`. What lies between two cuts are `step` responses, perhaps with
-    other fields between them.
+    The span of the example has its tag and length. Each cut is the begin of a response; the last is
+    the end of the group. `group` is one of `group_spans`. What lies between two cuts are `step`
+    responses, perhaps with other fields between them.
     """
     example, cuts, count = (group[0], group[0]), list[int](), 0
     _, at = _varint(data, group[0])

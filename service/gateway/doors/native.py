@@ -195,6 +195,7 @@ class NativeDoor(Door):
     ) -> _NativeRpc | None:
         """The call, unless its message is too large: then it is refused."""
         most = self._limits.max_request_bytes
+        self._note(details[1], message)
         if len(message) > most:
             text = f"received a message larger than max ({len(message)} vs. {most})"
             self.front.fail(number, 8, text, None)  # RESOURCE_EXHAUSTED
