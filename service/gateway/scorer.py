@@ -18,6 +18,7 @@ from .metrics import Metrics
 from .plan import options_of, plan, read_frame
 from .served import ServedReward, ServedRewards
 from .shard import shards_of
+from .waiting import check_share, check_waiting, items_by_reward
 
 _log = logging.getLogger(__name__)
 
@@ -57,9 +58,14 @@ class Scorer:
         limits = self._admission.limits
         options = options_of(request, remaining_s, limits, traceparent)
         call = plan(request, data, options, self._rewards, limits)
+        items = items_by_reward(call)
+        check_waiting(items, options)
+        if len(self._rewards) > 1:
+            check_share(items, limits.max_in_flight_items)
         self._admission.enter(call.n, len(data), call.served[0].backlog_s)
-        for served in call.served:
+        for served, count in items.items():
             served.calls += 1
+            served.items += count
         call.on_items = on_items
 
         def done() -> None:
@@ -124,8 +130,9 @@ class Scorer:
         """Every item has its outcome: gives the places back and counts."""
         call.close()
         self._deadlines.remove(call, call.options.answer_by_s)
-        for served in call.served:
+        for served, count in items_by_reward(call).items():
             served.calls -= 1
+            served.items -= count
         self._admission.leave(call.n, size)
         self._metrics.items_ended(call)
         if call.extras and (reasons := call.reasons()):

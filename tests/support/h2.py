@@ -6,7 +6,6 @@ import asyncio
 import struct
 from collections import Counter
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, WINDOW = 0, 1, 3, 4, 6, 7, 8
@@ -64,12 +63,7 @@ class Rude:
         self._reading = asyncio.create_task(self._read())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._reading.cancel()
         self._writer.transport.abort()
 
