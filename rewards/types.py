@@ -369,6 +369,7 @@ MAX_KEYS_SHOWN = 16
 def _known(example: Example, response: Response) -> str:
     """Names of references that there are; not all: this is told for each item of a batch."""
     maps = response.references, response.json_references, example.references
-    keys = list(islice(dict.fromkeys(chain(*maps, example.json_references)), MAX_KEYS_SHOWN + 1))
+    some = islice(chain(*maps, example.json_references), 4 * MAX_KEYS_SHOWN)
+    keys = list(dict.fromkeys(some))
     shown = ", ".join(sorted(key[:64] for key in keys[:MAX_KEYS_SHOWN]))
     return shown + (", …" if len(keys) > MAX_KEYS_SHOWN else "") if keys else "none"

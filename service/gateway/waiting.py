@@ -1,9 +1,9 @@
 """Admission by time and by share: whether a call may wait as long as it would have to.
 
 Items and bytes in flight bound what a gateway holds; what they cost is measured per reward. A call
-is refused where the work before it would outlast the time that its items may wait: its own
-`queue_timeout`, the reward's `queue_timeout_s`, or its deadline, whichever ends first. So what was
-admitted is served in time, and who is refused knows it at once and when to come again.
+is refused where the work before it would take half the time that its items may wait, or more: its
+own `queue_timeout`, the reward's `queue_timeout_s`, or its deadline, whichever ends first. So what
+was admitted is served in time, and who is refused knows it at once and when to come again.
 
 No reward takes all places where others are served: a slow one would have all others refused.
 """
@@ -19,6 +19,11 @@ from .served import ServedReward
 
 SHARE = 0.75
 """Of the places for items, what one reward may take where others are served."""
+
+
+MARGIN = 0.5
+"""Of the time that items may wait, what the work before them may take by its measured cost: that
+counts what the reward takes, and not what it takes to get there."""
 
 
 def items_by_reward(call: Call) -> Mapping[ServedReward, int]:
@@ -49,9 +54,9 @@ def check_waiting(rewards: Iterable[ServedReward], options: CallOptions) -> None
             served.settings.queue_timeout_s,
             options.answer_by_s - time.monotonic(),
         )
-        if wait_s > room_s > 0:
+        if wait_s > MARGIN * room_s > 0:
             why = f"reward {served.name!r} has work for {wait_s:.2g} s, and {room_s:.2g} s are left"
-            raise overloaded(why, wait_s - room_s)
+            raise overloaded(why, wait_s - MARGIN * room_s)
 
 
 def check_share(items: Mapping[ServedReward, int], max_items: int) -> None:

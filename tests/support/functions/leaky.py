@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 AT_FIRST = random.Random(7).random()
 
@@ -23,7 +24,7 @@ def change(what):
     if what == "removed":
         folder = tempfile.mkdtemp()
         os.chdir(folder)
-        os.rmdir(folder)
+        Path(folder).rmdir()
     if what == "environment":
         os.environ["LEAKED"] = "1"
         os.environ.pop("PATH", None)
@@ -52,7 +53,7 @@ def told():
     umask = os.umask(0o22)
     os.umask(umask)
     return {
-        "cwd": os.getcwd(),
+        "cwd": str(Path.cwd()),
         "environment": [os.environ.get("LEAKED"), "PATH" in os.environ],
         "umask": umask,
         "signals": [str(signal.getsignal(s)) for s in (signal.SIGTERM, signal.SIGALRM)],
@@ -74,7 +75,7 @@ def act(text):
     elif command == "change":
         change(what)
     elif command == "tell":
-        with open(what, "a") as file:
+        with Path(what).open("a") as file:
             file.write(json.dumps(told()) + "\n")
     return 1.0
 
