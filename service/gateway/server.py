@@ -30,6 +30,7 @@ from .doors.connections import Connections
 from .doors.door import Door, DoorKind, Lost, door_class
 from .doors.health import CHECK, WATCH, Health
 from .doors.rpc import Rpc
+from .loop_lag import LoopLag
 from .metrics import MIXED, Metrics
 from .render import render_call, render_info, render_items, render_validation
 from .scorer import Scorer
@@ -209,7 +210,8 @@ class Server:
         streams[WATCH] = True
         self.door: Door = door_class(door)(streams, self._handle, limits, on_lost or _log.error)
         self.connections = Connections(0, limits.max_in_flight_bytes, limits.default_deadline_s)
-        self._watching: asyncio.Future[None]
+        self.lag = LoopLag()
+        self._watching: list[asyncio.Future[None]] = []
         self._open = False
 
     async def start(self, host: str, port: int, *, share_port: bool = False) -> int:
@@ -221,7 +223,8 @@ class Server:
         taken = await self.door.open(host, port, share_port=share_port)
         self._open = True
         self.connections.port = taken
-        self._watching = asyncio.ensure_future(self.connections.watch(self.door))
+        watches = self.connections.watch(self.door), self.lag.watch()
+        self._watching = [asyncio.ensure_future(watch) for watch in watches]
         _log.warning("the %s door serves on %s, port %d", self.door.kind, host, taken)
         return taken
 
@@ -235,7 +238,8 @@ class Server:
         self._health.leave()
         if self._open:
             self._open = False
-            self._watching.cancel()
+            for watch in self._watching:
+                watch.cancel()
             await self.door.drain(grace_s)
             await self._health.close()
             await self.door.close()
