@@ -72,14 +72,18 @@ class State:
         try:
             path = cls.path(port)
             state = cls(**json.loads(read_own(path) if path is not None else ""))
-            alive = psutil.Process(state.pid).create_time() == state.started
-        except psutil.Error:
-            alive = False
         except (OSError, ValueError, TypeError):
             raise NotServing(f"no `rewardplane serve` is known for port {port}") from None
-        if not alive:
+        if not state.is_alive():
             raise NotServing(f"`rewardplane serve` for port {port} (pid {state.pid}) is gone")
         return state
+
+    def is_alive(self) -> bool:
+        """Whether the process that told it runs, and not another one of its number."""
+        try:
+            return psutil.Process(self.pid).create_time() == self.started
+        except (psutil.Error, TypeError, ValueError):
+            return False
 
 
 def serve(path: Path, options: Options, on_ready: Callable[[Cluster, ServiceConfig], None]) -> None:

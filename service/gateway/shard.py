@@ -162,11 +162,9 @@ def shards_of(
             for at, responses in zip(range(first, end, step), pairwise(cuts), strict=True):
                 place = at, min(at + step, end)
                 part_bytes = example[1] - example[0] + responses[1] - responses[0]
-                yield Shard(
-                    *(call, served, [], [place], place[1] - at, part_bytes, now_s),
-                    example=example,
-                    responses=responses,
-                )
+                part = Shard(call, served, [], [place], place[1] - at, part_bytes, now_s)
+                part.example, part.responses = example, responses
+                yield part
             continue
         if shard.n and (shard.n + size > room or shard.bytes + data_bytes > TARGET_BYTES):
             yield shard

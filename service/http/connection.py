@@ -8,7 +8,7 @@ hangs up, the task that answers it is cancelled.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -18,7 +18,13 @@ SEND_S = 60.0
 TASK, GONE = "rewardplane.task", "rewardplane.gone"
 """Keys of a request's scope: the task that answers it, and whether its client has hung up."""
 
-_Protocol: Any = AutoHTTPProtocol
+if TYPE_CHECKING:
+
+    class _Protocol(asyncio.Protocol):
+        cycle: Any
+        transport: Any
+else:
+    _Protocol = AutoHTTPProtocol
 
 
 class BoundedConnection(_Protocol):

@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import grpc
 import psutil
@@ -119,14 +121,13 @@ def window(
     """Has several processes send; what came of all their calls."""
     rate = calls_per_s / processes
     command = python("overload", "--client", address, str(items), str(rate), str(seconds))
-    running = [
-        subprocess.Popen([*command, str(wait_s)], stdout=subprocess.PIPE, text=True)
-        for _ in range(processes)
-    ]
     together = Sample()
-    for process in running:
-        out, _ = process.communicate()
-        together.add(Sample(**json.loads(out)))
+    with TemporaryDirectory() as folder:
+        told = [Path(folder) / str(index) for index in range(processes)]
+        running = [subprocess.Popen([*command, str(wait_s), str(path)]) for path in told]
+        for process, path in zip(running, told, strict=True):
+            process.wait()
+            together.add(Sample(**json.loads(path.read_text())))
     return together
 
 
@@ -189,12 +190,12 @@ def main() -> None:
     parser.add_argument("--times", type=float, default=5.0)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--processes", type=int, default=3)
-    parser.add_argument("--client", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--client", nargs=6, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.client:
-        address, items, rate, seconds, wait_s = args.client
+        address, items, rate, seconds, wait_s, path = args.client
         sample = uvloop.run(client(address, int(items), float(rate), float(seconds), float(wait_s)))
-        print(json.dumps(vars(sample)))
+        Path(path).write_text(json.dumps(vars(sample)))
         return
     service = Service("service", config=CONFIG)
     service.start()

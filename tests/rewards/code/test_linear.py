@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from rewardplane.rewards.code.candidates import Which, find_candidates
 
-SMALL, LARGE = 2**16, 2**20
+SMALL, LARGE = 2**13, 2**17
 PIECES = [
     *("```", "```python\n", "```\n", "~~~\n", "```python\nx = 1\n```\n", "````\n", " ```py\n", "`"),
     *("\n", " \n", "    x = 1\n", "def f():\n", "\t", ">", "> ```\n", "1. ```\n", "</think>", "<"),
@@ -40,6 +40,6 @@ def test_programs_are_found_in_linear_time(which: Which) -> None:
     for piece in PIECES:
         for before in ("", "```python\n", "def f():\n    return 1\n"):
             large_s = cpu_s(before + piece * (LARGE // len(piece)), which)
-            if large_s > 0.5:
+            if large_s > 0.1:
                 small_s = cpu_s(before + piece * (SMALL // len(piece)), which)
-                assert large_s < 40 * max(small_s, 0.02), (piece, before, small_s, large_s)
+                assert large_s < 40 * max(small_s, 0.003), (piece, before, small_s, large_s)
