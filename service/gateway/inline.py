@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rewardplane.config.load import INLINE_CHARS
 from rewardplane.replica.items import unreadable
@@ -31,7 +31,7 @@ CHUNK_NS = 2_000_000
 """What that may take, by what the items before it took."""
 FIRST_ITEMS = 16
 
-Groups = Sequence[tuple[int, frames.GroupFrame]]
+Groups = Iterable[tuple[int, frames.GroupFrame]]
 
 
 class InlineRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -139,7 +139,7 @@ class Shard:
 def shards_of(
     call: Call,
     served: ServedReward,
-    groups: Sequence[tuple[int, frames.GroupFrame]],
+    groups: Iterable[tuple[int, frames.GroupFrame]],
     item_s: float,
 ) -> Iterator[Shard]:
     """Cuts a reward's groups, given with their indices, into shards of about 50 ms of work.

@@ -18,7 +18,7 @@ from rewardplane.gateway.call import Call, CallOptions
 from rewardplane.gateway.metrics import Metrics
 from rewardplane.gateway.plan import options_of
 from rewardplane.gateway.render import MAX_TEXT_BYTES, render_call
-from rewardplane.gateway.shard import shards_of
+from rewardplane.gateway.shard import Shard, shards_of
 from rewardplane.replica.segment import FAILED, SCORED, Segment
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.run import Clip, run_item
@@ -270,3 +270,32 @@ def test_few_descriptors_are_enough() -> None:
         [sys.executable, "-c", OF_256], cwd=root, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == "[1.0, 2.0]", done.stderr[-2000:]
+
+
+# ---- the loop gives way -------------------------------------------------------------------------
+
+
+async def test_shards_are_made_in_breaths() -> None:
+    """Measured in CPU time of the thread: others on the machine do not count."""
+    async with rig({"it": poison()}) as it:
+        pool = it.rewards.find("it", "").pool
+        taken: list[Shard] = []
+        pool.submit = taken.append  # type: ignore[method-assign]
+        data = request_of("it", *[["1"]] * 40_000).SerializeToString()
+        call = it.scorer.begin(data, 60.0, "", lambda _call: None)
+        assert 0 < sum(shard.n for shard in taken) < 40_000
+        breaths_s: list[float] = []
+        while sum(shard.n for shard in taken) < 40_000:
+            begin_s = time.thread_time()
+            await asyncio.sleep(0)
+            breaths_s.append(time.thread_time() - begin_s)
+        assert sorted(breaths_s)[-2] < 0.025
+        assert [shard.places[0][0] for shard in taken] == sorted(s.places[0][0] for s in taken)
+        it.scorer.cancel(call)
+        # Of a call that is given up no more are made.
+        taken.clear()
+        call = it.scorer.begin(data, 60.0, "", lambda _call: None)
+        it.scorer.cancel(call)
+        made = len(taken)
+        await asyncio.sleep(0.05)
+        assert len(taken) == made

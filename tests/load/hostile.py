@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import re
 import sys
 import time
@@ -136,6 +137,7 @@ async def _storm(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
     client = await stack.enter_async_context(Rude(service.port))
     for index in range(int(50_000 * scale)):
         if client.closed.is_set():
+            await asyncio.sleep(3)
             return f"cut after {index}"
         client.reset(client.begin(METHOD))
         if index % 200 == 0:
@@ -215,6 +217,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--door", default="native")
     args = parser.parse_args()
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # of connections that were shut on us
     service = Rudely("service", config=CONFIG, door=args.door)
     service.start()
     try:
