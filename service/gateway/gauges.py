@@ -43,6 +43,10 @@ def gauges(admission: Admission, server: Server) -> Mapping[str, Gauge]:
             "Connections shut since the start: they held too much of unfinished messages.",
             lambda: connections.cut.total(),
         ),
+        "rewardplane_refused_at_door": (
+            "Calls refused since the start, before they were looked at: too many waited.",
+            lambda: server.door.turned_away,
+        ),
         "rewardplane_loop_lag_seconds": (
             "The longest that the event loop was held in the last 15 to 30 s.",
             lambda: server.lag.largest_s,

@@ -51,6 +51,8 @@ class Door(ABC):
         self._handle = handle
         self._limits = limits
         self._on_lost = on_lost
+        self.turned_away = 0
+        """Calls that were refused here, before the gateway looked at them."""
         self.received: dict[str, int] = {}
         """By peer, the bytes of calls handed on; whoever watches the connections empties it."""
 
