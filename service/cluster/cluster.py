@@ -62,6 +62,11 @@ class Cluster:
         self._generation = 0
         self._retired: dict[str, str] = {}
 
+    @property
+    def port(self) -> int:
+        """Where the gateways serve; chosen here where the options leave it open."""
+        return self._options.port
+
     def start(self, config: ServiceConfig) -> None:
         """Deploys all rewards and the gateway; returns when the gateway answers.
 

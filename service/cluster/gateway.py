@@ -22,6 +22,7 @@ from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import Limits
 from rewardplane.gateway.admission import Admission
 from rewardplane.gateway.doors.door import DoorKind
+from rewardplane.gateway.gauges import gauges
 from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost
 from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.metrics import Metrics
@@ -68,7 +69,7 @@ class Gateway:
         validator = Validator(scorer, self._metrics, bounds)
         servicer = Servicer(scorer, validator, self._rewards, bounds, self._metrics)
         self._server = Server(servicer, self._admission, bounds, door, _end_process)
-        self._gauges()
+        self._metrics.gauges |= gauges(self._admission, self._server)
         async with asyncio.timeout(FIRST_CONFIG_S):
             while not self._rewards.generation:
                 await self._follow_once()
@@ -114,14 +115,6 @@ class Gateway:
         generation, data = news
         self._rewards.switch(ServiceConfig.from_dict(data), generation)
         return True
-
-    def _gauges(self) -> None:
-        admission = self._admission
-        self._metrics.gauges |= {
-            "rewardplane_in_flight_items": ("Items admitted.", lambda: admission.items),
-            "rewardplane_in_flight_bytes": ("Bytes admitted.", lambda: admission.bytes),
-            "rewardplane_in_flight_calls": ("Calls admitted.", lambda: admission.calls),
-        }
 
     async def __del__(self) -> None:
         await asyncio.gather(self._server.stop(DRAIN_S), self._http.stop(DRAIN_S))

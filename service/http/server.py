@@ -14,12 +14,13 @@ import uvicorn
 from rewardplane.rewards.formats.gemini.reader import BadMessage
 from rewardplane.wire.errors import CallError, Internal, InvalidRequest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from .cloud_run import CloudRun
+from .connection import GONE, TASK, BoundedConnection
 from .eval_protocol import EvalProtocol
 from .facade import Answered, Facade, Handler
 from .gemini import GeminiValidation
@@ -28,7 +29,7 @@ from .open_instruct import OpenInstruct
 from .openai import OpenAIGraders
 from .openrlhf import OpenRlhf
 from .remote_rm import RemoteRm
-from .request import TooLarge, error_status, json_response
+from .request import Bodies, TooLarge, error_status, json_response
 from .sandbox_fusion import SandboxFusion
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class HttpFace:
             self._posts |= {path: _answered(handler) for path, handler in handlers.items()}
         routes += [Route(path, post, methods=["POST"]) for path, post in self._posts.items()]
         self._app = Starlette(routes=routes)
+        self._app.state.bodies = Bodies(limits.max_in_flight_bytes)
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -126,6 +128,7 @@ class HttpFace:
             interface="asgi3",
             server_header=False,
             ws="none",
+            http=BoundedConnection,
             timeout_keep_alive=75,
         )
         self._server = _Quiet(config)
@@ -164,10 +167,15 @@ def _answered(handler: Handler) -> Handler:
     """The outermost layer: errors of a call become its status, whatever they are."""
 
     async def answer(request: Request) -> HttpResponse:
+        request.scope[TASK] = asyncio.current_task()
         try:
             return await handler(request)
         except Answered as answered:
             return answered.response
+        except (asyncio.CancelledError, ClientDisconnect):
+            if not request.scope.get(GONE):
+                raise
+            return HttpResponse(status_code=499)  # nobody reads it
         except TooLarge as error:
             return _refused(413, "TOO_LARGE", str(error), {})
         except BadMessage as error:
