@@ -164,7 +164,7 @@ def test_what_was_read_of_the_extras_is_not_read_again() -> None:
         segment = Segment.create(items, 0, b"")
         begin_s = time.process_time()
         for index in range(items):
-            segment.append_words(index, "because " * 100, [], "")
+            segment.append_words(index, "because " * 100, [], "", "")
             if index % 16 == 0:
                 assert len(segment.extras()) == index + 1
         assert list(segment.extras()) == list(range(items))
