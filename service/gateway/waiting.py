@@ -11,7 +11,7 @@ No reward takes all places where others are served: a slow one would have all ot
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from .admission import overloaded
 from .call import Call, CallOptions
@@ -39,13 +39,15 @@ def items_by_reward(call: Call) -> Mapping[ServedReward, int]:
     return items
 
 
-def check_waiting(rewards: Iterable[ServedReward], options: CallOptions) -> None:
-    """Refuses a call whose items would not start in time.
+def check_waiting(items: Mapping[ServedReward, int], options: CallOptions) -> None:
+    """Refuses a call whose items would not start in time, the last of them included.
+
+    One that has too much work of its own to start it all in time is taken for what it gets done.
 
     Raises:
         Overloaded: with how long until they might.
     """
-    for served in rewards:
+    for served, count in items.items():
         wait_s = served.backlog_s
         if wait_s <= 0:
             continue
@@ -54,6 +56,9 @@ def check_waiting(rewards: Iterable[ServedReward], options: CallOptions) -> None
             served.settings.queue_timeout_s,
             options.answer_by_s - time.monotonic(),
         )
+        own_s = count * served.pool.item_s / served.settings.replicas
+        if own_s < room_s:
+            room_s -= own_s
         if wait_s > MARGIN * room_s > 0:
             why = f"reward {served.name!r} has work for {wait_s:.2g} s, and {room_s:.2g} s are left"
             raise overloaded(why, wait_s - MARGIN * room_s)

@@ -70,6 +70,25 @@ async def test_the_reward_s_own_queue_time_out_counts() -> None:
         await asyncio.gather(*running)
 
 
+async def test_the_last_item_of_a_call_must_start_in_time_too() -> None:
+    gate = asyncio.Event()
+    replicas = Replicas(waits_for(gate.wait))
+    async with rig({"it": poison()}, None, replicas.connect) as it:
+        running = await busy(it, 0.1, 20)  # 2 s
+        request = request_of("it", ["2"] * 40)  # 4 s of its own: 1 s of room, half of it to wait
+        request.options.queue_timeout.FromSeconds(5)
+        await refused(it.answer(request))
+        request.options.queue_timeout.FromSeconds(10)
+        running.append(asyncio.ensure_future(it.answer(request)))
+        # More than it can start in time anyhow: taken for what it gets done.
+        it.rewards.find("it", "").pool.item_s = 0.01
+        running.append(asyncio.ensure_future(it.answer(request_of("it", ["2"] * 4000), 60.0)))
+        await asyncio.sleep(0.2)
+        assert not any(task.done() for task in running)
+        gate.set()
+        await asyncio.gather(*running)
+
+
 async def test_what_nothing_waits_before_is_always_admitted() -> None:
     async with rig({"it": poison()}, None, Replicas(answers).connect) as it:
         it.rewards.find("it", "").pool.item_s = 1000.0

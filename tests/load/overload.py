@@ -6,7 +6,8 @@ Clients of several processes send at a fixed rate, whatever comes back. A reward
 two replicas does at most 200 items a second. First a tenth of that is sent, then `--times` as much:
 the p99 of admitted calls may be twice what it was, that of refusals 20 ms, each refusal has
 RetryInfo, no admitted item fails, and the gateway's memory comes back. Each call says by its
-`queue_timeout` how long it would wait: what a call takes when nothing waits. Ends with 1 otherwise.
+`queue_timeout` when its last item must have started: within half as long again as the whole call
+takes when nothing waits. Ends with 1 otherwise.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def run(service: Service, times: float, seconds: float, processes: int) -> list[
     for name, items in SHAPES.items():
         window(service.address, items, 0.3 * CAPACITY / items, 3, 30.0, 1)  # costs are measured
         alone = window(service.address, items, 0.1 * CAPACITY / items, max(10, seconds / 4), 30, 1)
-        wait_s = sorted(alone.admitted_s)[len(alone.admitted_s) // 2]
+        wait_s = 1.5 * sorted(alone.admitted_s)[len(alone.admitted_s) // 2]
         before = gateway_rss(service)
         rate = times * CAPACITY / items
         under = window(service.address, items, rate, seconds, wait_s, processes)
