@@ -102,9 +102,9 @@ def shown(value: object) -> str:
 def plain(text: str, max_chars: int) -> str:
     """Text that UTF-8 can hold, of at most `max_chars`: protobuf refuses a lone surrogate."""
     text = text[:max_chars]
-    return (
-        text if type(text) is str and text.isascii() else text.encode("utf-8", "replace").decode()
-    )
+    if type(text) is str and text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode()
 
 
 def _details(document: object) -> str:

@@ -147,10 +147,12 @@ def read_response(data: bytes) -> Response:
         end = at + length
         # From 2 MiB on the length is longer, and protobuf's own time no longer counts.
         if end <= size and length < 1 << 21:
-            known = _NO_MORE if end == size else _read_rest(data[end:])
+            rest = data[end:]
+            known = _rests[rest] if rest in _rests else _read_rest(rest)
             if known is not None:
+                reason, tokens = known
                 try:
-                    return Response(data[at:end].decode(), *known)
+                    return Response(data[at:end].decode(), reason, tokens, (), _NONE, _NONE)
                 except UnicodeDecodeError:
                     raise FieldError("text", "is no UTF-8") from None
     try:
@@ -159,8 +161,8 @@ def read_response(data: bytes) -> Response:
         raise FieldError("", _MALFORMED) from None
 
 
-_NO_MORE = ("", None)
-_rests: dict[bytes, tuple[str, int | None] | None] = {}
+_NONE: dict[str, str] = {}
+_rests: dict[bytes, tuple[str, int | None] | None] = {b"": ("", None)}
 _MAX_RESTS = 8192
 _MAX_REST_BYTES = 8
 
@@ -172,10 +174,6 @@ def _read_rest(rest: bytes) -> tuple[str, int | None] | None:
     """
     if len(rest) > _MAX_REST_BYTES:
         return None
-    try:
-        return _rests[rest]
-    except KeyError:
-        pass
     try:
         message = pb.Response.FromString(rest)
     except DecodeError:
