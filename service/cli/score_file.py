@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rewardplane.client.client import RewardClient
+from rewardplane.client.endpoint import Credentials
 from rewardplane.rewards.types import Outcome, Score
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -66,6 +67,8 @@ def score_file(
     timeout_s: float,
     console: Console,
     columns: Columns = Columns(),  # noqa: B008 - frozen
+    *,
+    credentials: Credentials | None = None,
 ) -> Summary:
     """Scores every response of a file with progress on `console`.
 
@@ -78,14 +81,15 @@ def score_file(
         total = sum(len(line.group.responses) for line in read(file, columns))
         sink = stack.enter_context(output.open("w")) if output is not None else None
         bar = stack.enter_context(_progress(console))
-        return asyncio.run(_score(read(file, columns), total, reward, target, sink, timeout_s, bar))
+        client = RewardClient(target, credentials=credentials)
+        return asyncio.run(_score(read(file, columns), total, reward, client, sink, timeout_s, bar))
 
 
 async def _score(
     lines: Iterator[Line],
     total: int,
     reward: str,
-    target: str,
+    service: RewardClient,
     sink: IO[str] | None,
     timeout_s: float,
     bar: Progress,
@@ -123,7 +127,7 @@ async def _score(
             errors=summary.errors,
         )
 
-    async with RewardClient(target) as client:
+    async with service as client:
         try:
             async with asyncio.TaskGroup() as calls:
                 for number, batch in enumerate(batches):

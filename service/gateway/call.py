@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from rewardplane.access.caller import Usage
 from rewardplane.replica.job import Part, Range, ranges_in
 from rewardplane.replica.segment import FAILED, PENDING, SCORED
 from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError
@@ -72,6 +73,7 @@ class Call:
         "spans",
         "states",
         "stride",
+        "usages",
     )
 
     def __init__(
@@ -100,6 +102,8 @@ class Call:
         """Per group the lowest level that untrusted code ran under: 1 + `Level`; 0: none ran."""
         self.pending = n
         self.closed = False
+        self.usages: tuple[Usage, ...] = ()
+        """The quotas in which the items are counted."""
         self.sent: list[Range] = []
         """What went to a replica: it may have started."""
         self.on_done: Callable[[], None] | None = None

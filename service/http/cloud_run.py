@@ -24,6 +24,7 @@ from starlette.responses import Response as HttpResponse
 
 from .remembered import Remembered, key_of
 from .request import (
+    caller_of,
     error_json,
     item_status,
     json_response,
@@ -34,6 +35,7 @@ from .request import (
 )
 
 if TYPE_CHECKING:
+    from rewardplane.access.caller import Caller
     from rewardplane.gateway.metrics import Metrics
     from rewardplane.gateway.scorer import Scorer
     from rewardplane.gateway.served import ServedRewards
@@ -64,12 +66,15 @@ class CloudRun:
         reward = request.path_params.get("reward") or self._rewards.http.reward
         if not reward:
             raise InvalidRequest("no reward is configured for this address: set http.reward")
+        caller = caller_of(request)
+        if caller is not None:
+            caller.check_reward(reward)
         body = await read_body(request, self._max_bytes)
         key = key_of(body, reward, self._rewards.find(reward, "").digest)
         known = self._remembered.find(key)
         if known is not None:
             return self._failed(known)
-        outcome = await self._scored(reward, body, traceparent_of(request))
+        outcome = await self._scored(reward, body, traceparent_of(request), caller)
         if isinstance(outcome, Score):
             return json_response(cloud_run_answer(outcome))
         if outcome.retryable:
@@ -78,7 +83,9 @@ class CloudRun:
         self._remembered.add(key, outcome)
         return self._failed(outcome)
 
-    async def _scored(self, reward: str, body: bytes, traceparent: str) -> Outcome:
+    async def _scored(
+        self, reward: str, body: bytes, traceparent: str, caller: Caller | None
+    ) -> Outcome:
         begin_s, job, code = time.perf_counter(), "", "INVALID_ARGUMENT"
         try:
             asked = parse_cloud_run(body)
@@ -92,6 +99,7 @@ class CloudRun:
                 traceparent=traceparent,
                 job=job,
                 step=asked.step or 0,
+                caller=caller,
             )
             code = "OK"
         except CallError as error:

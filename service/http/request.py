@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from rewardplane.access.caller import Caller
 from rewardplane.gateway.call import Call
 from rewardplane.gateway.scorer import Scorer
 from rewardplane.replica.segment import SCORED
@@ -21,6 +22,9 @@ from rewardplane.wire.errors import (
     InvalidRequest,
     NotReady,
     Overloaded,
+    PermissionDenied,
+    QuotaExceeded,
+    Unauthenticated,
     UnknownReward,
     VersionGone,
 )
@@ -35,7 +39,10 @@ _STATUS: Mapping[type[CallError], int] = {
     IncompleteGroup: 400,
     InsufficientIsolation: 412,
     InlineCode: 403,
+    Unauthenticated: 401,
+    PermissionDenied: 403,
     Overloaded: 429,
+    QuotaExceeded: 429,
     NotReady: 503,
 }
 _RETRY_NOT_READY_S = 2
@@ -91,6 +98,12 @@ def traceparent_of(request: Request) -> str:
     return request.headers.get("traceparent", "")[:128]
 
 
+def caller_of(request: Request) -> Caller | None:
+    """Who calls, as the gate said before the request was read. None: nobody asks."""
+    caller: Caller | None = request.state.caller
+    return caller
+
+
 async def score_items(
     scorer: Scorer,
     reward: str,
@@ -98,6 +111,7 @@ async def score_items(
     *,
     timeout_s: float,
     traceparent: str = "",
+    caller: Caller | None = None,
 ) -> Call:
     """Items through the lanes, each a group of its own, without components or explanations.
 
@@ -109,7 +123,7 @@ async def score_items(
         group = request.groups.add(expected_size=1)
         group.example.CopyFrom(example_to(example))
         group.responses.append(response_to(response))
-    return await scorer.score(request.SerializeToString(), timeout_s, traceparent)
+    return await scorer.score(request.SerializeToString(), timeout_s, traceparent, caller)
 
 
 async def score_one(
@@ -122,6 +136,7 @@ async def score_one(
     traceparent: str = "",
     job: str = "",
     step: int = 0,
+    caller: Caller | None = None,
 ) -> Call:
     """One item through the lanes; its explanation comes with it.
 
@@ -134,7 +149,7 @@ async def score_one(
     group = request.groups.add(expected_size=1)
     group.example.CopyFrom(example_to(example))
     group.responses.append(response_to(response))
-    return await scorer.score(request.SerializeToString(), timeout_s, traceparent)
+    return await scorer.score(request.SerializeToString(), timeout_s, traceparent, caller)
 
 
 def plain_outcomes(call: Call) -> list[Outcome]:
@@ -169,6 +184,8 @@ def error_status(error: CallError) -> tuple[int, dict[str, str]]:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     elif isinstance(error, NotReady):
         headers["retry-after"] = str(_RETRY_NOT_READY_S)
+    elif isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"  # https://www.rfc-editor.org/rfc/rfc6750#section-3
     return _STATUS.get(type(error), 500), headers
 
 

@@ -31,6 +31,7 @@ from starlette.responses import Response as HttpResponse
 
 from .remembered import Remembered, key_of
 from .request import (
+    caller_of,
     error_json,
     item_status,
     json_object,
@@ -75,6 +76,7 @@ class RewardUrls:
         settings = self._rewards.http.openrlhf
         if settings is None:
             return _off("openrlhf")
+        _check(request, settings)
         body = await read_body(request, self._max_bytes)
         items = openrlhf_items(json_object(body), settings)
         rewards = await self._scored(request, body, items, settings)
@@ -94,6 +96,7 @@ class RewardUrls:
         settings = self._rewards.http.remote_rm
         if settings is None:
             return _off("remote_rm")
+        _check(request, settings)
         body = await read_body(request, self._max_bytes)
         items = [remote_rm_item(json_object(body), settings)]
         rewards = await self._scored(request, body, items, settings)
@@ -116,7 +119,12 @@ class RewardUrls:
         try:
             trace = traceparent_of(request)
             call = await score_items(
-                self._scorer, reward, items, timeout_s=ANSWER_S, traceparent=trace
+                self._scorer,
+                reward,
+                items,
+                timeout_s=ANSWER_S,
+                traceparent=trace,
+                caller=caller_of(request),
             )
             code = "OK"
         except CallError as error:
@@ -144,6 +152,13 @@ class RewardUrls:
     @staticmethod
     def _lasting(error: ScoreError) -> HttpResponse:
         return json_response(error_json(error), 500)
+
+
+def _check(request: Request, settings: RewardUrl) -> None:
+    """Raises PermissionDenied where the caller may not name the reward."""
+    caller = caller_of(request)
+    if caller is not None:
+        caller.check_reward(settings.reward)
 
 
 def openrlhf_items(fields: Mapping[str, Any], settings: RewardUrl) -> list[Item]:

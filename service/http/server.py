@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING
 
 import uvicorn
+from rewardplane.gateway.server import identities_of
 from rewardplane.rewards.formats.gemini.reader import BadMessage
 from rewardplane.wire.errors import CallError, Internal, InvalidRequest
 from starlette.applications import Starlette
@@ -19,12 +20,15 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
 from .cloud_run import CloudRun
+from .connection import Connection, certificate_of, server_context
 from .gemini import GeminiValidation
 from .openai import OpenAIGraders
 from .request import TooLarge, error_status, json_response
 from .reward_urls import RewardUrls
 
 if TYPE_CHECKING:
+    from rewardplane.access.caller import Caller
+    from rewardplane.access.gate import Gate
     from rewardplane.config.settings import Limits
     from rewardplane.gateway.metrics import Metrics
     from rewardplane.gateway.scorer import Scorer
@@ -55,20 +59,24 @@ class HttpFace:
         rewards: ServedRewards,
         metrics: Metrics,
         limits: Limits,
+        gate: Gate | None = None,
     ) -> None:
+        """`gate` says who calls, and has the certificate; without it anybody may do anything."""
+        self._gate = gate
+        self._metrics = metrics
         most = limits.max_item_bytes
         target = CloudRun(scorer, rewards, metrics, most)
         gemini = GeminiValidation(validator, rewards, most)
         openai = OpenAIGraders(validator, rewards, most)
         urls = RewardUrls(scorer, rewards, metrics, most)
         routes = [
-            Route("/", _answered(target.answer), methods=["POST"]),
-            Route("/rewards/{reward}", _answered(target.answer), methods=["POST"]),
-            Route(GEMINI_VALIDATE, _answered(gemini.answer), methods=["POST"]),
-            Route(f"{OPENAI_GRADERS}/validate", _answered(openai.validate), methods=["POST"]),
-            Route(f"{OPENAI_GRADERS}/run", _answered(openai.run), methods=["POST"]),
-            Route("/get_reward", _answered(urls.get_reward), methods=["POST"]),
-            Route("/remote_rm", _answered(urls.remote_rm), methods=["POST"]),
+            Route("/", self._answered(target.answer), methods=["POST"]),
+            Route("/rewards/{reward}", self._answered(target.answer), methods=["POST"]),
+            Route(GEMINI_VALIDATE, self._answered(gemini.answer), methods=["POST"]),
+            Route(f"{OPENAI_GRADERS}/validate", self._answered(openai.validate), methods=["POST"]),
+            Route(f"{OPENAI_GRADERS}/run", self._answered(openai.run), methods=["POST"]),
+            Route("/get_reward", self._answered(urls.get_reward), methods=["POST"]),
+            Route("/remote_rm", self._answered(urls.remote_rm), methods=["POST"]),
             Route("/healthz", _health, methods=["GET"]),
         ]
         self._app = Starlette(routes=routes)
@@ -98,8 +106,12 @@ class HttpFace:
             access_log=False,
             server_header=False,
             ws="none",
+            http=Connection,
             timeout_keep_alive=75,
         )
+        if self._gate is not None and (identities := identities_of(self._gate)) is not None:
+            config.load()
+            config.ssl = server_context(identities)
         self._server = _Quiet(config)
         self._task = asyncio.create_task(self._server.serve([listener]))
         while not self._server.started:
@@ -118,6 +130,41 @@ class HttpFace:
             self._server.force_exit = True
             await asyncio.wait((self._task,))
 
+    def _answered(self, handler: Handler) -> Handler:
+        """The outermost layer: errors of a call become its status, whatever they are."""
+
+        async def answer(request: Request) -> HttpResponse:
+            request.state.caller = None
+            try:
+                if self._gate is not None:
+                    request.state.caller = _caller(self._gate, request)
+                return await handler(request)
+            except TooLarge as error:
+                return _refused(413, "TOO_LARGE", str(error), {})
+            except BadMessage as error:
+                return _refused(400, InvalidRequest.reason, str(error), {})
+            except CallError as error:
+                why = error.metadata.get("why") or error.metadata.get("quota") or error.reason
+                caller = request.state.caller
+                self._metrics.refused(why, caller.name if caller is not None else "")
+                status, headers = error_status(error)
+                return _refused(status, error.reason, error.message, headers)
+            except Exception:  # noqa: BLE001 - the outermost layer: our own faults end here
+                _log.exception("a request failed by our own fault")
+                return _refused(500, Internal.reason, "internal error; the log has the rest", {})
+
+        return answer
+
+
+def _caller(gate: Gate, request: Request) -> Caller:
+    """Who calls. Raises CallError."""
+    headers = request.headers
+    return gate.caller(
+        headers.get("authorization"),
+        lambda: certificate_of(request.scope),
+        headers.get("x-forwarded-client-cert"),
+    )
+
 
 class _Quiet(uvicorn.Server):
     """Leaves the signals to the process that it is part of."""
@@ -130,26 +177,6 @@ class _Quiet(uvicorn.Server):
 
 async def _health(_request: Request) -> HttpResponse:
     return json_response({"status": "SERVING"})
-
-
-def _answered(handler: Handler) -> Handler:
-    """The outermost layer: errors of a call become its status, whatever they are."""
-
-    async def answer(request: Request) -> HttpResponse:
-        try:
-            return await handler(request)
-        except TooLarge as error:
-            return _refused(413, "TOO_LARGE", str(error), {})
-        except BadMessage as error:
-            return _refused(400, InvalidRequest.reason, str(error), {})
-        except CallError as error:
-            status, headers = error_status(error)
-            return _refused(status, error.reason, error.message, headers)
-        except Exception:  # noqa: BLE001 - the outermost layer: our own faults end here
-            _log.exception("a request failed by our own fault")
-            return _refused(500, Internal.reason, "internal error; the log has the rest", {})
-
-    return answer
 
 
 def _refused(status: int, reason: str, message: str, headers: dict[str, str]) -> HttpResponse:
