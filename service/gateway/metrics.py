@@ -13,10 +13,11 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+import prometheus_client
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -68,7 +69,7 @@ class Metrics:
         Raises:
             OSError: the port is taken.
         """
-        scrape = make_wsgi_app(self.registry)
+        scrape: Any = cast("Any", prometheus_client).make_wsgi_app(self.registry)
 
         def answer(environ: Any, start_response: Any) -> Any:
             if environ.get("PATH_INFO") != "/healthz":
