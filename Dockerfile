@@ -27,4 +27,6 @@ USER 1000
 WORKDIR /home/rewardplane
 EXPOSE 50051 9464
 ENTRYPOINT ["tini", "--", "rewardplane"]
-CMD ["serve", "/etc/rewardplane/rewards.yaml", "--host", "0.0.0.0", "--address", "local"]
+# In a container 0.0.0.0 is what `docker run -p` can reach. It wants an access file;
+# `… --insecure` in its place lets everybody in who reaches the published port.
+CMD ["serve", "/etc/rewardplane/rewards.yaml", "--host", "0.0.0.0", "--address", "local", "--access", "/etc/rewardplane-access/access.yaml"]

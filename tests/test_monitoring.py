@@ -21,6 +21,9 @@ LABELS = {
     "reason",
     "cause",
     "verdict",
+    "caller",
+    "credential",
+    "what",
     "le",
     "pod",
 }  # `pod` is the scraper's
