@@ -5,10 +5,8 @@ RUN python -m venv /opt/rewardplane
 ENV PATH=/opt/rewardplane/bin:$PATH
 WORKDIR /src
 # What is needed comes before the code, so that a change of code does not install it again.
-COPY pyproject.toml requirements.lock ./
-RUN python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-print(*p["dependencies"], *p["optional-dependencies"]["serve"], sep="\n")' > wanted.txt \
-    && pip install -c requirements.lock -r wanted.txt
+COPY requirements.hashed.lock ./
+RUN pip install --require-hashes -r requirements.hashed.lock
 COPY . .
 RUN pip install --no-deps .
 
