@@ -46,5 +46,5 @@ def test_what_the_environment_says_of_ray_counts(monkeypatch: pytest.MonkeyPatch
 
 
 def test_untrusted_code_does_not_get_the_token() -> None:
-    # Its process starts with these variables alone; `read_environ` of the attack suite is its proof.
+    # Its process starts with these variables alone; the attack `read_environ` is the proof.
     assert not [name for name in _PASSED_ON if name.startswith("RAY")]
