@@ -192,9 +192,8 @@ async def test_health_is_open_on_the_port_of_the_metrics(free_port: int) -> None
 
     def status() -> int:
         try:
-            return urllib.request.urlopen(
-                f"http://127.0.0.1:{free_port}/healthz", timeout=10
-            ).status
+            with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/healthz") as answer:
+                return answer.status
         except urllib.error.HTTPError as error:
             error.close()
             return error.code
