@@ -31,6 +31,9 @@ LABELS = {
     "reason",
     "cause",
     "verdict",
+    "caller",
+    "credential",
+    "what",
     "le",
     "pod",
 }  # `pod` is the scraper's

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from rewardplane.access.settings import AccessError
+from rewardplane.client.endpoint import Credentials
 from rewardplane.config.load import ConfigError, RewardConfig, ServiceConfig, load
 from rewardplane.gateway.doors.door import DoorKind, DoorUnavailable
 from rewardplane.rewards.types import Example
@@ -31,6 +33,22 @@ _Target = Annotated[
 ]
 _Port = Annotated[int, typer.Option(help="The gRPC port.")]
 _Rename = Annotated[list[str] | None, typer.Option(help="A column's other name: solution=answer.")]
+_Token = Annotated[
+    str | None, typer.Option(envvar="REWARDPLANE_TOKEN_FILE", help="A file with the token.")
+]
+_Authorities = Annotated[
+    str | None,
+    typer.Option(envvar="REWARDPLANE_CA_FILE", help="Whose certificates the service may have."),
+]
+_Certificate = Annotated[
+    str | None,
+    typer.Option(envvar="REWARDPLANE_CERTIFICATE_FILE", help="One's own, for mutual TLS."),
+]
+_Key = Annotated[str | None, typer.Option(envvar="REWARDPLANE_KEY_FILE", help="Its private key.")]
+_Tls = Annotated[
+    bool | None,
+    typer.Option("--tls/--no-tls", help="TLS; the default where any of the files is given."),
+]
 DEFAULT_TARGET = "127.0.0.1:50051"
 
 
@@ -47,12 +65,22 @@ def serve(
         int, typer.Option(min=1, help="Gateways that share the port on each node.")
     ] = 1,
     door: Annotated[
-        DoorKind,
-        typer.Option(help="Who speaks gRPC: `native` in Rust outside the GIL, `grpc` by grpcio."),
-    ] = DoorKind.NATIVE,
+        DoorKind | None,
+        typer.Option(
+            help="Who speaks gRPC: `native` in Rust outside the GIL, `grpc` by grpcio, the default "
+            "where the access file has TLS."
+        ),
+    ] = None,
+    access: Annotated[
+        Path | None, typer.Option(help="Who may call: TLS, tokens, quotas (docs/security.md).")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let other machines call that prove nothing.")
+    ] = False,
 ) -> None:
     """Serve rewards until SIGTERM; SIGHUP reloads the file."""
     from rewardplane.cluster.cluster import Cluster, DeployFailed
+    from rewardplane.cluster.exposure import Exposed, guarded
     from rewardplane.cluster.options import Options
     from rewardplane.cluster.serving import PortTaken
     from rewardplane.cluster.serving import serve as run
@@ -62,14 +90,32 @@ def serve(
     def on_ready(cluster: Cluster, served: ServiceConfig) -> None:
         _out.print(_rewards(served))
         where = ", ".join(cluster.addresses())
-        _out.print(f"serving on {where}; door: {door}; metrics on port {metrics_port}")
+        _out.print(f"serving on {where}; door: {options.door}; metrics on port {metrics_port}")
 
     options = Options(
-        host, port, metrics_port, http_port, address, gateways, gateways_per_node, door
+        host,
+        port,
+        metrics_port,
+        http_port,
+        address,
+        gateways,
+        gateways_per_node,
+        access=str(access.resolve()) if access is not None else "",
+        insecure=insecure,
     )
     try:
+        options, remarks = guarded(options, door)
+        for remark in remarks:
+            _err.print(remark, style="yellow", markup=False)
         run(config, options, on_ready)
-    except (ConfigError, PortTaken, DoorUnavailable, DeployFailed) as error:
+    except (
+        AccessError,
+        ConfigError,
+        DeployFailed,
+        DoorUnavailable,
+        Exposed,
+        PortTaken,
+    ) as error:
         _fail(error)
 
 
@@ -189,6 +235,11 @@ def score(
     report: Annotated[
         Path | None, typer.Option(help="A page to look at, as one HTML file.")
     ] = None,
+    token_file: _Token = None,
+    ca_file: _Authorities = None,
+    certificate_file: _Certificate = None,
+    key_file: _Key = None,
+    tls: _Tls = None,
 ) -> None:
     """Score the responses of a file; exits with 2 when an item has no reward."""
     from .dataset import BadLine
@@ -198,8 +249,12 @@ def score(
 
     columns = _columns(response, rename)
     try:
+        credentials = _credentials(token_file, ca_file, certificate_file, key_file, tls)
         found = Gathered() if report is not None else None
-        summary = score_file(file, reward, target, output, timeout_s, _err, columns, found)
+        summary = score_file(
+            *(file, reward, target, output, timeout_s, _err, columns, found),
+            credentials=credentials,
+        )
         if report is not None and found is not None:
             report.write_text(page_of(f"{reward} on {file.name}", found), encoding="utf-8")
     except (BadLine, OSError, CallError) as error:
@@ -232,14 +287,22 @@ def compare(
 
 
 @app.command("list")
-def list_rewards(target: _Target = DEFAULT_TARGET) -> None:
+def list_rewards(
+    target: _Target = DEFAULT_TARGET,
+    token_file: _Token = None,
+    ca_file: _Authorities = None,
+    certificate_file: _Certificate = None,
+    key_file: _Key = None,
+    tls: _Tls = None,
+) -> None:
     """List the rewards that a service serves."""
     from rewardplane.client.sync_client import SyncRewardClient
 
     try:
-        with SyncRewardClient(target) as client:
+        credentials = _credentials(token_file, ca_file, certificate_file, key_file, tls)
+        with SyncRewardClient(target, credentials=credentials) as client:
             infos = client.list_rewards(timeout_s=10)
-    except CallError as error:
+    except (OSError, CallError) as error:
         _fail(error)
     table = Table("reward", "version", "digest", "kind", "lane", "components")
     for info in infos:
@@ -284,6 +347,21 @@ def reload(port: _Port = 50051) -> None:
     _out.print(f"reloaded {state.config}; changed: {', '.join(state.changed) or 'nothing'}")
 
 
+@app.command("new-token")
+def new_token(
+    caller: Annotated[str, typer.Argument(help="The caller's name.")],
+) -> None:
+    """Make a token: its line for the tokens file to stdout, the token itself to stderr."""
+    from rewardplane.access.tokens import new_token as made
+
+    try:
+        token, line = made(caller)
+    except ValueError as error:
+        _fail(error)
+    typer.echo(line)
+    typer.echo(token, err=True)
+
+
 @app.command()
 def demo(port: _Port = 0) -> None:
     """Serve and score a sample of real model solutions on this machine."""
@@ -324,6 +402,26 @@ def _columns(response: str, rename: list[str] | None) -> Columns:
     if any(not (old and new) for old, _, new in names):
         raise typer.BadParameter("want OLD=NEW", param_hint="--rename")
     return Columns(response, {old: new for old, _, new in names})
+
+
+def _credentials(
+    token_file: str | None,
+    ca_file: str | None,
+    certificate_file: str | None,
+    key_file: str | None,
+    tls: bool | None,
+) -> Credentials | None:
+    """Raises BadParameter, OSError."""
+    try:
+        return Credentials.from_files(
+            token_file=token_file,
+            ca_file=ca_file,
+            certificate_file=certificate_file,
+            key_file=key_file,
+            tls=tls,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _rewards(config: ServiceConfig) -> Table:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from rewardplane.client.client import RewardClient
+from rewardplane.client.endpoint import Credentials
 from rewardplane.rewards.types import Outcome, Score
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -68,6 +69,8 @@ def score_file(
     console: Console,
     columns: Columns = Columns(),  # noqa: B008 - frozen
     found: Gathered | None = None,
+    *,
+    credentials: Credentials | None = None,
 ) -> Summary:
     """Scores every response of a file with progress on `console`; `found` takes the items in.
 
@@ -81,14 +84,15 @@ def score_file(
         sink = stack.enter_context(output.open("w")) if output is not None else None
         bar = stack.enter_context(_progress(console))
         lines = read(file, columns)
-        return asyncio.run(_score(lines, total, reward, target, sink, found, timeout_s, bar))
+        client = RewardClient(target, credentials=credentials)
+        return asyncio.run(_score(lines, total, reward, client, sink, found, timeout_s, bar))
 
 
 async def _score(
     lines: Iterator[Line],
     total: int,
     reward: str,
-    target: str,
+    service: RewardClient,
     sink: IO[str] | None,
     found: Gathered | None,
     timeout_s: float,
@@ -135,7 +139,7 @@ async def _score(
             errors=summary.errors,
         )
 
-    async with RewardClient(target) as client:
+    async with service as client:
         try:
             async with asyncio.TaskGroup() as calls:
                 for number, batch in enumerate(batches):

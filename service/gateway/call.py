@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from rewardplane.access.caller import Usage
 from rewardplane.replica.job import Part, Range, ranges_in
 from rewardplane.replica.segment import (
     DETAILS,
@@ -84,6 +85,7 @@ class Call:
         "spans",
         "states",
         "stride",
+        "usages",
     )
 
     def __init__(
@@ -112,6 +114,8 @@ class Call:
         """Per group the lowest level that untrusted code ran under: 1 + `Level`; 0: none ran."""
         self.pending = n
         self.closed = False
+        self.usages: tuple[Usage, ...] = ()
+        """The quotas in which the items are counted."""
         self.sent: list[Range] = []
         """What went to a replica: it may have started."""
         self.sampled: tuple[int, list[int]] | None = None

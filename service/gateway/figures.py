@@ -66,6 +66,13 @@ class TimeHistogram:
 class RewardFigures:
     """What one reward did on this gateway, all its versions together."""
 
+    @property
+    def judge_tokens_per_item(self) -> float:
+        """What an item took of judges' tokens so far, in the mean; 0: no judge was asked."""
+        tokens = self.counted.get("judge_prompt_tokens", 0.0)
+        tokens += self.counted.get("judge_completion_tokens", 0.0)
+        return tokens / max(1, self.items.total()) if tokens else 0.0
+
     def __init__(self) -> None:
         self.items: Counter[str] = Counter()
         self.groups = 0

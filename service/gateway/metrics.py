@@ -7,11 +7,17 @@ knows prometheus_client.
 
 from __future__ import annotations
 
+import socket
+import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from socketserver import ThreadingMixIn
+from typing import Any, cast
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+import prometheus_client
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -19,6 +25,7 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from rewardplane.access.gate import Gate
 from rewardplane.replica.segment import FAILED, SCORED
 from rewardplane.rewards.types import Reason
 
@@ -28,6 +35,7 @@ from .health import Healths
 from .served import ServedReward
 
 MAX_JOBS = 100
+MAX_CALLERS = 100
 OTHER = "other"
 MIXED = "(mixed)"
 _REWARD_BOUNDS = (-1.0, -0.75, -0.5, -0.25, -0.1, -1e-9, 0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -47,11 +55,37 @@ class Metrics:
         self.batches_sum = 0
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self.health = Healths()
+        self.refusals: Counter[tuple[str, str]] = Counter()
+        self.ready: Callable[[], bool] = lambda: True
+        """Whether the gateway serves: for probes where the gRPC port wants a certificate."""
+        self.gate: Gate | None = None
+        """Whose callers and credentials are told."""
         self._jobs: set[str] = set()
+        self._callers: set[str] = set()
 
     def serve(self, port: int, host: str) -> Callable[[], None]:
-        """Answers scrapes on a port of its own; returns what ends it. Raises OSError."""
-        server, thread = start_http_server(port, host, self.registry)
+        """Answers scrapes on a port of its own, and `/healthz`; returns what ends it.
+
+        Open to all who reach it: there is nothing in it that names an item.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        scrape: Any = cast("Any", prometheus_client).make_wsgi_app(self.registry)
+
+        def answer(environ: Any, start_response: Any) -> Any:
+            if environ.get("PATH_INFO") != "/healthz":
+                return scrape(environ, start_response)
+            ready = self.ready()
+            status = "200 OK" if ready else "503 Service Unavailable"
+            start_response(status, [("content-type", "text/plain")])
+            return [b"SERVING\n" if ready else b"NOT_SERVING\n"]
+
+        server = make_server(
+            host, port, answer, _Server6 if ":" in host else _Server, handler_class=_Silent
+        )
+        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+        thread.start()
 
         def stop() -> None:
             server.shutdown()
@@ -81,6 +115,15 @@ class Metrics:
                 return OTHER
             self._jobs.add(job)
         return job
+
+    def refused(self, reason: str, caller: str) -> None:
+        """Counts a call that was refused as a whole, and why; `caller` empty: nobody is known."""
+        if caller and caller not in self._callers:
+            if len(self._callers) < MAX_CALLERS:
+                self._callers.add(caller)
+            else:
+                caller = OTHER
+        self.refusals[reason, caller] += 1
 
     def items_ended(self, call: Call) -> None:
         """Counts the outcomes of a call that is over."""
@@ -128,6 +171,19 @@ class Metrics:
                 figures.zero_variance_groups += alike
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Scrapes are no news."""
+
+
 class _Scrape(Collector):
     """Turns the arrays into Prometheus families."""
 
@@ -148,8 +204,42 @@ class _Scrape(Collector):
         yield batch
         for name, (text, read) in m.gauges.items():
             yield GaugeMetricFamily(name, text, value=read())
+        yield from self._access()
         yield from self._by_reward(dict(m.rewards))
         yield from _health(m.health)
+
+    def _access(self) -> Iterator[Metric]:
+        refusals = CounterMetricFamily(
+            "rewardplane_refusals", "Calls refused as a whole.", labels=("reason", "caller")
+        )
+        for labels, count in list(self._metrics.refusals.items()):
+            refusals.add_metric(labels, count)
+        yield refusals
+        gate = self._metrics.gate
+        items, expiries, faults = (
+            ({}, {}, {})
+            if gate is None
+            else (gate.in_flight_items(), gate.expiries_s(), gate.faults())
+        )
+        for name, text, label, values in (
+            ("caller_in_flight_items", "Items admitted, of listed callers.", "caller", items),
+            (
+                "credential_expiry_timestamp_seconds",
+                "When the first of its sort expires: the certificate, or a static token.",
+                "credential",
+                expiries,
+            ),
+            (
+                "access_fault",
+                "1 where what changed could not be taken up: the access files, or issuers' keys.",
+                "what",
+                faults,
+            ),
+        ):
+            family = GaugeMetricFamily(f"rewardplane_{name}", text, labels=(label,))
+            for key, value in list(values.items())[:MAX_CALLERS]:
+                family.add_metric((key,), float(value))
+            yield family
 
     def _by_reward(self, rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:
         items = CounterMetricFamily(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
+from rewardplane.access.caller import Caller
 from rewardplane.config.settings import Limits
 from rewardplane.rewards.types import ISOLATION_LEVELS
 from rewardplane.v1 import frame_pb2 as frames
@@ -90,11 +91,13 @@ def plan(
     options: CallOptions,
     rewards: ServedRewards,
     limits: Limits,
+    caller: Caller | None = None,
 ) -> Call:
     """The call of a request, read from `data`, each group bound to one version of its reward.
 
     Raises:
         InvalidRequest: the request breaks a limit or names no reward; all faults at once.
+        PermissionDenied: `caller` may not name a reward, whether or not it is served.
         UnknownReward, VersionGone: a reward is not served, or not in that version.
         IncompleteGroup: a reward of group scope got a part of a group.
         InsufficientIsolation: a reward does not promise the isolation that the call demands.
@@ -127,6 +130,8 @@ def plan(
                 if len(faults) >= MAX_FAULTS:
                     break
                 continue
+            if caller is not None:
+                caller.check_reward(key[0])
             reward = found[key] = rewards.find(*key)
             if options.min_isolation:
                 _check_isolation(reward, options.min_isolation)

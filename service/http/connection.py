@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from .tls import shown_by
+
 HEAD_S = 20.0
 MAX_HEAD_BYTES = 64 * 1024
 SEND_S = 60.0
@@ -21,6 +23,7 @@ TASK, GONE = "rewardplane.task", "rewardplane.gone"
 if TYPE_CHECKING:
 
     class _Protocol(asyncio.Protocol):
+        app_state: dict[str, Any]
         cycle: Any
         transport: Any
 else:
@@ -32,6 +35,7 @@ class BoundedConnection(_Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """See `asyncio.Protocol`."""
+        self.app_state = {**self.app_state, **shown_by(transport)}
         super().connection_made(transport)
         self._head_bytes = 0
         self._writing_by: asyncio.TimerHandle | None = None

@@ -23,6 +23,7 @@ from starlette.responses import Response as HttpResponse
 from .remembered import Remembered
 from .request import (
     Wants,
+    caller_of,
     error_json,
     item_status,
     json_response,
@@ -101,12 +102,15 @@ class Facade:
             Answered: an item has no reward, and `tells` does not cover it.
             CallError, BadMessage, TooLarge: the call is refused.
         """
+        caller = caller_of(request)
+        if caller is not None:
+            caller.check_reward(reward)
         body = await read_body(request, self._max_bytes)
         digest = self.rewards.find(reward, "").digest
         known = self._remembered.find(body, reward, digest)
         if known is not None:
             raise self._failed(known)
-        found = await self._scored(reward, lambda: read(body), traceparent_of(request), wants)
+        found = await self._scored(request, reward, lambda: read(body), wants)
         for outcome in found:
             if isinstance(outcome, ScoreError) and tells != "all":
                 if outcome.retryable:
@@ -117,7 +121,7 @@ class Facade:
         return found
 
     async def _scored(
-        self, reward: str, read: Callable[[], Asked], traceparent: str, wants: Wants
+        self, request: Request, reward: str, read: Callable[[], Asked], wants: Wants
     ) -> list[Outcome]:
         begin_s, job, code = time.perf_counter(), "", "INVALID_ARGUMENT"
         try:
@@ -130,10 +134,11 @@ class Facade:
                     reward,
                     asked.items,
                     timeout_s=asked.answer_s or self.answer_s,
-                    traceparent=traceparent,
+                    traceparent=traceparent_of(request),
                     job=job,
                     step=asked.step,
                     wants=wants,
+                    caller=caller_of(request),
                 )
                 found = outcomes_of(call)
             code = "OK"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, cast
 
+from rewardplane.access.caller import Caller
 from rewardplane.gateway.call import Call
 from rewardplane.gateway.scorer import Scorer
 from rewardplane.replica.segment import SCORED
@@ -30,6 +31,9 @@ from rewardplane.wire.errors import (
     InvalidRequest,
     NotReady,
     Overloaded,
+    PermissionDenied,
+    QuotaExceeded,
+    Unauthenticated,
     UnknownReward,
     VersionGone,
 )
@@ -44,7 +48,10 @@ _STATUS: Mapping[type[CallError], int] = {
     IncompleteGroup: 400,
     InsufficientIsolation: 412,
     InlineCode: 403,
+    Unauthenticated: 401,
+    PermissionDenied: 403,
     Overloaded: 429,
+    QuotaExceeded: 429,
     NotReady: 503,
 }
 _RETRY_NOT_READY_S = 2
@@ -137,6 +144,12 @@ def traceparent_of(request: Request) -> str:
     return request.headers.get("traceparent", "")[:128]
 
 
+def caller_of(request: Request) -> Caller | None:
+    """Who calls, as the gate said before the request was read. None: nobody asks."""
+    caller: Caller | None = request.state.caller
+    return caller
+
+
 async def score_items(
     scorer: Scorer,
     reward: str,
@@ -147,6 +160,7 @@ async def score_items(
     job: str = "",
     step: int = 0,
     wants: Wants = (),
+    caller: Caller | None = None,
 ) -> Call:
     """Items through the lanes, each a group of its own; `wants`: what is told beside rewards.
 
@@ -160,7 +174,7 @@ async def score_items(
         group = request.groups.add(expected_size=1)
         group.example.CopyFrom(example_to(example))
         group.responses.append(response_to(response))
-    return await scorer.score(request.SerializeToString(), timeout_s, traceparent)
+    return await scorer.score(request.SerializeToString(), timeout_s, traceparent, caller)
 
 
 def outcomes_of(call: Call) -> list[Outcome]:
@@ -197,6 +211,8 @@ def error_status(error: CallError) -> tuple[int, dict[str, str]]:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     elif isinstance(error, NotReady):
         headers["retry-after"] = str(_RETRY_NOT_READY_S)
+    elif isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"  # https://www.rfc-editor.org/rfc/rfc6750#section-3
     return _STATUS.get(type(error), 500), headers
 
 

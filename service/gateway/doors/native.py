@@ -1,8 +1,9 @@
 """The native door: HTTP/2 and gRPC on Rust threads outside the GIL (pygrpc-native).
 
 Calls come in bursts: one thread takes what has arrived and wakes the event loop once for it, so
-that a call costs an entry in a dict, no task, no timer and no future. TLS it has none. It holds a
-message whole before it can refuse it as too large: serve it to clients that can be trusted so far.
+that a call costs an entry in a dict, no task, no timer and no future. TLS it has none: an Envoy may
+stand in front (deploy/envoy). It holds a message whole before it can refuse it as too large: serve
+it to clients that can be trusted so far.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ class NativeDoor(Door):
     """One reader thread, and in the event loop nothing that waits."""
 
     kind = DoorKind.NATIVE
+    has_tls = False
 
     front: NativeGrpcFront
 
