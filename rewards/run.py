@@ -239,7 +239,5 @@ def _fault(error: BaseException) -> ScoreError:
             text = f"{text}: {error} ({at})"
     except BaseException:  # noqa: BLE001 - an exception's own __str__ may raise
         text = f"{text} ({at})"
-    if usage is None or not usage.calls:
-        return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS))
-    told = f" (judge: {usage})"
-    return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS - len(told)) + told, usage)
+    spent_any = usage is not None and usage.calls > 0
+    return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS), usage if spent_any else None)

@@ -19,12 +19,14 @@ ROOMS: dict[str, set[str]] = {
     "client": {"wire"},
     "integrations": {"client", "wire"},
     "config": set(),
+    "access": {"config", "wire"},
     "replica": {"config", "wire"},
     "models": {"replica", "config", "wire"},
-    "gateway": {"replica", "config", "wire"},
-    "http": {"gateway", "replica", "config", "wire"},
-    "cluster": {"http", "gateway", "models", "replica", "config", "wire"},
+    "gateway": {"access", "replica", "config", "wire"},
+    "http": {"access", "gateway", "replica", "config", "wire"},
+    "cluster": {"access", "http", "gateway", "models", "replica", "config", "wire"},
     "cli": {
+        "access",
         "cluster",
         "http",
         "gateway",
@@ -40,11 +42,13 @@ ROOMS: dict[str, set[str]] = {
 ONLY_IN = {
     "ray": ("service/cluster/",),
     "grpc": ("service/client/", "service/wire/", "service/gateway/", "service/cluster/"),
-    "prometheus_client": ("service/gateway/metrics.py",),
+    "prometheus_client": ("service/gateway/metrics.py", "service/cli/top.py"),
     "starlette": ("service/http/",),
     "torch": ("service/models/",),
     "transformers": ("service/models/",),
     "vllm": ("service/models/",),
+    "jwt": ("service/access/",),
+    "cryptography": ("service/access/",),
 }
 # What a trainer imports needs the base install alone, and so does all that it imports in its turn.
 CLIENT_ROOMS = ("service/client/", "service/integrations/", "service/wire/")

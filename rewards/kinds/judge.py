@@ -10,7 +10,7 @@ from ..judging.asks_model import AsksModel, told
 from ..judging.questions import Question
 from ..judging.shown import SHOW, Shown
 from ..models.model import LabelQuestion
-from ..reward import kind
+from ..reward import NO_RESPONSE, kind
 from ..types import Example, Response, Score
 
 
@@ -45,6 +45,11 @@ class Judge(AsksModel):
     def reference_keys(self) -> tuple[str, ...]:
         """What `show` names."""
         return self._shown.reference_keys
+
+    def examine(self, example: Example) -> None:
+        """Fills `show`; nobody is asked."""
+        super().examine(example)
+        self._shown.message(example, NO_RESPONSE)
 
     async def score(self, example: Example, response: Response) -> Score:
         """The expectation.

@@ -15,7 +15,7 @@ from ..judging.asks_model import AsksModel, spent
 from ..judging.pairs import ANCHOR, Compared
 from ..judging.shown import Shown, joined
 from ..models.model import Label, LabelQuestion
-from ..reward import Item, Result, Unit, kind
+from ..reward import NO_RESPONSE, Item, Result, Unit, kind
 from ..text.chat import Message
 from ..text.template import TemplateFault, text_of
 from ..types import (
@@ -126,6 +126,13 @@ class Pairwise(AsksModel):
         """What `show` names, and the reference answer."""
         anchor = (self.pairs.reference,) if self.pairs.design == "anchor" else ()
         return tuple(dict.fromkeys((*self._shown.reference_keys, *anchor)))
+
+    def examine(self, example: Example) -> None:
+        """Fills `show`, and reads the reference answer; nobody is asked."""
+        super().examine(example)
+        self._shown.parts(example, NO_RESPONSE)
+        if self.pairs.design == "anchor":
+            self._anchor(example)
 
     async def score_items(self, items: Sequence[Item]) -> Sequence[Result]:
         """What each response is worth among the others of its group, or its fault.

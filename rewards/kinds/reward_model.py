@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from ..deadline import left_s
 from ..models.model import Model, ModelNeed
 from ..reward import Result, Reward, kind
-from ..text.chat import prompt_messages, response_messages
+from ..text.chat import Message, prompt_messages, response_messages
 from ..types import Example, InvalidInput, Response, Score
 
 
@@ -63,6 +63,11 @@ class RewardModel(Reward):
         """Takes the model."""
         self._model = model
 
+    def examine(self, example: Example) -> None:
+        """Looks whether there is a prompt."""
+        super().examine(example)
+        _prompt(example)
+
     def score(self, example: Example, response: Response) -> Awaitable[Result]:
         """The model's number."""
         return self._score(example, response)
@@ -70,12 +75,7 @@ class RewardModel(Reward):
     async def _score(self, example: Example, response: Response) -> Result:
         if self._model is None:
             raise TypeError("no model was bound")
-        messages = prompt_messages(example)
-        if not messages:
-            raise InvalidInput(
-                "the example has no contents: the model scores an answer to a prompt"
-            )
-        messages += response_messages(response)
+        messages = [*_prompt(example), *response_messages(response)]
         scalar = await self._model.scalar(messages, timeout_s=left_s())
         components = {"raw": scalar.value, "cut_tokens": float(scalar.cut_tokens)}
         return Score(self._transformed(scalar.value), components)
@@ -88,3 +88,10 @@ class RewardModel(Reward):
             odds = math.exp(min(value, -value))
             return 1 / (1 + odds) if value >= 0 else odds / (1 + odds)
         return value
+
+
+def _prompt(example: Example) -> list[Message]:
+    messages = prompt_messages(example)
+    if not messages:
+        raise InvalidInput("the example has no contents: the model scores an answer to a prompt")
+    return messages

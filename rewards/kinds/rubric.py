@@ -14,7 +14,7 @@ from ..judging.asks_model import CUT_TOKENS, LABEL_MASS, AsksModel, spent
 from ..judging.criteria import MAX_ITEMS, Criterion, criteria_of
 from ..judging.questions import predicate
 from ..judging.shown import SHOW, Shown
-from ..reward import kind
+from ..reward import NO_RESPONSE, kind
 from ..types import RETRYABLE, Example, Response, RewardFault, Score, reference
 
 COUNT = "items"
@@ -70,16 +70,19 @@ class Rubric(AsksModel):
         own = () if self.items_from is None else (self.items_from,)
         return tuple(dict.fromkeys((*self._shown.reference_keys, *own)))
 
+    def examine(self, example: Example) -> None:
+        """Reads the rubric and fills `show`; nobody is asked."""
+        super().examine(example)
+        self._items_for(example, NO_RESPONSE)
+        self._shown.message(example, NO_RESPONSE)
+
     async def score(self, example: Example, response: Response) -> Score:
         """The weighted sum.
 
         Raises:
             RewardFault: an item has no answer, or the reference holds no rubric.
         """
-        items: Sequence[Criterion] = self.items
-        if self.items_from is not None:
-            value = reference(example, response, self.items_from)
-            items = criteria_of(value, self.items_from)
+        items = self._items_for(example, response)
         message = self._shown.message(example, response)
         answers = await self.answers([([message], predicate(item.ask)) for item in items])
         faults = [
@@ -102,6 +105,11 @@ class Rubric(AsksModel):
             told = f"below its gate: {', '.join(below)}\n{told}"
         reward = self.gated_reward if below else _weighted(items, yes)
         return Score(reward, parts, told, judgements=tuple(records))
+
+    def _items_for(self, example: Example, response: Response) -> Sequence[Criterion]:
+        if self.items_from is None:
+            return self.items
+        return criteria_of(reference(example, response, self.items_from), self.items_from)
 
     @cached_property
     def _shown(self) -> Shown:

@@ -13,7 +13,15 @@ from rewardplane.wire.errors import Internal
 from rewardplane.wire.messages import FieldError, outcome_from
 
 from .chunks import EncodedGroup
-from .results import ModelUsed, RewardInfo, RewardUsed, Scores, StreamedOutcome, Validation
+from .results import (
+    ModelUsed,
+    RewardHealth,
+    RewardInfo,
+    RewardUsed,
+    Scores,
+    StreamedOutcome,
+    Validation,
+)
 
 _M = TypeVar("_M", bound=Message)
 _LANES = {
@@ -50,6 +58,7 @@ def scores(data: bytes, groups: Sequence[EncodedGroup]) -> Scores:
     models = {model.name: asked(model) for model in message.models}
     rewards = [used(reward, models.get(reward.model)) for reward in message.rewards]
     out = Scores([], [], [], [], [], message.request_id)
+    out.health = tuple(_health(health) for health in message.health)
     for group, sent in zip(message.groups, groups, strict=True):
         if len(group.outcomes) != sent.size:
             raise Internal(
@@ -133,6 +142,24 @@ def asked(message: pb.ModelUsed) -> ModelUsed:
         fingerprint=message.fingerprint,
     )
     return ModelUsed(message.name, message.digest, facts)
+
+
+def _health(message: pb.RewardHealth) -> RewardHealth:
+    return RewardHealth(
+        reward=message.reward,
+        items=message.items,
+        error_ratio=message.error_ratio,
+        mean=message.mean,
+        deviation=message.deviation,
+        p10=message.p10,
+        p50=message.p50,
+        p90=message.p90,
+        alike_ratio=message.alike_ratio,
+        saturation=message.saturation,
+        clip_ratio=message.clip_ratio,
+        length_correlation=message.length_correlation,
+        advice=tuple(message.advice),
+    )
 
 
 def info(message: pb.RewardInfo) -> RewardInfo:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 from rewardplane.config.load import RewardConfig
@@ -14,11 +14,13 @@ from rewardplane.rewards.types import (
     RETRYABLE,
     JudgementRecord,
     Reason,
+    Usage,
 )
 from rewardplane.v1 import reward_service_pb2 as pb
-from rewardplane.wire.messages import clean, judgement_to
+from rewardplane.wire.messages import clean, judgement_to, usage_to
 
 from .call import Call
+from .health import Healths
 from .served import ServedReward
 
 _RETRYABLE_NUMBERS = frozenset(reason.value for reason in RETRYABLE)
@@ -35,6 +37,8 @@ def render_call(call: Call) -> bytes:
     if not call.stride and not call.extras:
         return _render_plain(call)
     response = pb.ScoreResponse(request_id=call.options.request_id)
+    most = _most_chars(call)
+    judgements = _tells_judgements(call, range(call.n))
     used: dict[int, int] = {}
     for group, served in enumerate(call.served):
         first, end = call.offsets[group], call.offsets[group + 1]
@@ -52,7 +56,31 @@ def render_call(call: Call) -> bytes:
             outcomes.isolation = _level(call.isolation[group])
         add = outcomes.outcomes.add
         for item in range(first, end):
-            _fill(call, item, served.component_count, add())
+            _fill(call, item, served.component_count, add(), most, judgements=judgements)
+    return response.SerializeToString()
+
+
+def render_health(call: Call, healths: Healths, job: str) -> bytes:
+    """What is appended to the answer of a call: how its rewards do over the job."""
+    response = pb.ScoreResponse()
+    for name in dict.fromkeys(served.name for served in call.served):
+        health = healths.health(name, job)
+        if health is not None:
+            response.health.add(
+                reward=name,
+                items=health.items,
+                error_ratio=health.error_ratio,
+                mean=health.mean,
+                deviation=health.deviation,
+                p10=health.p10,
+                p50=health.p50,
+                p90=health.p90,
+                alike_ratio=health.alike_ratio,
+                saturation=health.saturation,
+                clip_ratio=health.clip_ratio,
+                length_correlation=health.length_correlation,
+                advice=health.advice(),
+            )
     return response.SerializeToString()
 
 
@@ -137,6 +165,7 @@ _ONE_BYTE = [bytes((value,)) for value in range(0x80)]
 def render_items(call: Call, items: Sequence[int]) -> list[pb.StreamScoresResponse]:
     """The messages that tell the outcomes of these items: one for each reward among them."""
     messages: dict[int, pb.StreamScoresResponse] = {}
+    judgements = _tells_judgements(call, items)
     group = 0
     for item in sorted(items):
         while call.offsets[group + 1] <= item:
@@ -150,7 +179,7 @@ def render_items(call: Call, items: Sequence[int]) -> list[pb.StreamScoresRespon
                 model=_model(served),
             )
         tagged = message.outcomes.add(group_index=group, response_index=item - call.offsets[group])
-        _fill(call, item, served.component_count, tagged.outcome)
+        _fill(call, item, served.component_count, tagged.outcome, judgements=judgements)
         message.queue_us = max(message.queue_us, call.queue_us[group])
         message.execution_us += call.elapsed_us[item]
         if level := call.isolation[group]:
@@ -167,7 +196,8 @@ def render_validation(call: Call, remarks: Sequence[str]) -> pb.ValidateRewardRe
         execution_us=call.elapsed_us[0],
         isolation=_level(call.isolation[0]),
     )
-    _fill(call, 0, call.served[0].component_count, response.outcome)
+    judgements = _tells_judgements(call, (0,))
+    _fill(call, 0, call.served[0].component_count, response.outcome, judgements=judgements)
     return response
 
 
@@ -196,7 +226,45 @@ def render_info(config: RewardConfig, limits: Limits) -> pb.RewardInfo:
     return info
 
 
-def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
+MAX_TEXT_BYTES = 32 * 2**20
+"""Of all messages and explanations of one answer: clients take 64 MiB at the least."""
+MAX_JUDGEMENT_BYTES = 16 * 2**20
+"""Of all judgements of one answer; where they have more, none is told."""
+_JUDGEMENT_BYTES = 64
+"""Of a judgement without its texts and probabilities."""
+
+
+def _most_chars(call: Call) -> int:
+    """How long one message or explanation of an answer may be, so that all together fit in it."""
+    return MAX_TEXT_BYTES // 4 // max(1, len(call.extras))
+
+
+def _tells_judgements(call: Call, items: Iterable[int]) -> bool:
+    """Whether the judgements of these items are wanted, and short enough together."""
+    if not call.options.judgements:
+        return False
+    size = 0
+    for item in items:
+        for told in call.extras.get(item, ())[4:5]:
+            for question, _value, probs, *_others, text in told:
+                size += _JUDGEMENT_BYTES + _size(question) + _size(text)
+                size += sum(12 + _size(label) for label in probs)
+    return size <= MAX_JUDGEMENT_BYTES
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def _fill(
+    call: Call,
+    item: int,
+    k: int,
+    outcome: pb.Outcome,
+    most: int = MAX_TEXT_BYTES,
+    *,
+    judgements: bool,
+) -> None:
     extra = call.extras.get(item)
     if call.states[item] == SCORED:
         score = outcome.score
@@ -206,19 +274,23 @@ def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
             score.components.extend(call.components[at : at + k])
         if extra is not None:
             if call.options.explanations:
-                score.explanation = clean(extra[0])
-                score.answer = clean(extra[2])
+                score.explanation = clean(extra[0][:most])
+                score.answer = clean(extra[2][:most])
             if call.options.step_rewards:
                 score.step_rewards.extend(extra[1])
-            if call.options.judgements and len(extra) > 3:
-                for told in extra[3]:
+            if judgements and len(extra) > 4:
+                for told in extra[4]:
                     judgement_to(JudgementRecord.from_list(told), score.judgements.add())
+            if call.options.details:
+                score.details_json = clean(extra[3])
         return
-    number, message = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
+    number, message, *spent = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
     error = outcome.error
     error.reason = cast("pb.ErrorReason", number)
-    error.message = clean(message[:MAX_MESSAGE_CHARS])
+    error.message = clean(message[: min(most, MAX_MESSAGE_CHARS)])
     error.retryable = number in _RETRYABLE_NUMBERS
+    if spent:
+        error.usage.CopyFrom(usage_to(Usage(*spent[0])))
 
 
 def _level(number: int) -> pb.IsolationLevel:

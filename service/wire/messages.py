@@ -174,15 +174,36 @@ def outcome_from(message: pb.Outcome, component_names: Sequence[str]) -> Outcome
             components = dict(zip(component_names, values, strict=True))
         steps = tuple(score.step_rewards) if score.step_rewards else ()
         judgements = tuple(map(judgement_from, score.judgements)) if score.judgements else ()
-        return Score(score.reward, components, score.explanation, steps, score.answer, judgements)
+        told = score.explanation, steps, score.answer, score.details_json, judgements
+        return Score(score.reward, components, *told)
     if not message.HasField("error"):
         raise FieldError("result", "is neither score nor error")
     error = message.error
     reason = _REASONS.get(error.reason)
     if reason is not None:
-        return ScoreError(reason, error.message)
+        return ScoreError(reason, error.message, _spent(error))
     reason = Reason.UNAVAILABLE if error.retryable else Reason.RAISED
-    return ScoreError(reason, f"(reason {int(error.reason)} of a newer service) {error.message}")
+    told = f"(reason {int(error.reason)} of a newer service) {error.message}"
+    return ScoreError(reason, told, _spent(error))
+
+
+def _spent(error: pb.ScoreError) -> Usage | None:
+    return _usage_from(error.usage) if error.HasField("usage") else None
+
+
+def _usage_from(spent: pb.Usage) -> Usage:
+    tokens = spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens
+    return Usage(*tokens, spent.calls)
+
+
+def usage_to(usage: Usage) -> pb.Usage:
+    """What judges took, as a message."""
+    return pb.Usage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=usage.cached_tokens,
+        calls=usage.calls,
+    )
 
 
 def judgement_to(record: JudgementRecord, message: pb.Judgement) -> None:
@@ -195,11 +216,7 @@ def judgement_to(record: JudgementRecord, message: pb.Judgement) -> None:
         message.label_mass = record.label_mass
     message.read = record.read
     message.text = clean(record.text)
-    usage = record.usage
-    message.prompt_tokens = usage.prompt_tokens
-    message.completion_tokens = usage.completion_tokens
-    message.cached_tokens = usage.cached_tokens
-    message.calls = usage.calls
+    message.usage.CopyFrom(usage_to(record.usage))
 
 
 def judgement_from(message: pb.Judgement) -> JudgementRecord:
@@ -210,9 +227,7 @@ def judgement_from(message: pb.Judgement) -> JudgementRecord:
         dict(zip(message.labels, message.probabilities, strict=False)),
         message.label_mass if message.HasField("label_mass") else None,
         message.read,
-        Usage(
-            message.prompt_tokens, message.completion_tokens, message.cached_tokens, message.calls
-        ),
+        _usage_from(message.usage),
         message.text,
     )
 

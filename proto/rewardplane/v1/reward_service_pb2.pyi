@@ -117,22 +117,26 @@ class StreamScoresRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[ScoreRequest, _Mapping]] = ...) -> None: ...
 
 class ScoreOptions(_message.Message):
-    __slots__ = ("include_components", "include_explanations", "include_step_rewards", "item_timeout", "queue_timeout", "min_isolation", "include_judgements")
+    __slots__ = ("include_components", "include_explanations", "include_step_rewards", "item_timeout", "queue_timeout", "min_isolation", "include_details", "include_judgements", "include_health")
     INCLUDE_COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_STEP_REWARDS_FIELD_NUMBER: _ClassVar[int]
     ITEM_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     MIN_ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_DETAILS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_JUDGEMENTS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_HEALTH_FIELD_NUMBER: _ClassVar[int]
     include_components: bool
     include_explanations: bool
     include_step_rewards: bool
     item_timeout: _duration_pb2.Duration
     queue_timeout: _duration_pb2.Duration
     min_isolation: IsolationLevel
+    include_details: bool
     include_judgements: bool
-    def __init__(self, include_components: bool = ..., include_explanations: bool = ..., include_step_rewards: bool = ..., item_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., min_isolation: _Optional[_Union[IsolationLevel, str]] = ..., include_judgements: bool = ...) -> None: ...
+    include_health: bool
+    def __init__(self, include_components: bool = ..., include_explanations: bool = ..., include_step_rewards: bool = ..., item_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., min_isolation: _Optional[_Union[IsolationLevel, str]] = ..., include_details: bool = ..., include_judgements: bool = ..., include_health: bool = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("example", "responses", "expected_size", "reward", "version")
@@ -271,16 +275,18 @@ class FunctionResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., response_json: _Optional[str] = ...) -> None: ...
 
 class ScoreResponse(_message.Message):
-    __slots__ = ("groups", "rewards", "request_id", "models")
+    __slots__ = ("groups", "rewards", "request_id", "models", "health")
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     REWARDS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
     groups: _containers.RepeatedCompositeFieldContainer[GroupOutcomes]
     rewards: _containers.RepeatedCompositeFieldContainer[RewardUsed]
     request_id: str
     models: _containers.RepeatedCompositeFieldContainer[ModelUsed]
-    def __init__(self, groups: _Optional[_Iterable[_Union[GroupOutcomes, _Mapping]]] = ..., rewards: _Optional[_Iterable[_Union[RewardUsed, _Mapping]]] = ..., request_id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ModelUsed, _Mapping]]] = ...) -> None: ...
+    health: _containers.RepeatedCompositeFieldContainer[RewardHealth]
+    def __init__(self, groups: _Optional[_Iterable[_Union[GroupOutcomes, _Mapping]]] = ..., rewards: _Optional[_Iterable[_Union[RewardUsed, _Mapping]]] = ..., request_id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ModelUsed, _Mapping]]] = ..., health: _Optional[_Iterable[_Union[RewardHealth, _Mapping]]] = ...) -> None: ...
 
 class ModelUsed(_message.Message):
     __slots__ = ("name", "digest", "source", "revision", "weights_digest", "engine", "engine_version", "dtype", "template_digest", "read", "fingerprint")
@@ -307,6 +313,36 @@ class ModelUsed(_message.Message):
     read: str
     fingerprint: str
     def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., source: _Optional[str] = ..., revision: _Optional[str] = ..., weights_digest: _Optional[str] = ..., engine: _Optional[str] = ..., engine_version: _Optional[str] = ..., dtype: _Optional[str] = ..., template_digest: _Optional[str] = ..., read: _Optional[str] = ..., fingerprint: _Optional[str] = ...) -> None: ...
+
+class RewardHealth(_message.Message):
+    __slots__ = ("reward", "items", "error_ratio", "mean", "deviation", "p10", "p50", "p90", "alike_ratio", "saturation", "clip_ratio", "length_correlation", "advice")
+    REWARD_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_RATIO_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    DEVIATION_FIELD_NUMBER: _ClassVar[int]
+    P10_FIELD_NUMBER: _ClassVar[int]
+    P50_FIELD_NUMBER: _ClassVar[int]
+    P90_FIELD_NUMBER: _ClassVar[int]
+    ALIKE_RATIO_FIELD_NUMBER: _ClassVar[int]
+    SATURATION_FIELD_NUMBER: _ClassVar[int]
+    CLIP_RATIO_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_CORRELATION_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    reward: str
+    items: int
+    error_ratio: float
+    mean: float
+    deviation: float
+    p10: float
+    p50: float
+    p90: float
+    alike_ratio: float
+    saturation: float
+    clip_ratio: float
+    length_correlation: float
+    advice: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, reward: _Optional[str] = ..., items: _Optional[int] = ..., error_ratio: _Optional[float] = ..., mean: _Optional[float] = ..., deviation: _Optional[float] = ..., p10: _Optional[float] = ..., p50: _Optional[float] = ..., p90: _Optional[float] = ..., alike_ratio: _Optional[float] = ..., saturation: _Optional[float] = ..., clip_ratio: _Optional[float] = ..., length_correlation: _Optional[float] = ..., advice: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GroupOutcomes(_message.Message):
     __slots__ = ("outcomes", "reward_index", "queue_us", "execution_us", "isolation")
@@ -345,23 +381,25 @@ class Outcome(_message.Message):
     def __init__(self, score: _Optional[_Union[Score, _Mapping]] = ..., error: _Optional[_Union[ScoreError, _Mapping]] = ...) -> None: ...
 
 class Score(_message.Message):
-    __slots__ = ("reward", "components", "explanation", "step_rewards", "answer", "judgements")
+    __slots__ = ("reward", "components", "explanation", "step_rewards", "answer", "details_json", "judgements")
     REWARD_FIELD_NUMBER: _ClassVar[int]
     COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     STEP_REWARDS_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_JSON_FIELD_NUMBER: _ClassVar[int]
     JUDGEMENTS_FIELD_NUMBER: _ClassVar[int]
     reward: float
     components: _containers.RepeatedScalarFieldContainer[float]
     explanation: str
     step_rewards: _containers.RepeatedScalarFieldContainer[float]
     answer: str
+    details_json: str
     judgements: _containers.RepeatedCompositeFieldContainer[Judgement]
-    def __init__(self, reward: _Optional[float] = ..., components: _Optional[_Iterable[float]] = ..., explanation: _Optional[str] = ..., step_rewards: _Optional[_Iterable[float]] = ..., answer: _Optional[str] = ..., judgements: _Optional[_Iterable[_Union[Judgement, _Mapping]]] = ...) -> None: ...
+    def __init__(self, reward: _Optional[float] = ..., components: _Optional[_Iterable[float]] = ..., explanation: _Optional[str] = ..., step_rewards: _Optional[_Iterable[float]] = ..., answer: _Optional[str] = ..., details_json: _Optional[str] = ..., judgements: _Optional[_Iterable[_Union[Judgement, _Mapping]]] = ...) -> None: ...
 
 class Judgement(_message.Message):
-    __slots__ = ("question", "value", "labels", "probabilities", "label_mass", "read", "text", "prompt_tokens", "completion_tokens", "cached_tokens", "calls")
+    __slots__ = ("question", "value", "labels", "probabilities", "label_mass", "read", "text", "usage")
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
@@ -369,10 +407,7 @@ class Judgement(_message.Message):
     LABEL_MASS_FIELD_NUMBER: _ClassVar[int]
     READ_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
-    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    CALLS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     question: str
     value: float
     labels: _containers.RepeatedScalarFieldContainer[str]
@@ -380,21 +415,32 @@ class Judgement(_message.Message):
     label_mass: float
     read: str
     text: str
+    usage: Usage
+    def __init__(self, question: _Optional[str] = ..., value: _Optional[float] = ..., labels: _Optional[_Iterable[str]] = ..., probabilities: _Optional[_Iterable[float]] = ..., label_mass: _Optional[float] = ..., read: _Optional[str] = ..., text: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+
+class ScoreError(_message.Message):
+    __slots__ = ("reason", "message", "retryable", "usage")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    reason: ErrorReason
+    message: str
+    retryable: bool
+    usage: Usage
+    def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., message: _Optional[str] = ..., retryable: bool = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "calls")
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
     calls: int
-    def __init__(self, question: _Optional[str] = ..., value: _Optional[float] = ..., labels: _Optional[_Iterable[str]] = ..., probabilities: _Optional[_Iterable[float]] = ..., label_mass: _Optional[float] = ..., read: _Optional[str] = ..., text: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., calls: _Optional[int] = ...) -> None: ...
-
-class ScoreError(_message.Message):
-    __slots__ = ("reason", "message", "retryable")
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_FIELD_NUMBER: _ClassVar[int]
-    RETRYABLE_FIELD_NUMBER: _ClassVar[int]
-    reason: ErrorReason
-    message: str
-    retryable: bool
-    def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., message: _Optional[str] = ..., retryable: bool = ...) -> None: ...
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., calls: _Optional[int] = ...) -> None: ...
 
 class StreamScoresResponse(_message.Message):
     __slots__ = ("outcomes", "reward", "queue_us", "execution_us", "request_id", "isolation", "model")
