@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from rewardplane.config.load import RewardConfig
 from rewardplane.config.settings import Fixture
+from rewardplane.models.loading import load_model
 from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.rewards.run import Clip, run_item, run_items, run_items_async
 from rewardplane.rewards.types import (
@@ -88,8 +89,10 @@ class Trial:
 def try_reward(config: RewardConfig, examples: Sequence[Example]) -> Trial:
     """Runs the fixtures of a reward, and the cases that follow from them and from `examples`.
 
+    Its model, where it asks one, is loaded for it.
+
     Raises:
-        Exception: whatever the reward's set-up raises.
+        Exception: whatever the set-up of the reward or of its model raises.
     """
     return asyncio.run(_tried(config, examples))
 
@@ -97,6 +100,17 @@ def try_reward(config: RewardConfig, examples: Sequence[Example]) -> Trial:
 async def _tried(config: RewardConfig, examples: Sequence[Example]) -> Trial:
     reward = config.build()
     reward.check()
+    loaded = await load_model(config.model) if config.model is not None else None
+    try:
+        if loaded is not None:
+            reward.bind(loaded.model)
+        return await _tried_with(reward, config, examples)
+    finally:
+        if loaded is not None:
+            await loaded.close()
+
+
+async def _tried_with(reward: Reward, config: RewardConfig, examples: Sequence[Example]) -> Trial:
     reward.setup()
     runner = _Runner(reward, Clip(*config.clip), config.settings.timeout_s)
     trial = Trial()

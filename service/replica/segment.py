@@ -140,7 +140,7 @@ class Segment:
         self.isolation = view[_STOP_AT + 2 : _STOP_AT + 3]
         """The level of isolation that untrusted code ran under: `Reward.isolation_held`."""
         self.words = view[_STOP_AT + 3 : _STOP_AT + 4]
-        """What somebody wants of what scores say beside their numbers: `WORDS`, `DETAILS`, …, or 0."""
+        """What somebody wants of what scores say beside their numbers: `WORDS` and so on, added."""
         cells = view[_STEPPING_AT:_COLUMNS_AT].cast("Q")
         self.stepping = cells[0:1]
         """Whose code has the event loop of an async reward's worker: an item's index + 1, or 0."""

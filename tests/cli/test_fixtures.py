@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rewardplane.cli.commands import app
 from rewardplane.cli.fixtures import MAX_EXAMPLES, Trial, _ranks, try_reward
-from rewardplane.config.load import ConfigError, parse_reward
+from rewardplane.config.load import ConfigError, parse, parse_reward
 from rewardplane.rewards.types import Content, Example, Part
 from typer.testing import CliRunner
+
+from ..support.functions.stub_model import number_of
+from ..support.rig import FOLDER
 
 EXAMPLES = [
     Example(contents=[Content("user", [Part(f"{n}+{n}?")])], references={"answer": str(2 * n)})
@@ -111,6 +114,20 @@ def test_own_fixtures_pass_and_fail() -> None:
         "fixture 6: want INVALID_INPUT, got 0",
         "fixture 7: want 0, got INVALID_REFERENCE: reference 'answer' is missing; there are: none",
     ]
+
+
+def test_a_model_is_loaded_for_the_fixtures_of_its_reward() -> None:
+    cases = [
+        {"prompt": "2+2?", "response": "4", "reward": number_of("4")},
+        {"prompt": "2+2?", "response": "nan", "error": "INVALID_RESULT"},
+        {"response": "4", "error": "INVALID_INPUT"},
+    ]
+    stub = {"runs": "python", "path": "stub_model:StubModel", "head": "scalar"}
+    reward = {"kind": "reward_model", "model": "m", "fixtures": cases}
+    config = parse({"models": {"m": stub}, "rewards": {"r": reward}}, FOLDER)
+    trial = try_reward(config.rewards["r"], [])
+    assert trial.failed == []
+    assert trial.cases >= len(cases)
 
 
 def test_fixtures_change_neither_the_digest_nor_the_deployment() -> None:

@@ -6,12 +6,15 @@ from array import array
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rewardplane.gateway.call import Call, CallOptions
-from rewardplane.gateway.render import plain_outcomes, render_call
+from rewardplane.gateway.render import MAX_JUDGEMENT_BYTES, plain_outcomes, render_call
 from rewardplane.replica.segment import SCORED
+from rewardplane.rewards.types import JudgementRecord
 from rewardplane.v1 import reward_service_pb2 as pb
+from rewardplane.wire.messages import judgement_from
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -63,3 +66,17 @@ def test_the_plain_form_reads_as_the_general_one(
     call.extras[0] = ["because", [], "read"]
     assert plain == pb.ScoreResponse.FromString(render_call(call))
     assert [o.score.reward for g in plain.groups for o in g.outcomes] == call.rewards.tolist()
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, True), (4, False)])
+def test_judgements_that_are_too_long_together_are_left_out(count: int, told: bool) -> None:
+    options = CallOptions("id", "label", 0.0, 1e12, judgements=True, explanations=True)
+    call = Call(options, [served("one")], [count])
+    call.states[:] = bytes([SCORED]) * count
+    record = JudgementRecord("Good?", 1.0, {"Yes": 1.0}, text="x" * (MAX_JUDGEMENT_BYTES // 3))
+    for item in range(count):
+        call.extras[item] = ["because", [], "", "", [record.as_list()]]
+    answer = pb.ScoreResponse.FromString(render_call(call))
+    for outcome in answer.groups[0].outcomes:
+        assert outcome.score.explanation == "because"
+        assert [judgement_from(one) for one in outcome.score.judgements] == [record] * told

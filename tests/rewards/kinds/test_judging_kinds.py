@@ -28,6 +28,7 @@ from rewardplane.rewards.types import (
     Part,
     Reason,
     Response,
+    RewardFault,
     Score,
     ScoreError,
     Unavailable,
@@ -418,3 +419,42 @@ async def test_a_thousand_items_of_which_three_hundred_break(
         else:
             wrong[f"reason of {way}: {outcome.reason}"] += outcome.reason is not REASONS[way]
     assert +wrong == Counter()
+
+
+RUBRIC = '[{"ask": "Is it short?"}]'
+SHOWN = "{{ prompt }} {{ references.why }} {{ response }}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "references", "reason"),
+    [
+        ("judge", {"ask": "Good?", "show": SHOWN}, {"why": "so"}, None),
+        ("judge", {"ask": "Good?", "show": SHOWN}, {}, Reason.INVALID_REFERENCE),
+        ("pairwise", {"show": "{{ references.why }}"}, {}, Reason.INVALID_REFERENCE),
+        ("pairwise", {"pairs": {"design": "anchor"}}, {"answer": "4"}, None),
+        ("pairwise", {"pairs": {"design": "anchor"}}, {"answer": " "}, Reason.INVALID_REFERENCE),
+        ("pairwise", {}, {}, None),
+        ("rubric", {"items_from": "rubric"}, {"rubric": RUBRIC}, None),
+        ("rubric", {"items_from": "rubric"}, {"rubric": "[]"}, Reason.INVALID_REFERENCE),
+        ("rubric", {"items_from": "rubric"}, {}, Reason.INVALID_REFERENCE),
+        ("reward_model", {}, {}, None),
+    ],
+)
+def test_what_an_example_lacks_is_told_without_a_model(
+    kind: str, params: dict[str, Any], references: dict[str, str], reason: Reason | None
+) -> None:
+    json_references = {k: v for k, v in references.items() if v.startswith("[")}
+    plain = {k: v for k, v in references.items() if k not in json_references}
+    example = Example(PROMPT.contents, plain, json_references)
+    reward = build(kind, {"model": "m", **params})
+    if reason is None:
+        reward.examine(example)
+    else:
+        with pytest.raises(RewardFault) as told:
+            reward.examine(example)
+        assert told.value.reason is reason
+
+
+def test_an_example_without_a_prompt_is_none_for_a_reward_model() -> None:
+    with pytest.raises(InvalidInput, match="no contents"):
+        build("reward_model", {"model": "m"}).examine(Example())
