@@ -25,12 +25,12 @@ To add one: a member of `Reason`, an entry in `RETRYABLE` if it is, the same mem
 from __future__ import annotations
 
 import enum
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, ClassVar
+
+from .finite_json import finite_json
 
 MAX_MESSAGE_CHARS = 2_000
 MAX_SCORE_ANSWER_CHARS = 500
@@ -384,26 +384,6 @@ def _document(key: str, document: str) -> Any:
         return finite_json(document)
     except (ValueError, RecursionError) as error:
         raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
-
-
-def finite_json(document: str) -> Any:
-    """A JSON document. NaN and infinities, which Python's own reader takes, are none of JSON.
-
-    Raises:
-        ValueError, RecursionError: it is no JSON, or has a number that no double holds.
-    """
-    return json.loads(document, parse_constant=_no_constant, parse_float=_finite)
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if math.isinf(value):
-        raise ValueError(f"{digits[:40]} is beyond what a double holds")
-    return value
 
 
 MAX_KEYS_SHOWN = 16

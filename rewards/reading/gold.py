@@ -7,7 +7,8 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field
 
-from ..types import Example, InvalidReference, Response, finite_json, reference
+from ..finite_json import finite_json
+from ..types import Example, InvalidReference, Response, reference
 
 ReferenceKey = Annotated[str, Field(min_length=1, max_length=128)]
 """The name of a reference."""

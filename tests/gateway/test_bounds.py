@@ -20,6 +20,7 @@ from rewardplane.gateway.plan import options_of
 from rewardplane.gateway.render import MAX_TEXT_BYTES, render_call
 from rewardplane.gateway.shard import Shard, shards_of
 from rewardplane.replica.segment import FAILED, SCORED, Segment
+from rewardplane.rewards.finite_json import finite_json
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.run import Clip, run_item
 from rewardplane.rewards.types import (
@@ -28,7 +29,6 @@ from rewardplane.rewards.types import (
     Reason,
     Response,
     ScoreError,
-    finite_json,
     reference,
     references,
 )
