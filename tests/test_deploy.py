@@ -17,7 +17,7 @@ import pytest
 import typer.main
 import yaml
 from rewardplane.cli.commands import app
-from rewardplane.cluster.options import Options
+from rewardplane.host.options import Options
 from rewardplane.config.load import ServiceConfig, load
 
 ROOT = Path(__file__).parents[1]

@@ -22,8 +22,12 @@ ROOMS: dict[str, set[str]] = {
     "replica": {"config", "wire"},
     "gateway": {"replica", "config", "wire"},
     "http": {"gateway", "replica", "config", "wire"},
-    "cluster": {"http", "gateway", "replica", "config", "wire"},
-    "cli": {"cluster", "http", "gateway", "replica", "config", "integrations", "client", "wire"},
+    "host": {"http", "gateway", "replica", "config", "wire"},
+    "cluster": {"host", "http", "gateway", "replica", "config", "wire"},
+    "cli": {
+        *("cluster", "host", "http", "gateway", "replica", "config"),
+        *("integrations", "client", "wire"),
+    },
 }
 # The libraries that stand for a subsystem, each with the rooms that may import it.
 ONLY_IN = {

@@ -47,7 +47,7 @@ def families() -> dict[str, set[str]]:
 
 
 def test_the_gauges_are_those_that_the_gateway_sets() -> None:
-    source = (ROOT / "service" / "cluster" / "gateway.py").read_text()
+    source = (ROOT / "service" / "host" / "front.py").read_text()
     assert set(re.findall(r'"(rewardplane_in_\w+)"', source)) == GAUGES
 
 

@@ -213,7 +213,7 @@ class Server:
         """
         taken = await self.door.open(host, port, share_port=share_port)
         self._open = True
-        _log.warning("the %s door serves on %s, port %d", self.door.kind, host, taken)
+        _log.info("the %s door serves on %s, port %d", self.door.kind, host, taken)
         return taken
 
     def tell_health(self, rewards: list[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from rewardplane.cluster.cluster import Cluster
-from rewardplane.cluster.options import Options
+from rewardplane.host.options import Options
 from rewardplane.config.load import parse
 
 FOLDER = Path(__file__).parent
