@@ -260,9 +260,13 @@ class Cluster:
         if not patient:
             placement.check(rewards)
         apps = {app_name(reward): reward for reward in rewards}
-        targets = [
-            RunTarget(pool_application(r), name=app, route_prefix=None) for app, r in apps.items()
-        ]
+        targets: list[Any] = []
+        for app, reward in apps.items():
+            try:
+                bound = pool_application(reward)
+            except (ValueError, TypeError) as error:
+                raise DeployFailed(f"rewards.{reward.name}.ray_actor_options: {error}") from None
+            targets.append(RunTarget(bound, name=app, route_prefix=None))
         self._apps |= set(apps)
         try:
             serve.run_many(targets, wait_for_applications_running=False)

@@ -18,6 +18,7 @@ from rewardplane.host import logs
 from rewardplane.host.options import Options
 from rewardplane.host.progress import DeployFailed, Progress
 
+from . import worker_logs
 from .names import NAMESPACE
 from .placement import wanted
 
@@ -81,6 +82,7 @@ def connect(options: Options, config: ServiceConfig, progress: Progress) -> None
             "(`ray status`)? Where it was started with `ray start`, tokens are on: give this "
             "process the same RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
         ) from error
+    worker_logs.take()
 
 
 def _send_token() -> None:

@@ -66,9 +66,10 @@ def told_why(text: str) -> str:
     at = text.rfind(SAID)
     if at >= 0:
         return text[at + len(SAID) :].strip()
-    if "Traceback" not in text:
+    if "Traceback" not in text and '  File "' not in text:
         return text
-    lines = text.splitlines()
+    # pydantic's pointer to its documents tells an operator nothing.
+    lines = [line for line in text.splitlines() if "For further information" not in line]
     found = [number for number, line in enumerate(lines) if _ERROR.match(line.strip())]
     return "\n".join(line.strip() for line in lines[found[-1] :]) if found else text[-2000:]
 

@@ -150,7 +150,7 @@ def _reload(service: Service, path: Path, state: State, progress: Progress) -> N
         state.changed = tuple(service.reload(load(path), progress))
     except (ConfigError, DeployFailed) as error:
         state.fault = str(error)
-        _log.error("not reloaded: %s", error)
+        _log.error("not reloaded: %s", "; ".join(str(error).splitlines()))
     except Stopped:
         state.fault = "the service was told to stop"
     else:
