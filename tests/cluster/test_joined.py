@@ -85,7 +85,6 @@ class Serving:
         self.close()
         return time.monotonic() - begin_s
 
-
     def close(self) -> None:
         """Reads to the end of what it said."""
         self._reader.join()

@@ -15,8 +15,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rewardplane.cli.dataset import read
 from rewardplane.client.client import RewardClient
-from rewardplane.host.progress import DeployFailed
 from rewardplane.config.load import parse
+from rewardplane.host.progress import DeployFailed
 from rewardplane.rewards import Example, Group, Reason, Response, Score, ScoreError
 from rewardplane.wire.errors import VersionGone
 
