@@ -25,6 +25,7 @@ from rewardplane.config.load import ServiceConfig, load
 from rewardplane.host.options import Options
 
 from .support.rendered import DEPLOY, rendered
+from .support.rendered import documents as read
 
 ROOT = Path(__file__).parents[1]
 RAY_DRAIN_S = 30.0
@@ -35,7 +36,7 @@ PORTS = {"grpc": Options().port, "http-metrics": Options().metrics_port}
 
 
 def documents(path: str) -> list[Any]:
-    return list(yaml.safe_load_all((DEPLOY / path).read_text()))
+    return read(DEPLOY / path)
 
 
 def objects(kind: str) -> list[dict[str, Any]]:

@@ -52,6 +52,7 @@ class LocalService:
         self._replicas: dict[str, list[LendingPool]] = {}
         self._generation = 0
         self._saying = ""
+        self._retiring: set[asyncio.Task[None]] = set()
 
     def start(self, config: ServiceConfig, progress: Progress) -> None:
         """Sets all rewards up and listens.
@@ -180,13 +181,15 @@ class LocalService:
             return
         for fingerprint in set(self._replicas) - self._front.rewards.in_use():
             for pool in self._replicas.pop(fingerprint):
-                await pool.drain(DRAIN_S)
+                task = asyncio.create_task(pool.drain(DRAIN_S))
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
 
     async def _stop(self) -> None:
         if self._front is not None:
             await self._front.stop(DRAIN_S)
         pools = [pool for pools in self._replicas.values() for pool in pools]
-        await asyncio.gather(*(pool.drain(0.1) for pool in pools))
+        await asyncio.gather(*(pool.drain(0.1) for pool in pools), *self._retiring)
 
 
 async def _nobody(_messages: Any, _backlog: Any) -> Answers:

@@ -7,6 +7,7 @@ there is a kubectl.
 from __future__ import annotations
 
 import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ import yaml
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
+@cache
 def documents(path: Path) -> list[Any]:
-    return [doc for doc in yaml.safe_load_all(path.read_text()) if doc is not None]
+    """What a YAML file holds; not to be changed."""
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [doc for doc in yaml.load_all(path.read_text(), Loader=loader) if doc is not None]
 
 
+@cache
 def rendered(folder: Path) -> list[dict[str, Any]]:
     """The objects of a kustomization, without those that it generates."""
     return _component(folder, [])
