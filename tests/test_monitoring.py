@@ -13,7 +13,10 @@ from rewardplane.gateway.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 MONITORING = ROOT / "deploy" / "monitoring"
-GAUGES = {f"rewardplane_in_flight_{what}" for what in ("items", "bytes", "calls")}
+GAUGES = {
+    *(f"rewardplane_in_flight_{what}" for what in ("items", "bytes", "calls")),
+    "rewardplane_config_generation",
+}
 LABELS = {
     "reward",
     "job",
@@ -48,7 +51,7 @@ def families() -> dict[str, set[str]]:
 
 def test_the_gauges_are_those_that_the_gateway_sets() -> None:
     source = (ROOT / "service" / "host" / "front.py").read_text()
-    assert set(re.findall(r'"(rewardplane_in_\w+)"', source)) == GAUGES
+    assert set(re.findall(r'"(rewardplane_\w+)"', source)) == GAUGES
 
 
 @pytest.mark.parametrize(("where", "expression"), expressions())

@@ -229,6 +229,9 @@ def score(
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else error)
     _out.print(summary.table())
+    for reason, messages in summary.messages.items():
+        for message in messages:
+            _err.print(f"{reason}: {message}", style="yellow", markup=False, soft_wrap=True)
     if summary.errors:
         raise typer.Exit(2)
 

@@ -23,6 +23,8 @@ from .rows import Columns
 
 CALL_ITEMS = 256
 CALLS_AT_ONCE = 8
+SHOWN = 3
+"""Messages of each reason that are shown; the file of outcomes has all."""
 
 
 @dataclass(slots=True)
@@ -31,6 +33,8 @@ class Summary:
 
     rewards: list[float] = field(default_factory=list[float])
     reasons: Counter[str] = field(default_factory=Counter[str])
+    messages: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """Some of what the errors say, by reason, each with its line."""
     call_s: list[float] = field(default_factory=list[float])
     elapsed_s: float = 0.0
 
@@ -101,12 +105,17 @@ async def _score(
     async def call(client: RewardClient, number: int, batch: Sequence[Line]) -> None:
         nonlocal written
         call_s = time.perf_counter()
-        outcomes = await client.score(reward, [line.group for line in batch], timeout_s=timeout_s)
+        outcomes = await client.score(
+            reward,
+            [line.group for line in batch],
+            timeout_s=timeout_s,
+            include_components=sink is not None,
+        )
         places.release()
         now_s = time.perf_counter()
         summary.call_s.append(now_s - call_s)
-        for group in outcomes:
-            _count(group, summary)
+        for line, group in zip(batch, outcomes, strict=True):
+            _count(line, group, summary)
         done[number] = [
             _record(line, g) for line, g in zip(batch, outcomes, strict=True) if sink is not None
         ]
@@ -158,12 +167,16 @@ def _record(line: Line, outcomes: Sequence[Outcome]) -> str:
     return json.dumps(record) + "\n"
 
 
-def _count(outcomes: Sequence[Outcome], summary: Summary) -> None:
-    for outcome in outcomes:
+def _count(line: Line, outcomes: Sequence[Outcome], summary: Summary) -> None:
+    for index, outcome in enumerate(outcomes):
         if isinstance(outcome, Score):
             summary.rewards.append(outcome.reward)
-        else:
-            summary.reasons[outcome.reason.name] += 1
+            continue
+        name = outcome.reason.name
+        summary.reasons[name] += 1
+        shown = summary.messages.setdefault(name, [])
+        if len(shown) < SHOWN:
+            shown.append(f"line {line.number}, response {index + 1}: {outcome.message}")
 
 
 def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:

@@ -70,11 +70,13 @@ def test_it_keeps_the_promises_and_leaves_nothing() -> None:
         (outcomes,) = client.score("exact", [group("1", long)], timeout_s=30)
         assert [o.reward for o in outcomes if isinstance(o, Score)] == [1.0, 0.0]
         assert len(workers() - before) >= 3  # two replicas of the one, one of the other
-        for process in workers() - before:
+        killed = workers() - before
+        for process in killed:
             process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(killed, 10)
         (outcomes,) = client.score("one", [group("1", "2")], timeout_s=60)
         assert all(isinstance(o, Score) for o in outcomes)
-    until_s = time.monotonic() + 15
+    until_s = time.monotonic() + 30
     while (left := workers() - before) and time.monotonic() < until_s:
         time.sleep(0.05)
     assert not left
