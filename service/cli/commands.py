@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import sys
 from collections import Counter
 from contextlib import nullcontext
@@ -129,18 +130,30 @@ def serve(
 
         return Cluster(options)
 
+    log = logging.getLogger("rewardplane.serve")
+
+    def tell(text: str) -> None:
+        if log_format is LogFormat.JSON:
+            log.warning("%s", text)
+        else:
+            _tell(text)
+
     def on_ready(service: Service, served: ServiceConfig) -> None:
-        _out.print(_rewards(served))
         where = Counter(service.addresses())
         told = ", ".join(f"{at} ({n} gateways)" if n > 1 else at for at, n in where.items())
-        ports = [("metrics", metrics_port), ("HTTP", http_port)]
         last = gateways_per_node - 1
         told += "".join(
             f"; {what} on port {first}" + (f" to {first + last}" if last else "")
-            for what, first in ports
+            for what, first in (("metrics", metrics_port), ("HTTP", http_port))
             if first
         )
-        _out.print(f"serving on {told}; door: {door}", markup=False, soft_wrap=True)
+        told = f"serving on {told}; door: {door}"
+        if log_format is LogFormat.JSON:
+            log.warning("%s", told)
+        else:
+            _out.print(_rewards(served))
+        # In any form: it is what a script waits for.
+        _out.print(told, markup=False, soft_wrap=True)
 
     options = Options(
         host=host,
@@ -155,7 +168,7 @@ def serve(
         keep=keep,
     )
     try:
-        run(config, options, make, on_ready, _tell, watch=watch)
+        run(config, options, make, on_ready, tell, watch=watch)
     except (ConfigError, PortTaken, DoorUnavailable, DeployFailed) as error:
         _fail(error)
 
