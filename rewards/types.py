@@ -31,6 +31,7 @@ from typing import Any, ClassVar
 
 MAX_MESSAGE_CHARS = 2_000
 MAX_SCORE_ANSWER_CHARS = 500
+MAX_DETAILS_CHARS = 16 * 2**20
 
 ISOLATION_LEVELS = ("", "process", "confined", "namespaced", "guest_kernel")
 """How untrusted code is kept apart, from least to most; the index is the proto's number. Empty: no
@@ -192,7 +193,8 @@ class Score:
     """A finite reward, with the parts it is made of by name, words, and rewards per step.
 
     `answer`: what was read of the response, at most `MAX_SCORE_ANSWER_CHARS`; empty where the
-    reward reads no answer.
+    reward reads no answer. `details_json`: what there is to tell to programs, one JSON document of
+    at most `MAX_DETAILS_CHARS`, or empty.
     """
 
     reward: float
@@ -200,6 +202,7 @@ class Score:
     explanation: str = ""
     step_rewards: Sequence[float] = ()
     answer: str = ""
+    details_json: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -219,16 +222,12 @@ class Usage:
             self.calls + other.calls,
         )
 
-    def __str__(self) -> str:
-        calls = "1 call" if self.calls == 1 else f"{self.calls} calls"
-        return f"{self.prompt_tokens} + {self.completion_tokens} tokens in {calls}"
-
 
 @dataclass(slots=True)
 class ScoreError:
     """Why an item has no reward: a reason for programs and a message for a person.
 
-    `usage` is what judges took in vain, None where none was asked; the message says it too.
+    `usage` is what judges took in vain, None where none was asked.
     """
 
     reason: Reason

@@ -23,7 +23,8 @@ def test_every_kind_is_told_with_its_lane() -> None:
     told = dict(re.findall(r"^\| `(\w+)` \| (inline|pool|sandbox) \|", text, re.MULTILINE))
     lanes = {n: "inline" if k.fits_inline else "pool" for n, k in kinds().items()}
     # Kinds that always run untrusted code; others may, as they are configured.
-    assert told == {**lanes, "code_tests": "sandbox", "snippet": "sandbox"}
+    always = ("code_tests", "program_run", "snippet")
+    assert told == {**lanes, **dict.fromkeys(always, "sandbox")}
 
 
 def test_every_setting_and_limit_is_told() -> None:

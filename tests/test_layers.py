@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
 ONLY_IN = {
     "ray": ("service/cluster/",),
     "grpc": ("service/client/", "service/wire/", "service/gateway/", "service/cluster/"),
-    "prometheus_client": ("service/gateway/metrics.py",),
+    "prometheus_client": ("service/gateway/metrics.py", "service/cli/top.py"),
     "starlette": ("service/http/",),
 }
 # What a trainer imports needs the base install alone, and so does all that it imports in its turn.

@@ -20,6 +20,7 @@ GAUGES = {
 LABELS = {
     "reward",
     "job",
+    "quantile",
     "code",
     "reason",
     "cause",

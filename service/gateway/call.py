@@ -13,7 +13,15 @@ from itertools import accumulate
 from typing import Any
 
 from rewardplane.replica.job import Part, Range, ranges_in
-from rewardplane.replica.segment import FAILED, PENDING, SCORED
+from rewardplane.replica.segment import (
+    DETAILS,
+    FAILED,
+    PENDING,
+    SCORED,
+    WORDS,
+    fault_of,
+    words_of,
+)
 from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError
 from rewardplane.wire.frame import Span
 
@@ -34,14 +42,17 @@ class CallOptions:
     components: bool = False
     explanations: bool = False
     step_rewards: bool = False
+    health: bool = False
+    details: bool = False
     min_isolation: int = 0
     item_timeout_s: float = float("inf")
     queue_timeout_s: float = float("inf")
 
     @property
-    def words(self) -> bool:
-        """Whether it wants what scores say beside their numbers."""
-        return self.explanations or self.step_rewards
+    def words(self) -> int:
+        """What it wants of what scores say beside their numbers: `WORDS`, `DETAILS`, both, or 0."""
+        words = WORDS if self.explanations or self.step_rewards else 0
+        return words | DETAILS if self.details else words
 
 
 class Call:
@@ -67,6 +78,7 @@ class Call:
         "pending",
         "queue_us",
         "rewards",
+        "sampled",
         "sent",
         "served",
         "spans",
@@ -102,6 +114,8 @@ class Call:
         self.closed = False
         self.sent: list[Range] = []
         """What went to a replica: it may have started."""
+        self.sampled: tuple[int, list[int]] | None = None
+        """A group and the bytes of its responses, where `health` looks at them."""
         self.on_done: Callable[[], None] | None = None
         self.on_items: Callable[[Sequence[int]], None] | None = None
 
@@ -113,14 +127,11 @@ class Call:
                 at = item * self.stride
                 for offset, name in enumerate(names):
                     self.components[at + offset] = outcome.components[name]
-            if self.options.words and (
-                outcome.explanation or outcome.step_rewards or outcome.answer
-            ):
-                steps = list(outcome.step_rewards)
-                self.extras[item] = [outcome.explanation, steps, outcome.answer]
+            if self.options.words and (words := words_of(outcome, self.options.words)):
+                self.extras[item] = words
             self.states[item] = SCORED
         elif isinstance(outcome, ScoreError):
-            self.extras[item] = [outcome.reason.value, outcome.message]
+            self.extras[item] = fault_of(outcome)
             self.states[item] = FAILED
 
     def spread(self, first: int, end: int, elapsed_us: int) -> None:
@@ -213,7 +224,7 @@ class Call:
         """Gives every pending item at `places` the same error."""
         for first, end in ranges_in(self.states, PENDING, places):
             for item in range(first, end):
-                self.extras[item] = [why.reason.value, why.message]
+                self.extras[item] = fault_of(why)
                 self.states[item] = FAILED
             self.settle(range(first, end))
 

@@ -344,6 +344,8 @@ def _message(job: list[Shard], now_s: float) -> tuple[Any, ...]:
         deadline_s = max(deadline_s, shard.call.options.answer_by_s - now_s)
         start_s = max(start_s, shard.start_by_s - now_s)
     label = job[0].call.options.label + (f" and {len(job) - 1} more" if len(job) > 1 else "")
-    words = any(shard.call.options.words for shard in job)
+    words = 0
+    for shard in job:
+        words |= shard.call.options.words
     start_s = min(start_s, deadline_s)
     return data, at, ranges, job[0].timeout_s, deadline_s, start_s, label, words

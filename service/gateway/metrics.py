@@ -24,6 +24,7 @@ from rewardplane.rewards.types import Reason
 
 from .call import Call
 from .figures import COUNTED, RewardFigures, TimeHistogram
+from .health import Healths
 from .served import ServedReward
 
 MAX_JOBS = 100
@@ -45,6 +46,7 @@ class Metrics:
         self.batches: Counter[int] = Counter()
         self.batches_sum = 0
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self.health = Healths()
         self._jobs: set[str] = set()
 
     def serve(self, port: int, host: str) -> Callable[[], None]:
@@ -66,28 +68,33 @@ class Metrics:
 
     def call_ended(self, reward: str, job: str, code: str, elapsed_s: float) -> None:
         """Counts a call, answered or refused."""
-        if job and job not in self._jobs:
-            if len(self._jobs) < MAX_JOBS:
-                self._jobs.add(job)
-            else:
-                job = OTHER
-        self.requests[reward, job, code] += 1
+        self.requests[reward, self.job_label(job), code] += 1
         times = self.request_times.get(reward)
         if times is None:
             times = self.request_times[reward] = TimeHistogram()
         times.add(int(elapsed_s * 1e6))
+
+    def job_label(self, job: str) -> str:
+        """The name of a job as a label: those after the first `MAX_JOBS` are one."""
+        if job and job not in self._jobs:
+            if len(self._jobs) >= MAX_JOBS:
+                return OTHER
+            self._jobs.add(job)
+        return job
 
     def items_ended(self, call: Call) -> None:
         """Counts the outcomes of a call that is over."""
         self.batches[call.n.bit_length()] += 1
         self.batches_sum += call.n
         failed = FAILED in call.states
+        job = self.job_label(call.options.job)
         group = 0
         while group < len(call.served):
             served, end = call.served[group], group + 1
             while end < len(call.served) and call.served[end] is served:
                 end += 1
             self._count(call, served, range(group, end), failed=failed)
+            self.health.call_ended(call, served, range(group, end), job)
             group = end
 
     def _count(self, call: Call, served: ServedReward, groups: range, *, failed: bool) -> None:
@@ -142,6 +149,7 @@ class _Scrape(Collector):
         for name, (text, read) in m.gauges.items():
             yield GaugeMetricFamily(name, text, value=read())
         yield from self._by_reward(dict(m.rewards))
+        yield from _health(m.health)
 
     def _by_reward(self, rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:
         items = CounterMetricFamily(
@@ -179,6 +187,34 @@ class _Scrape(Collector):
         yield _times("rewardplane_queue_seconds", "Items, wait for execution.", queue)
         execution = {name: figures.execution for name, figures in rewards.items()}
         yield _times("rewardplane_execution_seconds", "Items, execution.", execution)
+
+
+_HEALTH = {
+    "error_ratio": "Items without a reward, of all.",
+    "mean": "Mean of the rewards.",
+    "deviation": "Standard deviation of the rewards.",
+    "alike_ratio": "Groups whose rewards are all equal, of all.",
+    "saturation": "Rewards that are equal to the lowest or to the highest, the larger share.",
+    "clip_ratio": "Rewards at an end of the range that they are clipped to.",
+    "length_correlation": "Correlation of the reward and the length of the response.",
+}
+
+
+def _health(healths: Healths) -> Iterator[Metric]:
+    known = list(healths.all())
+    labels = ("reward", "job")
+    for name, text in _HEALTH.items():
+        told = f"{text} Of the last 10 minutes, sampled."
+        family = GaugeMetricFamily(f"rewardplane_health_{name}", told, labels=labels)
+        for reward, job, health in known:
+            family.add_metric((reward, job), getattr(health, name))
+        yield family
+    told = "Percentiles of the rewards. Of the last 10 minutes, sampled."
+    family = GaugeMetricFamily("rewardplane_health_reward", told, labels=(*labels, "quantile"))
+    for reward, job, health in known:
+        for quantile, value in (("0.1", health.p10), ("0.5", health.p50), ("0.9", health.p90)):
+            family.add_metric((reward, job, quantile), value)
+    yield family
 
 
 def _counted(rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:

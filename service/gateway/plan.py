@@ -62,6 +62,8 @@ def options_of(
         options.components = sent.include_components
         options.explanations = sent.include_explanations
         options.step_rewards = sent.include_step_rewards
+        options.health = sent.include_health
+        options.details = sent.include_details
         options.min_isolation = sent.min_isolation
         if not 0 <= options.min_isolation < len(ISOLATION_LEVELS):
             faults.append(("options.min_isolation", f"{options.min_isolation} is no level"))

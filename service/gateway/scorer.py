@@ -61,6 +61,10 @@ class Scorer:
         self._admission.enter(call.n, len(data), call.served[0].backlog_s)
         for served in call.served:
             served.calls += 1
+        if self._metrics.health.wants_sample():
+            # Another group of each call, so that no place in the batch is preferred.
+            group = self._metrics.batches_sum % len(request.groups)
+            call.sampled = group, [len(response) for response in request.groups[group].responses]
         call.on_items = on_items
 
         def done() -> None:

@@ -30,7 +30,7 @@ from .doors.door import Door, DoorKind, Lost, door_class
 from .doors.health import CHECK, WATCH, Health
 from .doors.rpc import Rpc
 from .metrics import MIXED, Metrics
-from .render import render_call, render_info, render_items, render_validation
+from .render import render_call, render_health, render_info, render_items, render_validation
 from .scorer import Scorer
 from .served import ServedRewards
 from .validate import Validator
@@ -161,7 +161,11 @@ class _Scoring:
         """Every item has its outcome. A lane calls this: nothing may be raised into it."""
         code = "INTERNAL"
         try:
-            self._rpc.answer(render_call(call))
+            answer = render_call(call)
+            if call.options.health:
+                metrics = self._metrics
+                answer += render_health(call, metrics.health, metrics.job_label(call.options.job))
+            self._rpc.answer(answer)
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the outermost layer: our faults end here
             self._rpc.fail(*told(error))

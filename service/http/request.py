@@ -1,4 +1,4 @@
-"""What all contracts share: bodies in, one item through the lanes, errors as HTTP status codes."""
+"""What all contracts share: bodies in, items through the lanes, errors as HTTP status codes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import asyncio
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from dataclasses import asdict
+from typing import Any, Literal, cast
 
 from rewardplane.gateway.call import Call
 from rewardplane.gateway.scorer import Scorer
 from rewardplane.replica.segment import SCORED
-from rewardplane.rewards.types import Example, Outcome, Reason, Response, Score, ScoreError
+from rewardplane.rewards.types import (
+    Example,
+    Outcome,
+    Reason,
+    Response,
+    Score,
+    ScoreError,
+    Usage,
+)
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import (
     CallError,
@@ -39,6 +48,8 @@ _STATUS: Mapping[type[CallError], int] = {
     NotReady: 503,
 }
 _RETRY_NOT_READY_S = 2
+Wants = Sequence[Literal["components", "explanations", "step_rewards", "details"]]
+"""What scores tell beside their reward."""
 READ_S = 60.0
 """How long a body may take to come: until then its part of the memory is held."""
 
@@ -98,13 +109,18 @@ async def score_items(
     *,
     timeout_s: float,
     traceparent: str = "",
+    job: str = "",
+    step: int = 0,
+    wants: Wants = (),
 ) -> Call:
-    """Items through the lanes, each a group of its own, without components or explanations.
+    """Items through the lanes, each a group of its own; `wants`: what is told beside rewards.
 
     Raises:
         CallError: they are refused.
     """
-    request = pb.ScoreRequest(reward=reward)
+    request = pb.ScoreRequest(reward=reward, job=job, step=step)
+    for name in wants:
+        setattr(request.options, f"include_{name}", True)
     for example, response in items:
         group = request.groups.add(expected_size=1)
         group.example.CopyFrom(example_to(example))
@@ -112,54 +128,31 @@ async def score_items(
     return await scorer.score(request.SerializeToString(), timeout_s, traceparent)
 
 
-async def score_one(
-    scorer: Scorer,
-    reward: str,
-    example: Example,
-    response: Response,
-    *,
-    timeout_s: float,
-    traceparent: str = "",
-    job: str = "",
-    step: int = 0,
-) -> Call:
-    """One item through the lanes; its explanation comes with it.
-
-    Raises:
-        CallError: it is refused.
-    """
-    request = pb.ScoreRequest(reward=reward, job=job, step=step)
-    request.options.include_components = True
-    request.options.include_explanations = True
-    group = request.groups.add(expected_size=1)
-    group.example.CopyFrom(example_to(example))
-    group.responses.append(response_to(response))
-    return await scorer.score(request.SerializeToString(), timeout_s, traceparent)
-
-
-def plain_outcomes(call: Call) -> list[Outcome]:
-    """The outcomes of a call that asked for rewards alone, in the order of its items."""
-    outcomes: list[Outcome] = []
-    for item in range(call.n):
-        if call.states[item] == SCORED:
-            outcomes.append(Score(call.rewards[item]))
-            continue
-        lost = Reason.UNAVAILABLE.value, "the reason was lost on its way"
-        number, message = call.extras.get(item) or lost
-        outcomes.append(ScoreError(Reason(number), message))
-    return outcomes
+def outcomes_of(call: Call) -> list[Outcome]:
+    """The outcomes of a call, in the order of its items."""
+    return [
+        _outcome(call, item, served.component_names)
+        for served, first, end in zip(call.served, call.offsets, call.offsets[1:], strict=False)
+        for item in range(first, end)
+    ]
 
 
 def outcome_of(call: Call) -> Outcome:
     """The outcome of a call of one item."""
-    extra = call.extras.get(0)
-    if call.states[0] != SCORED:
-        number, message = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
-        return ScoreError(Reason(number), message)
-    names = call.served[0].component_names
-    components = dict(zip(names, call.components, strict=False)) if call.stride else {}
-    explanation, steps, answer = extra or ("", (), "")
-    return Score(call.rewards[0], components, explanation, tuple(steps), answer)
+    return _outcome(call, 0, call.served[0].component_names)
+
+
+def _outcome(call: Call, item: int, names: Sequence[str]) -> Outcome:
+    extra = call.extras.get(item)
+    if call.states[item] != SCORED:
+        lost = Reason.UNAVAILABLE.value, "the reason was lost on its way"
+        number, message, *spent = extra or lost
+        return ScoreError(Reason(number), message, Usage(*spent[0]) if spent else None)
+    at = item * call.stride
+    components = dict(zip(names, call.components[at : at + len(names)], strict=False))
+    explanation, steps, answer, details = extra or ("", (), "", "")
+    score = call.rewards[item], components if call.stride else {}
+    return Score(*score, explanation, tuple(steps), answer, details)
 
 
 def error_status(error: CallError) -> tuple[int, dict[str, str]]:
@@ -179,6 +172,7 @@ def error_json(error: ScoreError) -> dict[str, Any]:
             "reason": error.reason.name,
             "message": error.message,
             "retryable": error.retryable,
+            **({} if error.usage is None else {"usage": asdict(error.usage)}),
         }
     }
 

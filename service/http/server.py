@@ -7,7 +7,7 @@ import contextlib
 import logging
 import resource
 import socket
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -19,10 +19,16 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
 from .cloud_run import CloudRun
+from .eval_protocol import EvalProtocol
+from .facade import Answered, Facade, Handler
 from .gemini import GeminiValidation
+from .nemo_gym import NemoGym
+from .open_instruct import OpenInstruct
 from .openai import OpenAIGraders
+from .openrlhf import OpenRlhf
+from .remote_rm import RemoteRm
 from .request import TooLarge, error_status, json_response
-from .reward_urls import RewardUrls
+from .sandbox_fusion import SandboxFusion
 
 if TYPE_CHECKING:
     from rewardplane.config.settings import Limits
@@ -42,7 +48,10 @@ GEMINI_VALIDATE = (
 )
 OPENAI_GRADERS = "/v1/fine_tuning/alpha/graders"
 
-Handler = Callable[[Request], Awaitable[HttpResponse]]
+FACADES: tuple[type[Facade], ...] = (
+    *(CloudRun, OpenRlhf, RemoteRm, OpenInstruct, NemoGym, EvalProtocol, SandboxFusion),
+)
+"""The contracts that are answered with one reward."""
 
 
 class HttpFace:
@@ -57,20 +66,20 @@ class HttpFace:
         limits: Limits,
     ) -> None:
         most = limits.max_item_bytes
-        target = CloudRun(scorer, rewards, metrics, most)
         gemini = GeminiValidation(validator, rewards, most)
         openai = OpenAIGraders(validator, rewards, most)
-        urls = RewardUrls(scorer, rewards, metrics, most)
         routes = [
-            Route("/", _answered(target.answer), methods=["POST"]),
-            Route("/rewards/{reward}", _answered(target.answer), methods=["POST"]),
             Route(GEMINI_VALIDATE, _answered(gemini.answer), methods=["POST"]),
             Route(f"{OPENAI_GRADERS}/validate", _answered(openai.validate), methods=["POST"]),
             Route(f"{OPENAI_GRADERS}/run", _answered(openai.run), methods=["POST"]),
-            Route("/get_reward", _answered(urls.get_reward), methods=["POST"]),
-            Route("/remote_rm", _answered(urls.remote_rm), methods=["POST"]),
             Route("/healthz", _health, methods=["GET"]),
         ]
+        for facade in FACADES:
+            handlers = facade(scorer, rewards, metrics, most).routes()
+            routes += [
+                Route(path, _answered(handler), methods=["POST"])
+                for path, handler in handlers.items()
+            ]
         self._app = Starlette(routes=routes)
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -138,6 +147,8 @@ def _answered(handler: Handler) -> Handler:
     async def answer(request: Request) -> HttpResponse:
         try:
             return await handler(request)
+        except Answered as answered:
+            return answered.response
         except TooLarge as error:
             return _refused(413, "TOO_LARGE", str(error), {})
         except BadMessage as error:

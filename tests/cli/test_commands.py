@@ -189,7 +189,7 @@ def test_the_doctor_looks_at_the_host_and_at_the_rewards(tmp_path: Path) -> None
 
 def test_a_fault_of_its_own_is_told_in_a_line(tmp_path: Path) -> None:
     code = (
-        "import rewardplane.cli.commands as c, rewardplane.cli.__main__ as m, sys\n"
+        "import rewardplane.cli.data_commands as c, rewardplane.cli.__main__ as m, sys\n"
         "def boom(_path): raise KeyError('nobody foresaw this')\n"
         "c.load = boom\n"
         "sys.argv = ['rewardplane', 'check', 'x.yaml']\n"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rewardplane.rewards import Example, Reason, Response, Score, ScoreError
 from rewardplane.rewards.reading.bounds import MAX_TERMS, TooCostly, weigh
 from rewardplane.rewards.reading.limit import Overrun, cpu_limit
+from rewardplane.rewards.reading.schema import LIMIT_S
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.run import Clip, run_item
 
@@ -243,7 +244,8 @@ def test_no_schema_and_no_response_takes_seconds(depth: int) -> None:
     reward = build("json_schema", {"schema": schema})
     begin = time.process_time()
     outcome = run_item(reward, (Example(), Response("[" * depth + "1" + "]" * depth)), Clip())
-    assert time.process_time() - begin < 2
+    # The check's own limit, and what unwinding it costs in a process that holds much.
+    assert time.process_time() - begin < 4 * LIMIT_S
     assert isinstance(outcome, Score)
     assert outcome.reward == 0.0
     good = run_item(reward, (Example(), Response("[" * depth + "null" + "]" * depth)), Clip())
