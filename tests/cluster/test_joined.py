@@ -24,7 +24,7 @@ from rewardplane.config.load import load as load_config
 
 from .conftest import free_port
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
 REWARDPLANE = [sys.executable, "-m", "rewardplane.cli"]
 SMALL = "{kind: math, ray_actor_options: {num_cpus: 0.1}}"
@@ -92,7 +92,7 @@ class Serving:
         self.process.stdout.close()
 
 
-def until(done: Callable[[], bool], limit_s: float = 60.0) -> None:
+def until(done: Callable[[], bool], limit_s: float = 120.0) -> None:
     until_s = time.monotonic() + limit_s
     while not done():
         assert time.monotonic() < until_s
