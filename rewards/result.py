@@ -101,7 +101,10 @@ def shown(value: object) -> str:
 
 def plain(text: str, max_chars: int) -> str:
     """Text that UTF-8 can hold, of at most `max_chars`: protobuf refuses a lone surrogate."""
-    return text[:max_chars].encode("utf-8", "replace").decode()
+    text = text[:max_chars]
+    if type(text) is str and text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode()
 
 
 def _details(document: object) -> str:

@@ -25,8 +25,10 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, ClassVar
 
 MAX_MESSAGE_CHARS = 2_000
@@ -315,19 +317,8 @@ def reference(example: Example, response: Response, key: str) -> Any:
         if key in holder.references:
             return holder.references[key]
         if key in holder.json_references:
-            try:
-                return json.loads(holder.json_references[key])
-            except (ValueError, RecursionError) as error:
-                raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
-    known = sorted(
-        {
-            *example.references,
-            *example.json_references,
-            *response.references,
-            *response.json_references,
-        }
-    )
-    raise InvalidReference(f"reference {key!r} is missing; there are: {', '.join(known) or 'none'}")
+            return _document(key, holder.json_references[key])
+    raise InvalidReference(f"reference {key!r} is missing; there are: {_known(example, response)}")
 
 
 def references(example: Example, response: Response) -> dict[str, Any]:
@@ -340,8 +331,44 @@ def references(example: Example, response: Response) -> dict[str, Any]:
     for holder in (example, response):
         merged.update(holder.references)
         for key, document in holder.json_references.items():
-            try:
-                merged[key] = json.loads(document)
-            except (ValueError, RecursionError) as error:
-                raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
+            merged[key] = _document(key, document)
     return merged
+
+
+def _document(key: str, document: str) -> Any:
+    try:
+        return finite_json(document)
+    except (ValueError, RecursionError) as error:
+        raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
+
+
+def finite_json(document: str) -> Any:
+    """A JSON document. NaN and infinities, which Python's own reader takes, are none of JSON.
+
+    Raises:
+        ValueError, RecursionError: it is no JSON, or has a number that no double holds.
+    """
+    return json.loads(document, parse_constant=_no_constant, parse_float=_finite)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{digits[:40]} is beyond what a double holds")
+    return value
+
+
+MAX_KEYS_SHOWN = 16
+
+
+def _known(example: Example, response: Response) -> str:
+    """Names of references that there are; not all: this is told for each item of a batch."""
+    maps = response.references, response.json_references, example.references
+    some = islice(chain(*maps, example.json_references), 4 * MAX_KEYS_SHOWN)
+    keys = list(dict.fromkeys(some))
+    shown = ", ".join(sorted(key[:64] for key in keys[:MAX_KEYS_SHOWN]))
+    return shown + (", …" if len(keys) > MAX_KEYS_SHOWN else "") if keys else "none"

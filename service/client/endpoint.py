@@ -9,7 +9,8 @@ import grpc.aio
 
 _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_send_message_length", 64 * 2**20),
-    ("grpc.max_receive_message_length", 64 * 2**20),
+    # Step rewards and components of 65,536 items are more than 64 MiB.
+    ("grpc.max_receive_message_length", 512 * 2**20),
     # The service permits a ping each 10 s, calls or none.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),

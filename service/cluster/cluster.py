@@ -56,6 +56,11 @@ class Cluster:
         """Those whose replicas run."""
         self._retired: dict[str, str] = {}
 
+    @property
+    def port(self) -> int:
+        """Where the gateways serve; chosen here where the options leave it open."""
+        return self._options.port
+
     def start(self, config: ServiceConfig, progress: Progress | None = None) -> None:
         """Deploys all rewards and the gateways; returns when a gateway answers.
 

@@ -216,7 +216,7 @@ class RewardSettings(_Settings):
     """The longest that one item may execute."""
     queue_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     """The longest that one item may wait for its execution to start."""
-    memory_limit_mb: Annotated[int, Field(ge=64)] = 2048
+    memory_limit_mb: Annotated[int, Field(ge=64, le=2**24)] = 2048
     """The memory of the process that runs the reward, in MiB."""
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
     """Calls of an async reward in flight per replica."""

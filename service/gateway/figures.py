@@ -55,10 +55,11 @@ class TimeHistogram:
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
         """As Prometheus wants it: cumulative counts by upper bound in seconds, and the sum."""
         out: list[tuple[str, float]] = []
+        bins = dict(self.bins)  # at once: the loop goes on counting while a thread reads
         for bits in TIME_BITS:
-            count = sum(n for b, n in self.bins.items() if b <= bits)
+            count = sum(n for b, n in bins.items() if b <= bits)
             out.append((repr(((1 << bits) - 1) / 1e6), count))
-        out.append(("+Inf", self.bins.total()))
+        out.append(("+Inf", sum(bins.values())))
         return out, self.sum_us / 1e6
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rewardplane.config.load import INLINE_CHARS
 from rewardplane.replica.items import unreadable
@@ -26,9 +26,12 @@ BREATH_S = 0.005
 """How long the gateway's loop may be held before others get their turn."""
 CHUNK_ITEMS = 256
 CHUNK_BYTES = 128 * 1024
-"""How much of a group is scored between two looks at the clock."""
+"""How much of a group is scored between two looks at the clock, at the most."""
+CHUNK_NS = 2_000_000
+"""What that may take, by what the items before it took."""
+FIRST_ITEMS = 16
 
-Groups = Sequence[tuple[int, frames.GroupFrame]]
+Groups = Iterable[tuple[int, frames.GroupFrame]]
 
 
 class InlineRun:
@@ -48,6 +51,7 @@ class InlineRun:
         self._names = served.component_names
         self._clip = Clip(*served.config.clip)
         self._too_large = too_large
+        self._most_items = FIRST_ITEMS
         self._work = self._score_all(groups)
 
     def step(self) -> None:
@@ -71,7 +75,7 @@ class InlineRun:
                 self._too_large([(index, group)])
                 continue
             first, end = call.offsets[index], call.offsets[index + 1]
-            step = max(1, min(CHUNK_ITEMS, (end - first) * CHUNK_BYTES // (stop - begin)))
+            most = max(1, min(CHUNK_ITEMS, (end - first) * CHUNK_BYTES // (stop - begin)))
             begin_ns = time.perf_counter_ns()
             try:
                 example = read_example(group.example, prompt=reward.reads_prompt)
@@ -79,13 +83,16 @@ class InlineRun:
                 fault = unreadable("example", error)
                 call.fail([(first, end)], fault)
                 continue
-            for offset in range(0, end - first, step):
-                responses = group.responses[offset : offset + step]
-                at = first + offset
+            offset = 0
+            while offset < end - first:
+                responses = group.responses[offset : offset + min(most, self._most_items)]
+                at, count = first + offset, len(responses)
                 self._score(example, responses, at)
-                next_ns = time.perf_counter_ns()
-                call.spread(at, at + len(responses), (next_ns - begin_ns) // 1000)
-                call.settle(range(at, at + len(responses)))
+                took_ns = time.perf_counter_ns() - begin_ns
+                call.spread(at, at + count, took_ns // 1000)
+                call.settle(range(at, at + count))
+                self._most_items = max(1, min(CHUNK_ITEMS, count * CHUNK_NS // max(1, took_ns)))
+                offset += count
                 yield
                 begin_ns = time.perf_counter_ns()
 

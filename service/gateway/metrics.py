@@ -259,17 +259,19 @@ def _times(name: str, text: str, times: Mapping[str, TimeHistogram]) -> Histogra
 def _rewards(figures: RewardFigures) -> list[tuple[str, float]]:
     out: list[tuple[str, float]] = []
     count = 0
+    counts = dict(figures.rewards)
     for index, bound in enumerate(_REWARD_BOUNDS):
-        count += figures.rewards[index]
+        count += counts.get(index, 0)
         out.append((repr(bound), count))
-    out.append(("+Inf", figures.rewards.total()))
+    out.append(("+Inf", sum(counts.values())))
     return out
 
 
 def _sizes(bins: Counter[int], total: int) -> tuple[list[tuple[str, float]], float]:
     out: list[tuple[str, float]] = []
+    counts = dict(bins)
     for bits in _SIZE_BITS:
-        count = sum(n for b, n in bins.items() if b <= bits)
+        count = sum(n for b, n in counts.items() if b <= bits)
         out.append((repr(float((1 << bits) - 1)), count))
-    out.append(("+Inf", bins.total()))
+    out.append(("+Inf", sum(counts.values())))
     return out, total

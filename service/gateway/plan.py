@@ -56,6 +56,8 @@ def options_of(
     margin_s = min(max(0.1, 0.02 * left_s), 0.5 * left_s)
     request_id = request.request_id or os.urandom(8).hex()
     label = f"request_id={request_id} traceparent={traceparent}" if traceparent else request_id
+    if not label.isprintable():
+        label = ascii(label)  # a new line would begin what looks like another record
     options = CallOptions(request_id, label, now_s, now_s + left_s - margin_s, request.job)
     if request.HasField("options"):
         sent = request.options

@@ -25,6 +25,7 @@ def render_call(call: Call) -> bytes:
     if not call.stride and not call.extras:
         return _render_plain(call)
     response = pb.ScoreResponse(request_id=call.options.request_id)
+    most = _most_chars(call)
     used: dict[int, int] = {}
     for group, served in enumerate(call.served):
         first, end = call.offsets[group], call.offsets[group + 1]
@@ -39,7 +40,7 @@ def render_call(call: Call) -> bytes:
             outcomes.isolation = _level(call.isolation[group])
         add = outcomes.outcomes.add
         for item in range(first, end):
-            _fill(call, item, served.component_count, add())
+            _fill(call, item, served.component_count, add(), most)
     return response.SerializeToString()
 
 
@@ -200,7 +201,16 @@ def render_info(config: RewardConfig, limits: Limits) -> pb.RewardInfo:
     return info
 
 
-def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
+MAX_TEXT_BYTES = 32 * 2**20
+"""Of all messages and explanations of one answer: clients take 64 MiB at the least."""
+
+
+def _most_chars(call: Call) -> int:
+    """How long one message or explanation of an answer may be, so that all together fit in it."""
+    return MAX_TEXT_BYTES // 4 // max(1, len(call.extras))
+
+
+def _fill(call: Call, item: int, k: int, outcome: pb.Outcome, most: int = MAX_TEXT_BYTES) -> None:
     extra = call.extras.get(item)
     if call.states[item] == SCORED:
         score = outcome.score
@@ -210,8 +220,8 @@ def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
             score.components.extend(call.components[at : at + k])
         if extra is not None:
             if call.options.explanations:
-                score.explanation = clean(extra[0])
-                score.answer = clean(extra[2])
+                score.explanation = clean(extra[0][:most])
+                score.answer = clean(extra[2][:most])
             if call.options.step_rewards:
                 score.step_rewards.extend(extra[1])
             if call.options.details:
@@ -220,7 +230,7 @@ def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
     number, message, *spent = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
     error = outcome.error
     error.reason = cast("pb.ErrorReason", number)
-    error.message = clean(message[:MAX_MESSAGE_CHARS])
+    error.message = clean(message[: min(most, MAX_MESSAGE_CHARS)])
     error.retryable = number in _RETRYABLE_NUMBERS
     if spent:
         error.usage.CopyFrom(_usage(*spent[0]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from rewardplane.rewards.types import Reason
 from rewardplane.v1 import frame_pb2 as frames
@@ -14,11 +14,12 @@ from rewardplane.wire.item_errors import CANCELLED, DEADLINE_EXECUTING, NEVER_ST
 from .admission import Admission
 from .call import Call
 from .deadlines import Deadlines
-from .inline import Groups, InlineRun
+from .inline import BREATH_S, Groups, InlineRun
 from .metrics import Metrics
 from .plan import options_of, plan, read_frame
 from .served import ServedReward, ServedRewards
-from .shard import shards_of
+from .shard import Shard, shards_of
+from .waiting import check_share, check_waiting, items_by_reward
 
 _log = logging.getLogger(__name__)
 
@@ -58,9 +59,14 @@ class Scorer:
         limits = self._admission.limits
         options = options_of(request, remaining_s, limits, traceparent)
         call = plan(request, data, options, self._rewards, limits)
+        items = items_by_reward(call)
+        check_waiting(items, options)
+        if len(self._rewards) > 1:
+            check_share(items, limits.max_in_flight_items)
         self._admission.enter(call.n, len(data), call.served[0].backlog_s)
-        for served in call.served:
+        for served, count in items.items():
             served.calls += 1
+            served.items += count
         if self._metrics.health.wants_sample():
             # Another group of each call, so that no place in the batch is preferred.
             group = self._metrics.batches_sum % len(request.groups)
@@ -129,8 +135,9 @@ class Scorer:
         """Every item has its outcome: gives the places back and counts."""
         call.close()
         self._deadlines.remove(call, call.options.answer_by_s)
-        for served in call.served:
+        for served, count in items_by_reward(call).items():
             served.calls -= 1
+            served.items -= count
         self._admission.leave(call.n, size)
         self._metrics.items_ended(call)
         if call.extras and (reasons := call.reasons()):
@@ -162,7 +169,7 @@ class Scorer:
         """Hands the items to their lanes; those of the inline lane may have their outcomes then."""
         served = call.served[0]
         if len(call.served) == 1 or all(other is served for other in call.served):
-            self._start_lane(call, served, list(enumerate(request.groups)))
+            self._start_lane(call, served, enumerate(request.groups))
             return
         by_reward: dict[ServedReward, list[tuple[int, frames.GroupFrame]]] = {}
         for index, group in enumerate(request.groups):
@@ -183,8 +190,19 @@ class Scorer:
 
 
 def _submit(call: Call, served: ServedReward, groups: Groups) -> None:
-    for shard in shards_of(call, served, groups, served.pool.item_s):
+    _submit_some(call, served, iter(shards_of(call, served, groups, served.pool.item_s)))
+
+
+def _submit_some(call: Call, served: ServedReward, shards: Iterator[Shard]) -> None:
+    """Hands shards on for a breath; the rest is made when others had their turn."""
+    until_s = time.perf_counter() + BREATH_S
+    for shard in shards:
+        if call.closed:
+            return
         served.pool.submit(shard)
+        if time.perf_counter() > until_s:
+            asyncio.get_running_loop().call_soon(_submit_some, call, served, shards)
+            return
 
 
 def _runs_here(served: ServedReward) -> bool:

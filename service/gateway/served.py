@@ -25,7 +25,7 @@ class Lane(Protocol):
 
     @property
     def backlog_items(self) -> int:
-        """The items that wait."""
+        """The items that wait, or are with replicas."""
         ...
 
     def submit(self, shard: Any, /) -> None:
@@ -48,6 +48,7 @@ class ServedReward:
         "digest",
         "figures",
         "is_async",
+        "items",
         "lane",
         "name",
         "pool",
@@ -73,6 +74,8 @@ class ServedReward:
         self.component_count = len(self.component_names)
         self.figures = figures
         self.calls = 0
+        self.items = 0
+        """Items admitted and not answered yet."""
         self.rendered: dict[bool, bytes] = {}
         """How answers name it, serialized: with and without component names."""
         self.reward: Reward | None = None
@@ -92,7 +95,7 @@ class ServedReward:
 
     @property
     def backlog_s(self) -> float:
-        """How long what waits for the reward will take."""
+        """How long what is to be done for the reward before a new item starts will take."""
         return self.pool.backlog_items * self.pool.item_s / self.settings.replicas
 
 
@@ -135,6 +138,10 @@ class ServedRewards:
                 {"reward": name, "version": shown, "served": served.version},
             )
         return served
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._current)
 
     def names(self) -> list[str]:
         """The names served now, sorted."""

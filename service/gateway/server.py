@@ -26,9 +26,11 @@ from rewardplane.wire.status import Trailers, encode
 
 from .admission import Admission
 from .call import Call
+from .doors.connections import Connections
 from .doors.door import Door, DoorKind, Lost, door_class
 from .doors.health import CHECK, WATCH, Health
 from .doors.rpc import Rpc
+from .loop_lag import LoopLag
 from .metrics import MIXED, Metrics
 from .render import render_call, render_health, render_info, render_items, render_validation
 from .scorer import Scorer
@@ -104,6 +106,7 @@ class Servicer:
         scoring = _Scoring(rpc, self._metrics)
         reward, job, code = "", "", "INTERNAL"
         by_s = rpc.deadline_s
+        patience_s = SEND_S if by_s is None else max(SEND_S, self._limits.default_deadline_s)
         try:
             request = parsed(frames.StreamRequestFrame, _taken(rpc)).request
             stream = self._scorer.stream(request, *_of(rpc))
@@ -112,7 +115,10 @@ class Servicer:
                 async for call, items in told_items:
                     reward, job = _reward_of(call), call.options.job
                     for message in render_items(call, items):
-                        until_s = time.monotonic() + SEND_S if by_s is None else by_s
+                        # What it holds is no longer counted once every item has its outcome.
+                        until_s = time.monotonic() + patience_s
+                        if by_s is not None:
+                            until_s = min(until_s, by_s)
                         if not await rpc.send(message.SerializeToString(), until_s):
                             code = "CANCELLED"
                             return
@@ -131,7 +137,7 @@ class Servicer:
             scoring.ended(reward, job, code)
 
     async def _validate(self, rpc: Rpc) -> None:
-        request = parsed(pb.ValidateRewardRequest, rpc.message)
+        request = parsed(pb.ValidateRewardRequest, _taken(rpc))
         call, remarks = await self._validator.validate(request, *_of(rpc))
         rpc.answer(render_validation(call, remarks).SerializeToString())
 
@@ -207,6 +213,9 @@ class Server:
         streams = {method: method.endswith("/StreamScores") for method in self._methods}
         streams[WATCH] = True
         self.door: Door = door_class(door)(streams, self._handle, limits, on_lost or _log.error)
+        self.connections = Connections(0, limits.max_in_flight_bytes, limits.default_deadline_s)
+        self.lag = LoopLag()
+        self._watching: list[asyncio.Future[None]] = []
         self._open = False
 
     async def start(self, host: str, port: int, *, share_port: bool = False) -> int:
@@ -217,6 +226,9 @@ class Server:
         """
         taken = await self.door.open(host, port, share_port=share_port)
         self._open = True
+        self.connections.port = taken
+        watches = self.connections.watch(self.door), self.lag.watch()
+        self._watching = [asyncio.ensure_future(watch) for watch in watches]
         _log.info("the %s door serves on %s, port %d", self.door.kind, host, taken)
         return taken
 
@@ -230,6 +242,8 @@ class Server:
         self._health.leave()
         if self._open:
             self._open = False
+            for watch in self._watching:
+                watch.cancel()
             await self.door.drain(grace_s)
             await self._health.close()
             await self.door.close()

@@ -25,6 +25,7 @@ from rewardplane.wire.errors import (
     InlineCode,
     InsufficientIsolation,
     InvalidRequest,
+    Overloaded,
 )
 
 from .call import Call
@@ -37,6 +38,8 @@ INLINE_NAME = "inline"
 MAX_CONFIG_CHARS = 256 * 1024
 MAX_AT_ONCE = 2
 """Inline configurations run in worker processes of the gateway's node, so few at once."""
+MAX_WAITING = 16
+"""Those that run included: each holds its request in memory."""
 
 
 class Validator:
@@ -47,6 +50,7 @@ class Validator:
         self._metrics = metrics
         self._limits = limits
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
+        self._waiting = 0
 
     async def validate(
         self, request: pb.ValidateRewardRequest, remaining_s: float | None, traceparent: str
@@ -58,6 +62,7 @@ class Validator:
             InlineCode: the inline configuration names code to import.
             InsufficientIsolation: its untrusted code cannot be isolated here as it demands.
             UnknownReward: no reward of that name is configured.
+            Overloaded: too many wait for their trial.
         """
         source = request.WhichOneof("source")
         if source is None:
@@ -91,14 +96,32 @@ class Validator:
             InvalidRequest: the reward cannot be set up.
             InsufficientIsolation: its untrusted code cannot be isolated here as it demands.
             DeadlineExceeded: there was no place for it in time.
+            Overloaded: too many wait for one.
         """
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded(f"{self._waiting} rewards wait for their trial", retry_after_s=5.0)
+        if remaining_s is None:
+            remaining_s = self._limits.default_deadline_s
+        self._waiting += 1
+        try:
+            return await self._score_apart(config, example, response, remaining_s, traceparent)
+        finally:
+            self._waiting -= 1
+
+    async def _score_apart(
+        self,
+        config: RewardConfig,
+        example: pb.Example,
+        response: pb.Response,
+        remaining_s: float,
+        traceparent: str,
+    ) -> Call:
         begin_s = time.monotonic()
         request = one_item(example, response, INLINE_NAME)
         try:
             async with asyncio.timeout(remaining_s):
                 async with self._places:
-                    if remaining_s is not None:
-                        remaining_s -= time.monotonic() - begin_s
+                    remaining_s -= time.monotonic() - begin_s
                     return await self._run_apart(config, request, remaining_s, traceparent)
         except TimeoutError:
             raise DeadlineExceeded("the reward was not tried within the call's time") from None
@@ -107,7 +130,7 @@ class Validator:
         self,
         config: RewardConfig,
         request: bytes,
-        remaining_s: float | None,
+        remaining_s: float,
         traceparent: str,
     ) -> Call:
         apart = Pool(config)

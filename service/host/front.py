@@ -9,6 +9,7 @@ from rewardplane.config.load import ServiceConfig
 from rewardplane.config.settings import Limits
 from rewardplane.gateway.admission import Admission
 from rewardplane.gateway.doors.door import Lost
+from rewardplane.gateway.gauges import gauges
 from rewardplane.gateway.metrics import Metrics
 from rewardplane.gateway.scorer import Scorer
 from rewardplane.gateway.served import Lane, ServedReward, ServedRewards
@@ -44,7 +45,11 @@ class Front:
         servicer = Servicer(scorer, validator, self.rewards, limits, self._metrics)
         self._server = Server(servicer, self._admission, limits, options.door, on_lost)
         self._http = HttpFace(scorer, validator, self.rewards, self._metrics, limits)
-        self._gauges()
+        self._metrics.gauges |= gauges(self._admission, self._server)
+        self._metrics.gauges["rewardplane_config_generation"] = (
+            "The configuration in force, counted from 1; reloads raise it.",
+            lambda: self.rewards.generation,
+        )
 
     async def start(self, rank: int = 0) -> int:
         """Listens; returns the gRPC port.
@@ -77,15 +82,3 @@ class Front:
         if self._stop_metrics is not None:
             await asyncio.to_thread(self._stop_metrics)
             self._stop_metrics = None
-
-    def _gauges(self) -> None:
-        admission = self._admission
-        self._metrics.gauges |= {
-            "rewardplane_in_flight_items": ("Items admitted.", lambda: admission.items),
-            "rewardplane_in_flight_bytes": ("Bytes admitted.", lambda: admission.bytes),
-            "rewardplane_in_flight_calls": ("Calls admitted.", lambda: admission.calls),
-            "rewardplane_config_generation": (
-                "The configuration in force, counted from 1; reloads raise it.",
-                lambda: self.rewards.generation,
-            ),
-        }

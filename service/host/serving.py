@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 UPKEEP_EVERY_S = 2.0
 WATCH_EVERY_S = 0.5
+_LEFT = "ServeReplica:rewardplane-gateway"
+"""In the title of a gateway's process on Ray."""
 
 
 class PortTaken(Exception):
@@ -82,7 +84,7 @@ def serve(
     check_ports(options)
     door_class(options.door)
     options = options.with_port()
-    state = State(os.getpid(), str(path.resolve()))
+    state = State(os.getpid(), str(path.resolve()), psutil.Process().create_time())
 
     def told(text: str) -> None:
         signals.take()
@@ -117,7 +119,7 @@ def serve(
     except Stopped:
         _log.warning("stopped by a signal")
     finally:
-        State.path(options.port).unlink(missing_ok=True)
+        State.forget(options.port)
 
 
 def check_ports(options: Options) -> None:
@@ -126,7 +128,8 @@ def check_ports(options: Options) -> None:
     Raises:
         PortTaken: with the name of the owner, where it can be seen.
     """
-    wanted = [options.port] if options.gateways_per_node == 1 else []
+    # Gateways that share a port would share it with whoever has it now, without an error.
+    wanted = [options.port]
     for first in filter(None, (options.metrics_port, options.http_port)):
         wanted += [first + rank for rank in range(options.gateways_per_node)]
     for port in wanted:
@@ -137,9 +140,10 @@ def check_ports(options: Options) -> None:
             try:
                 probe.bind((options.host, port))
             except OSError as error:
-                raise PortTaken(
-                    f"{options.host}:{port}: {error.strerror}; {_owner(port)}"
-                ) from None
+                owner = _owner(port)
+                if options.address != "local" and _LEFT in owner:
+                    continue  # a gateway that `--keep` left there: it is taken over
+                raise PortTaken(f"{options.host}:{port}: {error.strerror}; {owner}") from None
 
 
 def _reload(service: Service, path: Path, state: State, progress: Progress) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+from rewardplane.replica.own_folder import own_folder, read_own, write_own
 
 RELOAD_S = 400.0
 
@@ -29,6 +29,8 @@ class State:
 
     pid: int
     config: str
+    started: float = 0.0
+    """When the process was created: another one may have its number by now."""
     reloads: int = 0
     is_reloading: bool = False
     waits_for: str = ""
@@ -36,17 +38,21 @@ class State:
     fault: str = ""
 
     @staticmethod
-    def path(port: int) -> Path:
-        """Where the process that serves on `port` tells it."""
-        return Path(tempfile.gettempdir()) / f"rewardplane-{os.getuid()}" / f"{port}.json"
+    def path(port: int) -> Path | None:
+        """Where the process that serves on `port` tells it; None: there is no place of our own."""
+        folder = own_folder()
+        return folder / f"{port}.json" if folder is not None else None
 
     def write(self, port: int) -> None:
         """Tells it, all at once."""
-        path = self.path(port)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(asdict(self)))
-        draft.replace(path)
+        if (path := self.path(port)) is not None:
+            write_own(path, json.dumps(asdict(self)))
+
+    @classmethod
+    def forget(cls, port: int) -> None:
+        """The process on `port` ends."""
+        if (path := cls.path(port)) is not None:
+            path.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, port: int) -> State:
@@ -56,12 +62,20 @@ class State:
             NotServing: there is none, or it is gone.
         """
         try:
-            state = cls(**json.loads(cls.path(port).read_text()))
+            path = cls.path(port)
+            state = cls(**json.loads(read_own(path) if path is not None else ""))
         except (OSError, ValueError, TypeError):
             raise NotServing(f"no `rewardplane serve` is known for port {port}") from None
-        if not psutil.pid_exists(state.pid):
+        if not state.is_alive():
             raise NotServing(f"`rewardplane serve` for port {port} (pid {state.pid}) is gone")
         return state
+
+    def is_alive(self) -> bool:
+        """Whether the process that told it runs, and not another one of its number."""
+        try:
+            return psutil.Process(self.pid).create_time() == self.started
+        except (psutil.Error, TypeError, ValueError):
+            return False
 
 
 def reload(port: int, tell: Callable[[str], None]) -> State:

@@ -20,7 +20,7 @@ from rewardplane.wire.status import encode
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
-from .remembered import Remembered, key_of
+from .remembered import Remembered
 from .request import (
     Wants,
     error_json,
@@ -102,8 +102,8 @@ class Facade:
             CallError, BadMessage, TooLarge: the call is refused.
         """
         body = await read_body(request, self._max_bytes)
-        key = key_of(body, reward, self.rewards.find(reward, "").digest)
-        known = self._remembered.find(key)
+        digest = self.rewards.find(reward, "").digest
+        known = self._remembered.find(body, reward, digest)
         if known is not None:
             raise self._failed(known)
         found = await self._scored(reward, lambda: read(body), traceparent_of(request), wants)
@@ -112,7 +112,7 @@ class Facade:
                 if outcome.retryable:
                     raise self._failed(outcome)
                 if tells == "none":
-                    self._remembered.add(key, outcome)
+                    self._remembered.add(body, reward, digest, outcome)
                     raise self._failed(outcome)
         return found
 

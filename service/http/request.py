@@ -58,27 +58,62 @@ class TooLarge(Exception):
     """A body is larger than it may be."""
 
 
+class Bodies:
+    """The bytes of bodies that are still coming, all connections together, and their bound."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.bytes = 0
+
+    def take(self, count: int) -> None:
+        """Makes room for more bytes of a body.
+
+        Raises:
+            Overloaded: there is none now.
+        """
+        if self.bytes + count > self._max_bytes:
+            raise Overloaded(
+                f"no room: {self.bytes} of {self._max_bytes} bytes of unfinished bodies are held; "
+                "try again in 1 s"
+            )
+        self.bytes += count
+
+    def give_back(self, count: int) -> None:
+        """These bytes are with the admission now, or dropped."""
+        self.bytes -= count
+
+
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """The body as it came.
 
     Raises:
         TooLarge: it has more than `max_bytes`.
         InvalidRequest: it did not come in time.
+        Overloaded: bodies that are not complete hold all the memory that they may.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise TooLarge(f"{declared} bytes; at most {max_bytes}")
     chunks: list[bytes] = []
     size = 0
+    bodies: Bodies = request.app.state.bodies
     try:
         async with asyncio.timeout(READ_S):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > max_bytes:
+                    size -= len(chunk)
                     raise TooLarge(f"more than {max_bytes} bytes")
+                try:
+                    bodies.take(len(chunk))
+                except Overloaded:
+                    size -= len(chunk)
+                    raise
                 chunks.append(chunk)
     except TimeoutError:
         raise InvalidRequest(f"the body did not come within {READ_S:g} s") from None
+    finally:
+        bodies.give_back(size)
     return b"".join(chunks)
 
 

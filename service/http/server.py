@@ -14,11 +14,13 @@ import uvicorn
 from rewardplane.rewards.formats.gemini.reader import BadMessage
 from rewardplane.wire.errors import CallError, Internal, InvalidRequest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from .cloud_run import CloudRun
+from .connection import GONE, TASK, BoundedConnection
 from .eval_protocol import EvalProtocol
 from .facade import Answered, Facade, Handler
 from .gemini import GeminiValidation
@@ -27,7 +29,7 @@ from .open_instruct import OpenInstruct
 from .openai import OpenAIGraders
 from .openrlhf import OpenRlhf
 from .remote_rm import RemoteRm
-from .request import TooLarge, error_status, json_response
+from .request import Bodies, TooLarge, error_status, json_response
 from .sandbox_fusion import SandboxFusion
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ takes `net.core.somaxconn` where that is less; those that find no place try agai
 GEMINI_VALIDATE = (
     "/v1beta1/projects/{project}/locations/{location}/tuningJobs:validateReinforcementTuningReward"
 )
+_REWARDS = "/rewards/"
 OPENAI_GRADERS = "/v1/fine_tuning/alpha/graders"
 
 FACADES: tuple[type[Facade], ...] = (
@@ -74,15 +77,31 @@ class HttpFace:
             Route(f"{OPENAI_GRADERS}/run", _answered(openai.run), methods=["POST"]),
             Route("/healthz", _health, methods=["GET"]),
         ]
+        self._posts: dict[str, Handler] = {}
         for facade in FACADES:
             handlers = facade(scorer, rewards, metrics, most).routes()
-            routes += [
-                Route(path, _answered(handler), methods=["POST"])
-                for path, handler in handlers.items()
-            ]
+            self._posts |= {path: _answered(handler) for path, handler in handlers.items()}
+        routes += [Route(path, post, methods=["POST"]) for path, post in self._posts.items()]
         self._app = Starlette(routes=routes)
+        self._app.state.bodies = Bodies(limits.max_in_flight_bytes)
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application. What trainers call thousandfold goes past routes and middleware.
+
+        They cost as much as all that is done for a call of a cheap reward.
+        """
+        path: str = scope["path"]
+        reward = path.removeprefix(_REWARDS) if path.startswith(_REWARDS) else ""
+        post = self._posts.get(_REWARDS + "{reward}" if reward else path)
+        if post is None or scope["method"] != "POST" or "/" in reward:
+            await self._app(scope, receive, send)
+            return
+        scope["app"] = self._app
+        scope["path_params"] = {"reward": reward} if reward else {}
+        response = await post(Request(scope, receive))
+        await response(scope, receive, send)
 
     async def start(self, host: str, port: int) -> int:
         """Listens; returns the port (`port` 0: any free one).
@@ -100,13 +119,16 @@ class HttpFace:
             raise OSError(f"cannot listen on {host}:{port}: {error}") from None
         _allow_descriptors()
         config = uvicorn.Config(
-            self._app,
+            self._respond,
             backlog=BACKLOG,
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
+            interface="asgi3",
             server_header=False,
             ws="none",
+            http=BoundedConnection,
             timeout_keep_alive=75,
         )
         self._server = _Quiet(config)
@@ -145,10 +167,15 @@ def _answered(handler: Handler) -> Handler:
     """The outermost layer: errors of a call become its status, whatever they are."""
 
     async def answer(request: Request) -> HttpResponse:
+        request.scope[TASK] = asyncio.current_task()
         try:
             return await handler(request)
         except Answered as answered:
             return answered.response
+        except (asyncio.CancelledError, ClientDisconnect):
+            if not request.scope.get(GONE):
+                raise
+            return HttpResponse(status_code=499)  # nobody reads it
         except TooLarge as error:
             return _refused(413, "TOO_LARGE", str(error), {})
         except BadMessage as error:

@@ -93,6 +93,8 @@ class Segment:
         "_extras_at",
         "_extras_end",
         "_extras_fd",
+        "_known",
+        "_known_end",
         "_view",
         "base",
         "components",
@@ -124,6 +126,8 @@ class Segment:
         )
         self._view = view
         self._extras_fd = extras_fd
+        self._known: dict[int, list[Any]] = {}
+        self._known_end = 0
         self._extras_at = payload_at + size if fd >= 0 else 0
         self.stop = view[_STOP_AT : _STOP_AT + 1]
         """1: the owner wants no further item started."""
@@ -219,7 +223,7 @@ class Segment:
     def figures(self) -> dict[str, float]:
         """What the reward counted."""
         counted: dict[str, Any] = {}
-        for line in self._lines():
+        for line in self._extras_from(0).split(b"\n")[:-1]:
             if line.startswith(_FIGURES_LINE):
                 with contextlib.suppress(ValueError, RecursionError):
                     _, said = json.loads(line)
@@ -246,11 +250,16 @@ class Segment:
 
         `fault_of` a failed item, `words_of` a scored one.
         """
-        return dict(filter(None, map(self._extra, self._lines())))
+        # Asked again and again while the worker writes: what was read is not read once more.
+        data = self._extras_from(self._known_end)
+        end = data.rfind(b"\n") + 1
+        self._known_end += end
+        self._known.update(filter(None, map(self._extra, data[:end].split(b"\n")[:-1])))
+        return self._known
 
-    def _lines(self) -> list[bytes]:
-        size = min(self._extras_end[0], _MAX_EXTRAS_BYTES)
-        return os.pread(self._extras_fd, size, self._extras_at).split(b"\n")[:-1] if size else []
+    def _extras_from(self, begin: int) -> bytes:
+        size = min(self._extras_end[0], _MAX_EXTRAS_BYTES) - begin
+        return os.pread(self._extras_fd, size, self._extras_at + begin) if size > 0 else b""
 
     def _extra(self, line: bytes) -> tuple[int, list[Any]] | None:
         try:

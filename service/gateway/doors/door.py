@@ -13,6 +13,7 @@ from typing import ClassVar
 import grpc
 from rewardplane.config.settings import Limits
 
+from .connections import CALL_BYTES
 from .rpc import Handle, Rpc
 
 
@@ -50,6 +51,15 @@ class Door(ABC):
         self._handle = handle
         self._limits = limits
         self._on_lost = on_lost
+        self.turned_away = 0
+        """Calls that were refused here, before the gateway looked at them."""
+        self.received: dict[str, int] = {}
+        """By peer, the bytes of calls handed on; whoever watches the connections empties it."""
+
+    def _note(self, peer: str, message: bytes) -> None:
+        """A message is complete."""
+        received = self.received
+        received[peer] = received.get(peer, 0) + len(message) + CALL_BYTES
 
     @abstractmethod
     async def open(self, host: str, port: int, *, share_port: bool = False) -> int:

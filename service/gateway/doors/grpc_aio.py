@@ -118,6 +118,7 @@ class GrpcAioDoor(Door):
     async def run(self, rpc: _AioRpc) -> bytes | None:
         """Hands a call on and waits until it has ended."""
         self._calls.add(rpc)
+        self._note(rpc.peer, rpc.message)
         try:
             self._handle((rpc,))
             how = await rpc.ended
