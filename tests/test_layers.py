@@ -23,17 +23,11 @@ ROOMS: dict[str, set[str]] = {
     "replica": {"config", "wire"},
     "gateway": {"access", "replica", "config", "wire"},
     "http": {"access", "gateway", "replica", "config", "wire"},
-    "cluster": {"access", "http", "gateway", "replica", "config", "wire"},
+    "host": {"access", "http", "gateway", "replica", "config", "wire"},
+    "cluster": {"access", "host", "http", "gateway", "replica", "config", "wire"},
     "cli": {
-        "access",
-        "cluster",
-        "http",
-        "gateway",
-        "replica",
-        "config",
-        "integrations",
-        "client",
-        "wire",
+        *("access", "cluster", "host", "http", "gateway", "replica", "config"),
+        *("integrations", "client", "wire"),
     },
 }
 # The libraries that stand for a subsystem, each with the rooms that may import it.

@@ -7,60 +7,53 @@ imported, in every process of the cluster, so they are set before.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import math
 import os
-import secrets
 import shutil
 import socket
 import time
-from dataclasses import replace
+from collections.abc import Generator
 from typing import Any
 
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import Limits
+from rewardplane.host.options import Options
+from rewardplane.host.progress import DeployFailed, Progress, Stopped
 from rewardplane.replica.worker_host import local_folder
 
+from . import placement
+from .connecting import connect
 from .membership import NAME as MEMBERSHIP
-from .membership import Membership
-from .options import NAMESPACE, Options, app_name
+from .membership import POLL_S, STALE_S, Membership
+from .names import APP_PREFIX, GATEWAY, GATEWAY_APP, NAMESPACE, app_name, told
+from .status import gateways_up, told_why, what_lacks
 
-GATEWAY_APP = "rewardplane-gateway"
 READY_S = 300.0
 SWITCH_S = 60.0
-STOP_S = 30.0
-UPKEEP_S = 10.0
-
-FLAGS = {
-    # One loop for the router, the replica and our server: no hop between threads per call.
-    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
-    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
-    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
-    "RAY_SERVE_LOG_TO_STDERR": "0",
-    # The controller looks at its deployments ten times a second otherwise: 3 % of a core, idle.
-    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray runs its workers at niceness 15: right for batch work, wrong for what a trainer waits for.
-    "RAY_worker_niceness": "0",
-}
+GATHER_S = 30.0
+"""How long a start waits for the gateways of all nodes; it goes on with those that are there."""
+STOP_S = 60.0
+ANSWER_S = 10.0
 
 _log = logging.getLogger(__name__)
-
-
-class DeployFailed(Exception):
-    """The configuration could not be brought onto the cluster; the message says why."""
 
 
 class Cluster:
     """One configuration on one Ray cluster: `start`, `reload` as often as wanted, `stop`."""
 
     def __init__(self, options: Options) -> None:
-        # A gateway that is replaced must come back where its clients look for it.
-        self._options = options if options.port else replace(options, port=_free_port(options.host))
+        self._options = options.with_port()
+        self._is_local = options.address == "local"
+        self._owner = f"pid {os.getpid()} on {socket.gethostname()}"
         self._config: ServiceConfig | None = None
         self._membership: Any = None
         self._generation = 0
+        self._gateways = 0
+        self._apps: set[str] = set()
+        """The applications that this process has deployed or found."""
+        self._up: set[str] = set()
+        """Those whose replicas run."""
         self._retired: dict[str, str] = {}
 
     @property
@@ -68,68 +61,174 @@ class Cluster:
         """Where the gateways serve; chosen here where the options leave it open."""
         return self._options.port
 
-    def start(self, config: ServiceConfig) -> None:
-        """Deploys all rewards and the gateway; returns when the gateway answers.
+    def start(self, config: ServiceConfig, progress: Progress | None = None) -> None:
+        """Deploys all rewards and the gateways; returns when a gateway answers.
+
+        A service that a process with `keep` has left on the cluster is taken over as it runs.
 
         Raises:
-            DeployFailed: it did not come up.
+            DeployFailed: it did not come up; nothing of it is left.
+            Stopped: a signal asked to end; nothing is left.
         """
-        set_flags(config.limits)
-        if self._options.address == "local":
-            guard_local_ray()
-        import ray
-        from ray import serve
-
-        self._connect(config)
-        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        progress = progress or Progress()
+        connect(self._options, config, progress)
         try:
-            serve.start(
-                proxy_location="Disabled",
-                logging_config={"log_level": "WARNING", "enable_access_log": False},
-            )
-            actor = ray.remote(Membership).options(
-                name=MEMBERSHIP,
-                namespace=NAMESPACE,
-                lifetime="detached",
-                get_if_exists=True,
-                num_cpus=0,
-                max_restarts=-1,
-            )
-            self._membership = actor.remote()
-            self._deploy(list(config.rewards.values()))
-            generation: Any = ray.get(self._membership.publish.remote(config.as_dict()))
-            self._generation = generation
-            self._run_gateway(config.limits)
-            self._wait_switched(generation)
+            progress.say("Ray is up; deploying")
+            with _deploying():
+                self._begin(config, progress)
         except BaseException:
-            self.stop()
+            self.stop(keep=False)
             raise
-        self._config = config
 
-    def reload(self, config: ServiceConfig) -> list[str]:
+    def reload(self, config: ServiceConfig, progress: Progress | None = None) -> list[str]:
         """Serves `config` from now on; returns the names of the rewards that changed.
 
         New versions are deployed beside the old, all gateways switch, old versions are kept until
         `upkeep` finds them unused. No call in flight fails.
 
         Raises:
-            DeployFailed: a new version did not come up; what was served goes on being served.
+            DeployFailed: a new version did not come up, for whatever reason; what was served goes
+                on being served.
+            Stopped: a signal asked to end; what was served goes on being served.
+        """
+        progress = progress or Progress()
+        if self._config and config.limits != self._config.limits:
+            raise DeployFailed("limits: cannot change while serving; restart the service")
+        with _deploying():
+            return self._switch(config, progress, patient=self._options.autoscaled)
+
+    def upkeep(self) -> None:
+        """Looks after what has been deployed: to be called now and then.
+
+        Takes down old versions that no call uses, restores what the membership actor has lost, has
+        a gateway on each node that is there.
+
+        A control plane that does not answer is tried again the
+        next time: the gateways go on with what they know.
         """
         import ray
         from ray.exceptions import RayError
 
-        old = self._config.rewards if self._config else {}
-        if self._config and config.limits != self._config.limits:
-            raise DeployFailed("limits: cannot change while serving; restart the service")
-        served = {r.fingerprint for r in old.values()}
-        fresh = [r for r in config.rewards.values() if r.fingerprint not in served]
-        self._deploy(fresh)
+        if self._config is None:
+            return
         try:
-            generation: Any = ray.get(self._membership.publish.remote(config.as_dict()))
+            known: Any = ray.get(
+                self._membership.claim.remote(self._owner, force=True), timeout=ANSWER_S
+            )
+            if known < self._generation:
+                config = self._config.as_dict()
+                restored = self._membership.restore.remote(self._generation, config)
+                ray.get(restored, timeout=ANSWER_S)
+            self._retire()
+            self._follow_nodes()
         except RayError as error:
-            raise DeployFailed(f"the configuration could not be published: {error}") from None
+            _log.warning("the control plane does not answer: %s", error)
+
+    def addresses(self) -> list[str]:
+        """Where the gateways listen."""
+        import ray
+
+        return ray.get(self._membership.in_use.remote(0), timeout=ANSWER_S)[2]
+
+    def stop(self, *, keep: bool | None = None) -> None:
+        """Drains the gateways, then ends everything.
+
+        With `keep` (None: as the options say) only this process leaves, and the service goes on.
+        """
+        import ray
+        from ray import serve
+
+        if not ray.is_initialized():
+            return
+        if (self._options.keep if keep is None else keep) and not self._is_local:
+            ray.shutdown()
+            return
+        if GATEWAY_APP in self._apps:
+            serve.delete(GATEWAY_APP)
+        if not self._is_local:
+            for app in self._apps - {GATEWAY_APP}:
+                serve.delete(app, _blocking=False)
+        if self._membership is not None:
+            ray.kill(self._membership)
+        folder = local_folder(ray.get_runtime_context().get_session_name())
+        ray.shutdown()
+        if folder is not None and self._is_local:
+            # Replicas that Ray ended with their node leave their sockets behind.
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _begin(self, config: ServiceConfig, progress: Progress) -> None:
+        import ray
+        from ray import serve
+
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        serve.start(
+            proxy_location="Disabled",
+            logging_config={"log_level": "WARNING", "enable_access_log": False},
+        )
+        actor = ray.remote(Membership).options(
+            name=MEMBERSHIP,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            max_restarts=-1,
+        )
+        membership: Any = actor.remote()
+
+        def claimed() -> str:
+            known: Any = ray.get(membership.claim.remote(self._owner), timeout=READY_S)
+            if isinstance(known, str):
+                return f"the cluster has a rewardplane service already, of {known}"
+            self._generation = known
+            return ""
+
+        # An owner that was killed is known to be gone after a while.
+        progress.expect(claimed, STALE_S + 2)
+        self._membership = membership
+        if not self._is_local:
+            self._take_over(config, progress)
+        self._switch(config, progress, patient=not self._is_local)
+
+    def _take_over(self, config: ServiceConfig, progress: Progress) -> None:
+        """Goes on with what a service before this one has left running on the cluster.
+
+        Its gateways stay if they were started as these would be. Replicas of versions that are
+        still wanted stay, all others go when no call uses them.
+        """
+        import ray
+        from ray import serve
+
+        known = serve.status().applications
+        self._apps |= {app for app in known if app.startswith(APP_PREFIX)}
+        for app in self._apps - {GATEWAY_APP}:
+            if known[app].status == "RUNNING":
+                self._up.add(app)
+            # The fingerprint stands at the end of an application's name.
+            self._retired[app.rpartition("-")[2]] = app
+        if GATEWAY_APP not in self._apps:
+            return
+
+        def silent() -> str:
+            fronts: Any = ray.get(self._membership.fronts.remote(), timeout=ANSWER_S)
+            self._gateways = -int(fronts == [told(self._options, config.limits)])
+            return "" if fronts else "the gateways that are there have not told of themselves"
+
+        progress.wait(silent, 2 * POLL_S + 2)
+        if not self._gateways:
+            serve.delete(GATEWAY_APP)
+
+    def _switch(self, config: ServiceConfig, progress: Progress, *, patient: bool) -> list[str]:
+        """Deploys what is new of `config`, then has all gateways serve it."""
+        import ray
+
+        old = self._config.rewards if self._config else {}
+        fresh = [r for r in config.rewards.values() if app_name(r) not in self._up]
+        self._deploy(fresh, progress, patient=patient)
+        published = self._membership.publish.remote(config.as_dict())
+        generation: Any = ray.get(published, timeout=ANSWER_S)
         self._generation = generation
-        self._wait_switched(generation)
+        self._run_gateways(config.limits, progress)
+        self._wait_switched(generation, progress)
         wanted = {r.fingerprint for r in config.rewards.values()}
         self._retired |= {
             r.fingerprint: app_name(r) for r in old.values() if r.fingerprint not in wanted
@@ -140,93 +239,22 @@ class Cluster:
         gone = [name for name in old if name not in config.rewards]
         return [r.name for r in fresh] + gone
 
-    def upkeep(self) -> None:
-        """Takes down old versions that no call uses; restores what the membership actor has lost.
-
-        To be called now and then. A control plane that does not answer is tried again the next
-        time: the gateways go on with what they know.
-        """
-        import ray
-        from ray.exceptions import RayError
-
-        if self._config is None:
-            return
-        try:
-            known: Any = ray.get(self._membership.generation.remote(), timeout=UPKEEP_S)
-            if known < self._generation:
-                config = self._config.as_dict()
-                restored = self._membership.restore.remote(self._generation, config)
-                ray.get(restored, timeout=UPKEEP_S)
-            self._retire()
-        except RayError as error:
-            _log.warning("the membership actor does not answer: %s", error)
-
     def _retire(self) -> None:
         if not self._retired:
             return
         import ray
         from ray import serve
 
-        _switched, used, _addresses = ray.get(self._membership.in_use.remote(0), timeout=UPKEEP_S)
+        _switched, used, _addresses = ray.get(self._membership.in_use.remote(0), timeout=ANSWER_S)
         for fingerprint, app in list(self._retired.items()):
             if fingerprint not in used:
                 serve.delete(app, _blocking=False)
+                self._apps.discard(app)
+                self._up.discard(app)
                 del self._retired[fingerprint]
 
-    def addresses(self) -> list[str]:
-        """Where the gateways listen."""
-        import ray
-
-        return ray.get(self._membership.in_use.remote(0))[2]
-
-    def stop(self) -> None:
-        """Drains the gateway, then ends everything."""
-        import ray
-        from ray import serve
-
-        if not ray.is_initialized():
-            return
-        serve.delete(GATEWAY_APP)
-        if self._options.address != "local":
-            apps = list(self._retired.values())
-            if self._config is not None:
-                apps += [app_name(reward) for reward in self._config.rewards.values()]
-            for app in apps:
-                serve.delete(app, _blocking=False)
-        if self._membership is not None:
-            ray.kill(self._membership)
-        folder = local_folder(ray.get_runtime_context().get_session_name())
-        ray.shutdown()
-        if folder is not None and self._options.address == "local":
-            # Replicas that Ray ended with their node leave their sockets behind.
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def _connect(self, config: ServiceConfig) -> None:
-        import ray
-
-        options: dict[str, Any] = {
-            "namespace": NAMESPACE,
-            "logging_level": "ERROR",
-            "log_to_driver": True,
-        }
-        if self._options.address == "local":
-            need = sum(_cpus(r) * r.settings.replicas for r in config.rewards.values())
-            # Twice: a reload deploys new versions beside the old. These are Ray's books, not cores.
-            cpus = max(os.cpu_count() or 1, math.ceil(2 * need) + 1)
-            ray.init(
-                num_cpus=cpus,
-                include_dashboard=False,
-                object_store_memory=128 * 2**20,
-                _system_config={"prestart_worker_first_driver": False},
-                **options,
-            )
-        else:
-            ray.init(
-                self._options.address, runtime_env={"env_vars": _flags(config.limits)}, **options
-            )
-
-    def _deploy(self, rewards: list[RewardConfig]) -> None:
-        """Brings reward versions up, side by side; all or none."""
+    def _deploy(self, rewards: list[RewardConfig], progress: Progress, *, patient: bool) -> None:
+        """Brings reward versions up, side by side; all or none. `patient`: nodes may be added."""
         if not rewards:
             return
         from ray import serve
@@ -234,92 +262,93 @@ class Cluster:
 
         from .deployments import pool_application
 
-        targets = [
-            RunTarget(pool_application(r), name=app_name(r), route_prefix=None) for r in rewards
-        ]
-        serve.run_many(targets, wait_for_applications_running=False)
+        if not patient:
+            placement.check(rewards)
+        apps = {app_name(reward): reward for reward in rewards}
+        targets: list[Any] = []
+        for app, reward in apps.items():
+            try:
+                bound = pool_application(reward)
+            except (ValueError, TypeError) as error:
+                raise DeployFailed(f"rewards.{reward.name}.ray_actor_options: {error}") from None
+            targets.append(RunTarget(bound, name=app, route_prefix=None))
+        self._apps |= set(apps)
         try:
-            _wait_running([target.name for target in targets])
-        except DeployFailed:
-            for target in targets:
-                serve.delete(target.name, _blocking=False)
+            serve.run_many(targets, wait_for_applications_running=False)
+            progress.expect(lambda: what_lacks(apps), READY_S)
+        except BaseException:
+            for app in apps:
+                with contextlib.suppress(Exception):
+                    serve.delete(app, _blocking=False)
             raise
+        self._up |= set(apps)
 
-    def _run_gateway(self, limits: Limits) -> None:
+    def _run_gateways(self, limits: Limits, progress: Progress) -> None:
+        """Has gateways come up on the nodes that are there; returns when one of them runs."""
+        if self._gateways:
+            self._follow_nodes()
+            return
         from ray import serve
+        from ray.serve import RunTarget
 
         from .deployments import gateway_application
 
-        serve.run(
-            gateway_application(self._options, limits),
+        nodes = placement.gateway_nodes(self._options.gateways)
+        target = RunTarget(
+            gateway_application(self._options, limits, nodes),
             name=GATEWAY_APP,
             route_prefix=None,
-            blocking=False,
+            external_scaler_enabled=True,
         )
-        _wait_running([GATEWAY_APP])
+        self._apps.add(GATEWAY_APP)
+        serve.run_many([target], wait_for_applications_running=False)
+        self._gateways = nodes * self._options.gateways_per_node
+        begin_s = time.monotonic()
 
-    def _wait_switched(self, generation: int) -> None:
+        def lacking() -> str:
+            up = gateways_up()
+            late = up and time.monotonic() - begin_s > GATHER_S
+            return "" if late or up >= self._gateways else f"{up} of {self._gateways} gateways run"
+
+        progress.expect(lacking, READY_S)
+        if (up := gateways_up()) < self._gateways:
+            _log.warning("%d of %d gateways run; it serves with these", up, self._gateways)
+
+    def _follow_nodes(self) -> None:
+        """Has as many gateways as there are nodes for them."""
+        import ray
+        from ray.serve._private.common import DeploymentID
+        from ray.serve.context import _get_global_client
+
+        nodes = placement.gateway_nodes(self._options.gateways)
+        wanted = nodes * self._options.gateways_per_node
+        if nodes and wanted != self._gateways:
+            client: Any = _get_global_client()
+            of = DeploymentID(name=GATEWAY, app_name=GATEWAY_APP)
+            scaled = client._controller.update_deployment_replicas.remote(of, wanted)
+            ray.get(scaled, timeout=ANSWER_S)
+            if self._gateways > 0:
+                _log.warning("gateways: %d, as there are nodes; %d before", wanted, self._gateways)
+            self._gateways = wanted
+
+    def _wait_switched(self, generation: int, progress: Progress) -> None:
         import ray
 
-        deadline_s = time.monotonic() + SWITCH_S
-        while time.monotonic() < deadline_s:
-            switched, _used, _addresses = ray.get(self._membership.in_use.remote(generation))
-            if switched:
-                return
-            time.sleep(0.05)
-        raise DeployFailed(f"the gateways did not switch within {SWITCH_S:g} s")
+        def lacking() -> str:
+            asked = self._membership.in_use.remote(generation)
+            switched, _used, _addresses = ray.get(asked, timeout=ANSWER_S)
+            return "" if switched else "the gateways do not serve the new configuration yet"
+
+        progress.expect(lacking, SWITCH_S)
 
 
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def set_flags(limits: Limits) -> None:
-    """Sets Serve's flags for this process and what it starts; before ray is imported."""
-    for name, value in _flags(limits).items():
-        os.environ[name] = value
-
-
-def guard_local_ray() -> None:
-    """Has a Ray that this process starts ask for a token of its own; before ray is imported.
-
-    Its ports are open to the whole network, and whoever reaches them runs code as this user.
-    RAY_AUTH_MODE, where it is set, counts.
-    """
-    if "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_urlsafe(32)
-
-
-def _flags(limits: Limits) -> dict[str, str]:
-    """Serve's flags; a shard of one item may exceed the size that shards aim at."""
-    largest = limits.max_item_bytes + 4 * 2**20
-    return {**FLAGS, "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(largest)}
-
-
-def _cpus(reward: RewardConfig) -> float:
-    default = 0.0 if reward.lane == "inline" else 1.0
-    return float(reward.settings.ray_actor_options.get("num_cpus", default))
-
-
-def _wait_running(apps: list[str]) -> None:
-    from ray import serve
-
-    deadline_s = time.monotonic() + READY_S
-    while time.monotonic() < deadline_s:
-        status = serve.status().applications
-        states = {app: status[app] for app in apps if app in status}
-        for app, state in states.items():
-            if state.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-                raise DeployFailed(f"{app}: {_why(state)}")
-        if len(states) == len(apps) and all(s.status == "RUNNING" for s in states.values()):
-            return
-        time.sleep(0.05)
-    raise DeployFailed(f"not running after {READY_S:g} s: {', '.join(apps)}")
-
-
-def _why(state: Any) -> str:
-    texts = [state.message, *(d.message for d in state.deployments.values())]
-    return " ".join(text for text in texts if text)[-4000:]
+@contextlib.contextmanager
+def _deploying() -> Generator[None, None, None]:
+    """Whatever a deployment raises is a fault of the file or of the cluster, and not our end."""
+    try:
+        yield
+    except (DeployFailed, Stopped):
+        raise
+    except Exception as error:
+        _log.debug("a deployment failed", exc_info=error)
+        raise DeployFailed(told_why(f"{type(error).__name__}: {error}")) from error

@@ -31,6 +31,7 @@ from rewardplane.rewards.registry import build, kinds
 from rewardplane.rewards.reward import Facts, Reward
 
 from .document import read
+from .faults import told
 from .settings import HttpSettings, Limits, RewardSettings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -161,11 +162,11 @@ def parse(document: object, folder: Path) -> ServiceConfig:
     try:
         limits = Limits.model_validate(top.get("limits") or {})
     except ValidationError as error:
-        faults += _faults("limits", error)
+        faults += told("limits", error, Limits.model_fields)
     try:
         http = HttpSettings.model_validate(top.get("http") or {})
     except ValidationError as error:
-        faults += _faults("http", error)
+        faults += told("http", error, HttpSettings.model_fields)
     named = top.get("rewards")
     rewards: dict[str, RewardConfig] = {}
     if not isinstance(named, dict) or not named:
@@ -293,7 +294,8 @@ def parse_reward(
         settings = RewardSettings.model_validate({**reward.defaults, **settings_part})
         return _resolved(name, settings, params, reward)
     except ValidationError as error:
-        raise ConfigError(_faults(name, error)) from None
+        names = [*known, *(kind.model_fields if kind is not None else ())]
+        raise ConfigError(told(name, error, names)) from None
     except KeyError as error:
         raise ConfigError([f"{name}.kind: {error.args[0]}"]) from None
     except ValueError as error:
@@ -313,13 +315,6 @@ def _lane(settings: RewardSettings, reward: Reward) -> Literal["inline", "pool",
     if reward.isolation:
         return "sandbox"
     return "inline" if reward.fits_inline and settings.lane != "pool" else "pool"
-
-
-def _faults(path: str, error: ValidationError) -> list[str]:
-    return [
-        ".".join([path, *(str(part) for part in fault["loc"])]) + f": {fault['msg']}"
-        for fault in error.errors()
-    ]
 
 
 def _digest(settings: RewardSettings, params: Mapping[str, Any], reward: Reward) -> str:

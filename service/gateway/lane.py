@@ -297,7 +297,11 @@ class PoolLane:
         left = [s for job in jobs for s in job if not s.dead and s.pending]
         if left:
             _log.warning(
-                "reward %s: %d shards to send again: %s", self._served.name, len(left), why
+                "reward %s: %d shards to send again: %s",
+                self._served.name,
+                len(left),
+                why,
+                extra={"reward": self._served.name},
             )
         for shard in reversed(left):
             shard.losses += 1

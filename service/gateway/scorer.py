@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import pairwise
 
 from rewardplane.access.caller import Caller
+from rewardplane.rewards.types import Reason
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.errors import CallError
 from rewardplane.wire.item_errors import CANCELLED, DEADLINE_EXECUTING, NEVER_STARTED
@@ -179,16 +180,28 @@ class Scorer:
         self._metrics.items_ended(call)
         if call.extras and (reasons := call.reasons()):
             counts = ", ".join(f"{count} {reason.name}" for reason, count in reasons.items())
-            _log.warning(
-                "%s: %d of %d items failed: %s",
+            # A reward that does not apply is no failure.
+            level = logging.INFO if set(reasons) == {Reason.NOT_APPLICABLE} else logging.WARNING
+            _log.log(
+                level,
+                "%s: %d of %d items of reward %s failed: %s",
                 call.options.label,
                 sum(reasons.values()),
                 call.n,
+                _reward_of(call),
                 counts,
+                extra=_named(call),
             )
-        elif _log.isEnabledFor(logging.DEBUG):
+        elif _log.isEnabledFor(logging.INFO):
             elapsed_s = time.monotonic() - call.options.started_s
-            _log.debug("%s: %d items in %.3f s", call.options.label, call.n, elapsed_s)
+            _log.info(
+                "%s: %d items of reward %s in %.3f s",
+                call.options.label,
+                call.n,
+                _reward_of(call),
+                elapsed_s,
+                extra=_named(call),
+            )
 
     def _start(self, call: Call, request: frames.RequestFrame) -> None:
         """Hands the items to their lanes; those of the inline lane may have their outcomes then."""
@@ -250,3 +263,14 @@ def _expire(call: Call) -> None:
 
 def _ignore(_call: Call) -> None:
     pass
+
+
+def _reward_of(call: Call) -> str:
+    """The rewards of a call, each once."""
+    return ", ".join(dict.fromkeys(served.name for served in call.served))
+
+
+def _named(call: Call) -> dict[str, str]:
+    """What a log line is found by."""
+    options = call.options
+    return {"request_id": options.request_id, "job": options.job, "reward": _reward_of(call)}

@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 from rewardplane.cluster.cluster import Cluster
-from rewardplane.cluster.options import Options
 from rewardplane.config.load import parse
+from rewardplane.host.options import Options
 
 FOLDER = Path(__file__).parent
 SETTLED_S = 5.0

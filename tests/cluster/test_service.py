@@ -15,8 +15,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rewardplane.cli.dataset import read
 from rewardplane.client.client import RewardClient
-from rewardplane.cluster.cluster import DeployFailed
 from rewardplane.config.load import parse
+from rewardplane.host.progress import DeployFailed
 from rewardplane.rewards import Example, Group, Reason, Response, Score, ScoreError
 from rewardplane.wire.errors import VersionGone
 
@@ -235,7 +235,7 @@ async def test_gateways_start_after_the_membership_actor_was_lost(service: Servi
     """It comes back without what it knew; the driver teaches it again."""
     import ray
     from rewardplane.cluster.membership import NAME
-    from rewardplane.cluster.options import NAMESPACE
+    from rewardplane.cluster.names import NAMESPACE
 
     ray.kill(ray.get_actor(NAME, namespace=NAMESPACE), no_restart=False)
     await asyncio.to_thread(service.cluster.upkeep)
