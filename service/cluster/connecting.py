@@ -7,9 +7,11 @@ imported, in every process of the cluster, so they are set before.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from rewardplane.host.progress import DeployFailed, Progress
 from . import worker_logs
 from .names import NAMESPACE
 from .placement import wanted
+
+_log = logging.getLogger(__name__)
 
 FLAGS = {
     # One loop for the router, the replica and our server: no hop between threads per call.
@@ -42,9 +46,16 @@ def guard_local_ray() -> None:
     """Has a Ray that this process starts ask for a token of its own; before ray is imported.
 
     Its ports are open to the whole network, and whoever reaches them runs code as this user.
-    RAY_AUTH_MODE, where it is set, counts.
+    RAY_AUTH_MODE, where it is set, counts. In a process that has imported ray, its choice is made.
     """
-    if "RAY_AUTH_MODE" not in os.environ:
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    if "ray" in sys.modules:
+        _log.warning(
+            "ray was imported before it could be told to ask for a token: whoever reaches its ports "
+            "runs code as this user; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        )
+    else:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_urlsafe(32)
 
@@ -69,6 +80,7 @@ def connect(options: Options, config: ServiceConfig, progress: Progress) -> None
         need = sum(wanted(r).get("CPU", 0) * r.settings.replicas for r in config.rewards.values())
         # Twice: a reload deploys new versions beside the old. These are Ray's books, not cores.
         given |= {
+            "address": "local",  # whatever RAY_ADDRESS says
             "num_cpus": max(os.cpu_count() or 1, math.ceil(2 * need) + 1),
             "include_dashboard": False,
             "object_store_memory": 128 * 2**20,
