@@ -196,6 +196,8 @@ def _outcome(names: Sequence[str], result: object, clip: Clip) -> Outcome:
         score = score_of(cast("Score | Mapping[str, Any]", result), names)
     elif result is None:
         return ScoreError(Reason.NOT_APPLICABLE, "the reward returned None")
+    elif isinstance(result, RewardFault):
+        raise result
     else:
         if inspect.iscoroutine(result):
             _close(result)
