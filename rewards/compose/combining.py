@@ -76,7 +76,8 @@ class Combining(Reward):
         raise NotImplementedError
 
     def combine_group(
-        self, outcomes_G: Sequence[Mapping[str, MemberOutcome]]  # noqa: N803
+        self,
+        outcomes_G: Sequence[Mapping[str, MemberOutcome]],  # noqa: N803
     ) -> list[Combined | ScoreError]:
         """As `combine`, for the items of one group. n in, n out, same order."""
         return [self.combine(outcomes) for outcomes in outcomes_G]

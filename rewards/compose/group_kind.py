@@ -30,7 +30,8 @@ class OfGroup(Reward):
         return results
 
     def score_group(
-        self, responses_G: Sequence[Response]  # noqa: N803
+        self,
+        responses_G: Sequence[Response],  # noqa: N803
     ) -> Sequence[Result | RewardFault]:
         """What each response gets; a fault is that response's alone. n in, n out, same order."""
         raise NotImplementedError

@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from ..text.formula import MARK, Formula
 
 
-def weighted(
-    weights: Sequence[float], columns: Sequence[Sequence[float]]
-) -> Sequence[float]:
+def weighted(weights: Sequence[float], columns: Sequence[Sequence[float]]) -> Sequence[float]:
     """The weighted sums of columns, item by item, added up from the first column to the last."""
     first = weights[0]
     total = [first * value for value in columns[0]]

@@ -43,7 +43,8 @@ class BestOf(Combining):
         return True
 
     def combine_group(
-        self, outcomes_G: Sequence[Mapping[str, MemberOutcome]]  # noqa: N803
+        self,
+        outcomes_G: Sequence[Mapping[str, MemberOutcome]],  # noqa: N803
     ) -> list[Combined | ScoreError]:
         """The standing of each that has a reward, among those that have one."""
         values_G = [outcomes[self.reward] for outcomes in outcomes_G]

@@ -155,9 +155,7 @@ class Composite(Combining):
                     return member_failed(missing, self.members)
                 return checked(renormalised(self._weights, values))
             except ValueError:
-                final = {
-                    n: e for n, e in missing.items() if e.reason is not Reason.NOT_APPLICABLE
-                }
+                final = {n: e for n, e in missing.items() if e.reason is not Reason.NOT_APPLICABLE}
                 return member_failed(final or missing, self.members)
         if self.weights is not None:
             (total,) = weighted(list(self.weights.values()), [[values[n]] for n in self.weights])

@@ -33,7 +33,8 @@ class Diversity(OfGroup):
         return ("nearest",)
 
     def score_group(
-        self, responses_G: Sequence[Response]  # noqa: N803
+        self,
+        responses_G: Sequence[Response],  # noqa: N803
     ) -> Sequence[Result | RewardFault]:
         """The differences, 0 to 1."""
         alike = resemblances([response.text for response in responses_G], self.size, self.of)

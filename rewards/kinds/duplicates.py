@@ -38,7 +38,8 @@ class Duplicates(OfGroup):
         return ("exact", "near", "nearest")
 
     def score_group(
-        self, responses_G: Sequence[Response]  # noqa: N803
+        self,
+        responses_G: Sequence[Response],  # noqa: N803
     ) -> Sequence[Result | RewardFault]:
         """The penalties, 0 or less."""
         texts_G = [response.text for response in responses_G]

@@ -34,7 +34,8 @@ class RelativeLength(OfGroup):
         return ("length",)
 
     def score_group(
-        self, responses_G: Sequence[Response]  # noqa: N803
+        self,
+        responses_G: Sequence[Response],  # noqa: N803
     ) -> Sequence[Result | RewardFault]:
         """The rewards, -0.5 to 0.5."""
         lengths_G = [length_of(response, self.counted_in) for response in responses_G]

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import IO, Any
 
@@ -146,7 +147,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Score):
         out: dict[str, Any] = {"reward": outcome.reward}
         if outcome.components:
-            out["components"] = dict(outcome.components)
+            out["components"] = {k: v if isfinite(v) else None for k, v in outcome.components.items()}
         if outcome.explanation:
             out["explanation"] = outcome.explanation
         return out

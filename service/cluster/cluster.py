@@ -22,7 +22,7 @@ from rewardplane.replica.worker_host import local_folder
 
 from .membership import NAME as MEMBERSHIP
 from .membership import Membership
-from .options import NAMESPACE, Options, app_name
+from .options import NAMESPACE, Options, app_name, runs_itself
 
 GATEWAY_APP = "rewardplane-gateway"
 READY_S = 300.0
@@ -124,7 +124,9 @@ class Cluster:
         self._wait_switched(generation)
         wanted = {r.fingerprint for r in config.rewards.values()}
         self._retired |= {
-            r.fingerprint: app_name(r) for r in old.values() if r.fingerprint not in wanted
+            r.fingerprint: app_name(r)
+            for r in old.values()
+            if r.fingerprint not in wanted and runs_itself(r)
         }
         for fingerprint in wanted:
             self._retired.pop(fingerprint, None)
@@ -182,7 +184,7 @@ class Cluster:
         if self._options.address != "local":
             apps = list(self._retired.values())
             if self._config is not None:
-                apps += [app_name(reward) for reward in self._config.rewards.values()]
+                apps += [app_name(r) for r in self._config.rewards.values() if runs_itself(r)]
             for app in apps:
                 serve.delete(app, _blocking=False)
         if self._membership is not None:
@@ -218,7 +220,8 @@ class Cluster:
             )
 
     def _deploy(self, rewards: list[RewardConfig]) -> None:
-        """Brings reward versions up, side by side; all or none."""
+        """Brings reward versions up, side by side; all or none. What is made of others has none."""
+        rewards = [reward for reward in rewards if runs_itself(reward)]
         if not rewards:
             return
         from ray import serve
@@ -281,6 +284,8 @@ def _flags(limits: Limits) -> dict[str, str]:
 
 
 def _cpus(reward: RewardConfig) -> float:
+    if not runs_itself(reward):
+        return 0.0
     default = 0.0 if reward.lane == "inline" else 1.0
     return float(reward.settings.ray_actor_options.get("num_cpus", default))
 

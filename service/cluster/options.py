@@ -28,6 +28,11 @@ class Options:
     door: DoorKind = DoorKind.NATIVE
 
 
+def runs_itself(reward: RewardConfig) -> bool:
+    """Whether a reward has replicas: one that is made of others runs in the gateways alone."""
+    return reward.lane != "composite"
+
+
 def app_name(reward: RewardConfig) -> str:
     """The Serve application of one version of a reward."""
     return f"rewardplane-{reward.name}-{reward.fingerprint}"

@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 TIME_BITS = range(4, 30)
 """Times are binned by the bit length of their microseconds: 16 µs to 9 min."""
 COUNTED: Mapping[str, tuple[str, str]] = {
+    "cache_items": (
+        "Items of deterministic rewards, by where their outcomes came from: run, shared, cached.",
+        "source",
+    ),
     "worker_restarts": ("Worker processes ended and replaced.", "cause"),
     "sandbox_runs": ("Runs of untrusted code, by verdict.", "verdict"),
     "sandbox_run_seconds": ("Time that runs of untrusted code took.", ""),

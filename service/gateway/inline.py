@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rewardplane.config.load import INLINE_CHARS
 from rewardplane.replica.items import unreadable
-from rewardplane.replica.segment import ENDED
+from rewardplane.replica.job import Range, ranges_in
+from rewardplane.replica.segment import ENDED, PENDING
 from rewardplane.rewards.run import Clip, run_each, run_item
 from rewardplane.rewards.types import Example, Outcome
 from rewardplane.v1 import frame_pb2 as frames
@@ -79,15 +80,23 @@ class InlineRun:
                 fault = unreadable("example", error)
                 call.fail([(first, end)], fault)
                 continue
-            for offset in range(0, end - first, step):
-                responses = group.responses[offset : offset + step]
-                at = first + offset
+            for at, stop in self._chunks(first, end, step):
+                responses = group.responses[at - first : stop - first]
                 self._score(example, responses, at)
                 next_ns = time.perf_counter_ns()
                 call.spread(at, at + len(responses), (next_ns - begin_ns) // 1000)
                 call.settle(range(at, at + len(responses)))
                 yield
                 begin_ns = time.perf_counter_ns()
+
+    def _chunks(self, first: int, end: int, step: int) -> Iterator[Range]:
+        """The items of a group that are to run, in runs of at most `step`."""
+        runs = [(first, end)]
+        if self._call.sparse:
+            runs = ranges_in(self._call.states, PENDING, runs)
+        for begin, stop in runs:
+            for at in range(begin, stop, step):
+                yield at, min(at + step, stop)
 
     def _score(self, example: Example, sent: Sequence[bytes], first: int) -> None:
         call = self._call

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import (
@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from rewardplane.replica.segment import FAILED, SCORED
 from rewardplane.rewards.types import Reason
 
-from .call import Call
+from .call import LEFT_OUT, Call
 from .figures import COUNTED, RewardFigures, TimeHistogram
 from .served import ServedReward
 
@@ -81,7 +81,14 @@ class Metrics:
         """Counts the outcomes of a call that is over."""
         self.batches[call.n.bit_length()] += 1
         self.batches_sum += call.n
-        failed = FAILED in call.states
+        self.count(call)
+
+    def count(self, call: Call) -> None:
+        """Counts what its rewards made of a call; of a composite's member too, which is no batch.
+
+        Items that were left out are not counted.
+        """
+        failed = call.sparse or FAILED in call.states
         group = 0
         while group < len(call.served):
             served, end = call.served[group], group + 1
@@ -93,13 +100,20 @@ class Metrics:
     def _count(self, call: Call, served: ServedReward, groups: range, *, failed: bool) -> None:
         figures = served.figures
         first, end = call.offsets[groups.start], call.offsets[groups.stop]
-        states, rewards = call.states[first:end], call.rewards[first:end]
-        figures.execution.add_all(call.elapsed_us[first:end])
+        states = call.states[first:end]
+        if call.sparse and states.count(LEFT_OUT) == end - first:
+            return
+        column = call.rewards[first:end]
+        rewards: Sequence[float] = column
+        elapsed_us: Sequence[int] = call.elapsed_us[first:end]
+        if call.sparse:
+            elapsed_us = [us for us, s in zip(elapsed_us, states, strict=True) if s != LEFT_OUT]
+        figures.execution.add_all(elapsed_us)
         if failed:
             for item in range(first, end):
                 if call.states[item] == FAILED:
                     figures.items[Reason(call.extras[item][0]).name] += 1
-            rewards = [r for r, s in zip(rewards, states, strict=True) if s == SCORED]
+            rewards = [r for r, s in zip(column, states, strict=True) if s == SCORED]
         figures.items["SCORED"] += len(rewards)
         if len(rewards) == 1:
             figures.rewards[bisect_left(_REWARD_BOUNDS, rewards[0])] += 1
@@ -117,7 +131,7 @@ class Metrics:
             begin, stop = call.offsets[group] - first, call.offsets[group + 1] - first
             figures.queue.add(call.queue_us[group], stop - begin)
             if stop - begin > 1 and states.count(SCORED, begin, stop) == stop - begin:
-                alike = len(set(rewards[begin:stop])) == 1
+                alike = len(set(column[begin:stop])) == 1
                 figures.zero_variance_groups += alike
 
 

@@ -8,14 +8,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from rewardplane.v1 import frame_pb2 as frames
-from rewardplane.wire.item_errors import CANCELLED, DEADLINE_EXECUTING, NEVER_STARTED
+from rewardplane.wire.item_errors import CANCELLED
 
 from .admission import Admission
 from .call import Call
+from .composite import CompositeRun
 from .deadlines import Deadlines
 from .inline import Groups, InlineRun
 from .metrics import Metrics
 from .plan import options_of, plan, read_frame
+from .reuse import Reuse, ReuseRun
 from .served import ServedReward, ServedRewards
 from .shard import shards_of
 
@@ -26,14 +28,18 @@ class Scorer:
     """Scores calls with served rewards, within the places of an admission."""
 
     def __init__(self, rewards: ServedRewards, admission: Admission, metrics: Metrics) -> None:
-        self._rewards = rewards
+        self.rewards = rewards
+        self.reuse = Reuse(admission.limits.cache_mb * 2**20)
+        """The scores of deterministic rewards."""
         self._admission = admission
         self._metrics = metrics
         self._deadlines = Deadlines[Call](_expire)
 
     def with_rewards(self, rewards: ServedRewards) -> Scorer:
         """The same places and figures over other rewards."""
-        return Scorer(rewards, self._admission, self._metrics)
+        scorer = Scorer(rewards, self._admission, self._metrics)
+        scorer.reuse = self.reuse
+        return scorer
 
     def begin(
         self,
@@ -56,7 +62,7 @@ class Scorer:
         request = read_frame(data)
         limits = self._admission.limits
         options = options_of(request, remaining_s, limits, traceparent)
-        call = plan(request, data, options, self._rewards, limits)
+        call = plan(request, data, options, self.rewards, limits)
         self._admission.enter(call.n, len(data), call.served[0].backlog_s)
         for served in call.served:
             served.calls += 1
@@ -156,7 +162,12 @@ class Scorer:
 
     def _start_lane(self, call: Call, served: ServedReward, groups: Groups) -> None:
         if served.lane != "inline":
-            _submit(call, served, groups)
+            if served.combining is not None:
+                CompositeRun(call, served, groups, self._start_lane, self._metrics.count).start()
+            elif served.reusable and self.reuse.is_worth(served):
+                ReuseRun(call, served, groups, _submit, self.reuse).start()
+            else:
+                _submit(call, served, groups)
             return
 
         def too_large(left: Groups) -> None:
@@ -175,10 +186,8 @@ def _runs_here(served: ServedReward) -> bool:
 
 
 def _expire(call: Call) -> None:
-    """The time to answer has come; what has no outcome is an error."""
     if not call.closed:
-        call.fail(call.sent, DEADLINE_EXECUTING)
-        call.fail([(0, call.n)], NEVER_STARTED)
+        call.expire()
 
 
 def _ignore(_call: Call) -> None:

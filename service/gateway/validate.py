@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
 
 from rewardplane.config.document import BadDocument, read
 from rewardplane.config.load import (
@@ -69,7 +70,8 @@ class Validator:
         else:
             begin_s = time.monotonic()
             # A long text takes a second to read, in which others want the loop.
-            config = await asyncio.to_thread(_inline, request.inline_config)
+            beside = self._scorer.rewards.configs()
+            config = await asyncio.to_thread(_inline, request.inline_config, beside)
             if remaining_s is not None:
                 remaining_s -= time.monotonic() - begin_s
             call = await self.score_apart(
@@ -87,6 +89,8 @@ class Validator:
     ) -> Call:
         """Scores one item with a reward that no table knows, in a worker process made for it.
 
+        One that is made of rewards that are served runs in their lanes.
+
         Raises:
             InvalidRequest: the reward cannot be set up.
             InsufficientIsolation: its untrusted code cannot be isolated here as it demands.
@@ -94,6 +98,9 @@ class Validator:
         """
         begin_s = time.monotonic()
         request = one_item(example, response, INLINE_NAME)
+        if config.lane == "composite":
+            scorer = self._scorer.with_rewards(self._scorer.rewards.aside(config))
+            return await scorer.score(request, remaining_s, traceparent)
         try:
             async with asyncio.timeout(remaining_s):
                 async with self._places:
@@ -140,13 +147,14 @@ def _not_set_up(config: RewardConfig, why: str) -> CallError:
     return InvalidRequest(f"inline_config: {why}", violations=[("inline_config", why)])
 
 
-def _inline(text: str) -> RewardConfig:
+def _inline(text: str, beside: Mapping[str, RewardConfig]) -> RewardConfig:
     field = "inline_config"
     if len(text) > MAX_CONFIG_CHARS:
         fault = f"{len(text)} characters; at most {MAX_CONFIG_CHARS}"
         raise InvalidRequest(f"{field}: {fault}", violations=[(field, fault)])
     try:
-        config = parse_reward(INLINE_NAME, read(text, aliases=False), None, named_code=False)
+        entry = read(text, aliases=False)
+        config = parse_reward(INLINE_NAME, entry, None, named_code=False, beside=beside)
     except BadDocument as error:
         fault = f"cannot be read: {error}"
         raise InvalidRequest(f"{field}: {fault}", violations=[(field, fault)]) from None
