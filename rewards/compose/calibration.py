@@ -74,7 +74,9 @@ class Calibration(_Frozen):
         if at == len(points):
             return points[-1][1]
         (x0, y0), (x1, y1) = points[at - 1], points[at]
-        return y0 + (y1 - y0) * ((raw - x0) / (x1 - x0))
+        if raw == x1:
+            return y1
+        return min(y0 + (y1 - y0) * ((raw - x0) / (x1 - x0)), y1)
 
 
 def fit(method: Method, values: Sequence[float], labels: Sequence[float]) -> Calibration:

@@ -125,6 +125,27 @@ def score(
         raise typer.Exit(2)
 
 
+@app.command()
+def calibrate(
+    data: Annotated[Path, typer.Argument(help="JSON lines with a value and a label each.")],
+    output: Annotated[Path, typer.Argument(help="The file for a panel's `calibration`.")],
+    method: Annotated[
+        str, typer.Option(help="affine, isotonic, or standard, which needs no labels.")
+    ] = "affine",
+    value: Annotated[str, typer.Option(help="Where the value is: reward, components.x.")] = "value",
+    label: Annotated[str, typer.Option(help="Where the label is.")] = "label",
+    reward: Annotated[str, typer.Option(help="The reward whose values they are.")] = "",
+) -> None:
+    """Fit how a judge's values become a panel's, on values whose labels are known."""
+    from .calibrate import BadData, calibrate_file
+
+    try:
+        told = calibrate_file(data, output, method, value, label, reward)
+    except (BadData, OSError) as error:
+        _fail(error)
+    _out.print(told, markup=False)
+
+
 @app.command("list")
 def list_rewards(target: _Target = DEFAULT_TARGET) -> None:
     """List the rewards that a service serves."""

@@ -147,7 +147,9 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Score):
         out: dict[str, Any] = {"reward": outcome.reward}
         if outcome.components:
-            out["components"] = {k: v if isfinite(v) else None for k, v in outcome.components.items()}
+            out["components"] = {
+                k: v if isfinite(v) else None for k, v in outcome.components.items()
+            }
         if outcome.explanation:
             out["explanation"] = outcome.explanation
         return out

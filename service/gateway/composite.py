@@ -53,6 +53,8 @@ class CompositeRun:
         gates = self._combining.gates
         self._first = list(gates or self._calls)
         self._later = [name for name in self._calls if name not in self._first]
+        self._shut = bytearray(self._layout.offsets[-1])
+        """1: a gate does not let the item through."""
         self._in_later_wave = bytearray(len(groups))
         self._left = [0] * len(groups)
         """Of each group, how many outcomes of its members its wave waits for."""
@@ -169,6 +171,7 @@ class CompositeRun:
                 passing += 1
             else:
                 shut.append(item)
+                self._shut[item] = 1
         if passing:
             members = self._served.members
             # A group is never split: who compares its responses gets all of them.
@@ -241,12 +244,14 @@ class CompositeRun:
             call.settle(range(told[0], told[-1] + 1) if whole else told)
 
     def _blend(self, place: Range, in_call: Range) -> bool:
-        """Combines items all of whose members have a reward; whether they are such items."""
+        """Combines items whose gates hold and whose members have a reward, if they are such items."""
         (first, end), (begin, stop) = place, in_call
         call, children = self._call, list(self._calls.values())
         count = end - first
-        if any(call.states[begin:stop]) or any(
-            child.states.count(SCORED, first, end) != count for child in children
+        if (
+            any(call.states[begin:stop])
+            or any(self._shut[first:end])
+            or any(child.states.count(SCORED, first, end) != count for child in children)
         ):
             return False
         made = self._combining.blend([child.rewards[first:end] for child in children])
