@@ -1,4 +1,4 @@
-"""From a member's scale to the panel's: straight lines and monotone curves, and how they are fitted.
+"""From a member's scale to the panel's: lines and monotone curves, and how they are fitted.
 
 Isotonic regression by pooling adjacent violators: Barlow et al., Statistical Inference under Order
 Restrictions (1972); read between its points as scikit-learn's `IsotonicRegression` does.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -32,7 +31,7 @@ class BestOf(Combining):
     to 1 for the greatest, equal ones in the middle of their ranks. `range`: (reward - least) /
     (greatest - least). `z`: (reward - mean) / standard deviation."""
 
-    @cached_property
+    @property
     def members(self) -> Mapping[str, str]:
         """The one reward."""
         return {self.reward: self.reward}
@@ -47,14 +46,14 @@ class BestOf(Combining):
         outcomes_G: Sequence[Mapping[str, MemberOutcome]],  # noqa: N803
     ) -> list[Combined | ScoreError]:
         """The standing of each that has a reward, among those that have one."""
-        values_G = [outcomes[self.reward] for outcomes in outcomes_G]
-        there = [value for value in values_G if isinstance(value, float)]
+        values = [outcomes[self.reward] for outcomes in outcomes_G]
+        there = [value for value in values if isinstance(value, float)]
         known = self._standings(there)
         return [
             checked(known[value])
             if isinstance(value, float)
-            else member_failed({self.reward: value or _LEFT_OUT}, self.members)
-            for value in values_G
+            else member_failed({self.reward: _error(value)}, self.members)
+            for value in values
         ]
 
     def _standings(self, values: Sequence[float]) -> Mapping[float, float]:
@@ -73,6 +72,10 @@ class BestOf(Combining):
         mean = sum(values) / len(values)
         std = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
         return {value: (value - mean) / std if std else 0.0 for value in values}
+
+
+def _error(outcome: MemberOutcome) -> ScoreError:
+    return outcome if isinstance(outcome, ScoreError) else _LEFT_OUT
 
 
 def _ranks(values: Sequence[float]) -> Mapping[float, float]:

@@ -91,9 +91,13 @@ class Composite(Combining):
             raise ValueError("on_error: `renormalise` is for weights, or a formula that is a sum")
         return self
 
-    @cached_property
+    @property
     def members(self) -> Mapping[str, str]:
         """The gates' that count nowhere else come last."""
+        return self._members
+
+    @cached_property
+    def _members(self) -> Mapping[str, str]:
         names = dict.fromkeys((*self._counted, *self.gates))
         return {name: self.named.get(name, name) for name in names}
 

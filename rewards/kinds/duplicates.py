@@ -42,15 +42,15 @@ class Duplicates(OfGroup):
         responses_G: Sequence[Response],  # noqa: N803
     ) -> Sequence[Result | RewardFault]:
         """The penalties, 0 or less."""
-        texts_G = [response.text for response in responses_G]
-        alike = resemblances(texts_G, self.size, self.of)
-        others = len(texts_G) - 1
+        texts = [response.text for response in responses_G]
+        alike = resemblances(texts, self.size, self.of)
+        others = len(texts) - 1
         scores: list[Result | RewardFault] = []
-        for index, text in enumerate(texts_G):
+        for index, text in enumerate(texts):
             row = [value for other, value in enumerate(alike[index]) if other != index]
             near = sum(value >= self.near for value in row)
             parts = {
-                "exact": float(texts_G.count(text) - 1),
+                "exact": float(texts.count(text) - 1),
                 "near": float(near),
                 "nearest": max(row, default=0.0),
             }

@@ -75,14 +75,17 @@ class Panel(Combining):
     @model_validator(mode="before")
     @classmethod
     def _weights_are_members(cls, data: Any) -> Any:
-        given = cast("Any", data).get("members") if isinstance(data, dict) else None
-        if not isinstance(given, dict):
+        if not isinstance(data, dict):
             return data
+        params = cast("dict[str, Any]", data)
+        given = params.get("members")
+        if not isinstance(given, dict):
+            return params
         members = {
             name: {"weight": one} if isinstance(one, int | float) else one
             for name, one in cast("dict[str, Any]", given).items()
         }
-        return {**data, "members": members}
+        return {**params, "members": members}
 
     @model_validator(mode="after")
     def _fits(self) -> Panel:
@@ -100,14 +103,19 @@ class Panel(Combining):
             return dict(params)
         read: dict[str, Any] = {}
         for name, one in cast("dict[str, Any]", members).items():
-            if isinstance(one, dict) and isinstance(one.get("calibration"), str):
-                one = {**one, "calibration": _fitted(Path(folder, one["calibration"]))}
             read[name] = one
+            file = cast("dict[str, Any]", one).get("calibration") if isinstance(one, dict) else None
+            if isinstance(file, str):
+                read[name] = {**one, "calibration": _fitted(Path(folder, file))}
         return {**params, "members": read}
 
-    @cached_property
+    @property
     def members(self) -> Mapping[str, str]:
         """In the order of the configuration."""
+        return self._members
+
+    @cached_property
+    def _members(self) -> Mapping[str, str]:
         return {name: one.reward or name for name, one in self.given.items()}
 
     @property

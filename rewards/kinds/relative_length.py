@@ -38,12 +38,12 @@ class RelativeLength(OfGroup):
         responses_G: Sequence[Response],  # noqa: N803
     ) -> Sequence[Result | RewardFault]:
         """The rewards, -0.5 to 0.5."""
-        lengths_G = [length_of(response, self.counted_in) for response in responses_G]
-        known = [length for length in lengths_G if isinstance(length, int)]
+        lengths = [length_of(response, self.counted_in) for response in responses_G]
+        known = [length for length in lengths if isinstance(length, int)]
         least, width = min(known, default=0), max(known, default=0) - min(known, default=0)
         sign = 1.0 if self.prefer == "short" else -1.0
         scores: list[Result | RewardFault] = []
-        for length in lengths_G:
+        for length in lengths:
             if isinstance(length, RewardFault):
                 scores.append(length)
                 continue

@@ -60,5 +60,5 @@ def resemblances(texts_G: Sequence[str], size: int, of: Of) -> list[list[float]]
     for i, one in enumerate(sets):
         for j in range(i):
             table[i][j] = table[j][i] = resemblance(one, sets[j])
-    at_G = [places[text] for text in texts_G]
-    return [[table[i][j] for j in at_G] for i in at_G]
+    at = [places[text] for text in texts_G]
+    return [[table[i][j] for j in at] for i in at]

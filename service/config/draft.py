@@ -28,12 +28,17 @@ class Draft:
         return self.reward.members if isinstance(self.reward, Combining) else {}
 
 
-def check_settings(given: Mapping[str, Any]) -> None:
-    """Refuses settings of what runs somewhere for a reward that does not run itself.
+def check_settings(given: Mapping[str, Any], reward: Reward) -> None:
+    """Refuses settings that do not suit a reward.
 
     Raises:
-        ValueError: there is one.
+        ValueError: it does not fit the lane, or it runs nowhere itself and has a setting of what
+            does.
     """
+    if not isinstance(reward, Combining):
+        if given.get("lane") == "inline" and not reward.fits_inline:
+            raise ValueError(f"lane: kind {reward.kind!r} does not fit the inline lane; use pool")
+        return
     unfit = [key for key in given if key not in ("kind", "version", "clip")]
     if unfit:
         raise ValueError(f"{', '.join(unfit)}: has no effect here; set it at the members")

@@ -181,7 +181,7 @@ def parse(document: object, folder: Path) -> ServiceConfig:
             drafts[str(name)] = _draft(str(name), entry, folder, named_code=True)
         except ConfigError as error:
             faults += [f"rewards.{fault}" for fault in error.faults]
-    broken = {str(name) for name in named} - drafts.keys()
+    broken = {str(name) for name in cast("dict[object, object]", named)} - drafts.keys()
     for name, why in resolve(drafts, broken, rewards, _resolved):
         faults.append(f"rewards.{name}{why}")
     rewards = {name: rewards[name] for name in drafts if name in rewards}
@@ -295,10 +295,7 @@ def _draft(name: str, entry: object, folder: Path | None, *, named_code: bool) -
             raise NamedCode([f"{name}: names addresses, keys or files; not allowed here"])
         reward.check()
         settings = RewardSettings.model_validate({**reward.defaults, **settings_part})
-        if isinstance(reward, Combining):
-            check_settings(settings_part)
-        elif settings.lane == "inline" and not reward.fits_inline:
-            raise ValueError(f"lane: kind {settings.kind!r} does not fit the inline lane; use pool")
+        check_settings(settings_part, reward)
         return Draft(settings, params, reward)
     except ValidationError as error:
         raise ConfigError(_faults(name, error)) from None

@@ -19,7 +19,7 @@ from rewardplane.rewards.compose.combining import Combined, MemberOutcome
 from rewardplane.rewards.types import Reason, ScoreError
 from rewardplane.wire.item_errors import CANCELLED, NEVER_STARTED
 
-from .call import LEFT_OUT, Call
+from .call import Call
 from .served import ServedReward
 from .subcall import Groups, Layout
 
@@ -244,7 +244,7 @@ class CompositeRun:
             call.settle(range(told[0], told[-1] + 1) if whole else told)
 
     def _blend(self, place: Range, in_call: Range) -> bool:
-        """Combines items whose gates hold and whose members have a reward, if they are such items."""
+        """Combines items, if all have their gates held and a reward of each member."""
         (first, end), (begin, stop) = place, in_call
         call, children = self._call, list(self._calls.values())
         count = end - first

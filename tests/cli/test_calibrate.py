@@ -51,18 +51,18 @@ def test_lines_of_score_with_labels_beside(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out.json").read_text())["points"] == [[0, 0], [1, 1]]
 
 
-@pytest.mark.parametrize(
-    ("rows", "options", "fault"),
-    [
-        (["{"], [], "line 1: is no JSON"),
-        (["[]"], [], "line 1: want an object"),
-        ([{"value": 1}], [], "line 1: no number at 'label'"),
-        ([{"outcomes": [{}], "label": [1, 2]}], [], "not one label for each outcome"),
-        ([{"value": 1, "label": 1}], [], "at least 2"),
-        ([{"value": 1, "label": 1}], ["--method", "magic"], "want one of affine"),
-        ([{"v": 1, "label": 1}] * 3, [], "3 rows have no number at 'value'"),
-    ],
-)
+REFUSED: list[tuple[list[Any], list[str], str]] = [
+    (["{"], [], "line 1: is no JSON"),
+    (["[]"], [], "line 1: want an object"),
+    ([{"value": 1}], [], "line 1: no number at 'label'"),
+    ([{"outcomes": [None], "label": [1, 2]}], [], "not one label for each outcome"),
+    ([{"value": 1, "label": 1}], [], "at least 2"),
+    ([{"value": 1, "label": 1}], ["--method", "magic"], "want one of affine"),
+    ([{"v": 1, "label": 1}] * 3, [], "3 rows have no number at 'value'"),
+]
+
+
+@pytest.mark.parametrize(("rows", "options", "fault"), REFUSED)
 def test_what_cannot_be_fitted(
     tmp_path: Path, rows: list[Any], options: list[str], fault: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Composites, panels and standings through a real server: members in their own lanes, gates first."""
+"""Composites, panels and standings through a real server: members in their lanes, gates first."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ async def test_composites_beside_other_rewards_and_by_stream(it: Rig) -> None:
 
 
 async def test_groups_that_are_done_are_streamed_before_slow_ones(it: Rig) -> None:
-    first = -1
+    first, began_s = -1, 0.0
     texts = ["1"], ["sleep 1"], ["sleep 1"]
     async for message in it.stream(request_of("slow_gate", *texts, references={"answer": "1"})):
         if first < 0:
@@ -307,7 +307,7 @@ async def test_reload_replaces_composites_with_their_members(it: Rig) -> None:
 
     def served(**contains: Any) -> Any:
         members = {"exact": {"kind": "exact"}, "contains": {"kind": "contains", **contains}}
-        return parse({"rewards": {**members, "sum": sum_of(exact=1, contains=1)}}, Path("."))
+        return parse({"rewards": {**members, "sum": sum_of(exact=1, contains=1)}}, Path())
 
     async with rig({"exact": {"kind": "exact"}}) as made:
         made.rewards.switch(served(), 2)

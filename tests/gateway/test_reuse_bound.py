@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from rewardplane.replica.segment import SCORED
 
 
 def entry(words: int = 0) -> Entry:
-    extra = ["x" * words, [], ""] if words else None
+    extra: list[Any] | None = ["x" * words, [], ""] if words else None
     return Entry(SCORED, 1.0, array("d"), extra, 0, 5)
 
 
