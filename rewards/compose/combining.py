@@ -18,6 +18,8 @@ MemberOutcome = float | ScoreError | None
 """A member's reward, its error, or None where a gate left it out."""
 
 MAX_MEMBERS = 64
+MAX_COMPONENTS = 1024
+"""Of a reward, its members' included: names of members of members may grow without end."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -83,19 +85,26 @@ class Combining(Reward):
         return [self.combine(outcomes) for outcomes in outcomes_G]
 
     def facts_over(self, members: Mapping[str, Facts]) -> Facts:
-        """The facts of this reward over members with these facts."""
+        """The facts of this reward over members with these facts.
+
+        Raises:
+            ValueError: it has too many components.
+        """
         names: list[str] = []
         references: dict[str, None] = {}
         for name, facts in members.items():
             names += [name, *(f"{name}.{component}" for component in facts.component_names)]
             references |= dict.fromkeys(facts.reference_keys)
+        names += self.own_components
+        if len(names) > MAX_COMPONENTS:
+            raise ValueError(f"{len(names)} components, its members' included; at most 1024")
         isolations = [facts.isolation for facts in members.values() if facts.isolation]
         return Facts(
             unit=Unit.ITEM.value,
             whole_group=self.needs_whole_group or any(f.whole_group for f in members.values()),
             is_async=False,
             deterministic=all(facts.deterministic for facts in members.values()),
-            component_names=(*names, *self.own_components),
+            component_names=tuple(names),
             reference_keys=tuple(references),
             isolation=min(isolations, key=ISOLATION_LEVELS.index, default=""),
         )

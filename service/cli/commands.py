@@ -219,7 +219,8 @@ def _rewards(config: ServiceConfig) -> Table:
     for name, reward in config.rewards.items():
         s = reward.settings
         names = ", ".join(reward.facts.component_names)
-        table.add_row(name, s.version, reward.digest, s.kind, reward.lane, str(s.replicas), names)
+        replicas = "" if reward.lane == "composite" else str(s.replicas)
+        table.add_row(name, s.version, reward.digest, s.kind, reward.lane, replicas, names)
     return table
 
 

@@ -63,6 +63,7 @@ def resolve(
         draft = drafts[name]
         members: dict[str, _T] = {}
         for alias, of in draft.members.items():
+            # One with faults of its own, or of a circle, is told elsewhere.
             if of in made:
                 members[alias] = made[of]
             elif of not in broken and of not in drafts:
@@ -70,7 +71,10 @@ def resolve(
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 faults.append((name, f": member {alias!r}: no reward is named {of!r}{hint}"))
         if len(members) == len(draft.members):
-            made[name] = make(name, draft, members)
+            try:
+                made[name] = make(name, draft, members)
+            except ValueError as error:
+                faults.append((name, f": {error}"))
     return faults
 
 

@@ -99,3 +99,13 @@ def test_settings_of_what_runs_are_the_members(setting: str) -> None:
 def test_unused_members_are_told() -> None:
     (fault,) = faults(a=composite("math", members={"style": "format"}))
     assert "members: style: in no weight, formula or gate" in fault
+
+
+def test_names_of_members_of_members_do_not_grow_without_end() -> None:
+    def twice(of: str) -> dict[str, Any]:
+        return composite("x + y", members={"x": of, "y": of})
+
+    doubling = {f"c{i}": twice(f"c{i - 1}" if i else "math") for i in range(20)}
+    told = faults(**doubling)
+    assert len(told) == 1
+    assert "components, its members' included; at most 1024" in told[0]
