@@ -20,6 +20,7 @@ LABELS = {
     "code",
     "reason",
     "cause",
+    "source",
     "verdict",
     "le",
     "pod",
