@@ -5,10 +5,8 @@ RUN python -m venv /opt/rewardplane
 ENV PATH=/opt/rewardplane/bin:$PATH
 WORKDIR /src
 # What is needed comes before the code, so that a change of code does not install it again.
-COPY pyproject.toml requirements.lock ./
-RUN python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-print(*p["dependencies"], *p["optional-dependencies"]["serve"], sep="\n")' > wanted.txt \
-    && pip install -c requirements.lock -r wanted.txt
+COPY requirements.hashed.lock ./
+RUN pip install --require-hashes -r requirements.hashed.lock
 COPY . .
 RUN pip install --no-deps .
 
@@ -27,4 +25,6 @@ USER 1000
 WORKDIR /home/rewardplane
 EXPOSE 50051 9464
 ENTRYPOINT ["tini", "--", "rewardplane"]
-CMD ["serve", "/etc/rewardplane/rewards.yaml", "--host", "0.0.0.0", "--address", "local"]
+# In a container 0.0.0.0 is what `docker run -p` can reach. It wants an access file;
+# `… --insecure` in its place lets everybody in who reaches the published port.
+CMD ["serve", "/etc/rewardplane/rewards.yaml", "--host", "0.0.0.0", "--address", "local", "--access", "/etc/rewardplane-access/access.yaml"]

@@ -3,9 +3,13 @@
 
 VENV := .venv
 TRAINERS := .venv-trainers
+SUPPLY := .venv-supply
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements.lock
+# What the image installs: [serve] alone, from the lock, each file by its hash. Apart from the lock,
+# since pip takes hashes for all or for none, and for no editable install.
+HASHED := requirements.hashed.lock
 PIP := -m pip --disable-pip-version-check --no-input
 
 # The lock is made on 3.11, so that one comes first. A Debian python3 without ensurepip cannot make
@@ -17,18 +21,20 @@ find_python = for python in $(PYTHON) python3.11 python3 python3.12 python3.13 p
 	test -n "$$python" || { echo 'make: want Python >= 3.11 with venv (Debian: apt-get install' \
 		'python3-venv), or say which: make PYTHON=/path/to/python' >&2; exit 1; }
 
-.PHONY: demo test test-trainers setup lint format bench stubs lock clean
+.PHONY: demo test test-trainers setup lint format bench stubs lock hashes audit sbom licences clean
 
 demo: setup
 	$(BIN)/rewardplane demo $(ARGS)
 
+# Three files at a time, as most tests wait; those that share the Ray cluster run one after another.
+# A test that fails is run once more, and told: some measure times, on two busy cores.
 test: setup
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadgroup --reruns 1 $(ARGS)
 
 # The tests with real trainers (TRL, verl, ms-swift, ...), in an environment of their own: theirs is
 # the base install of this project, torch for CPUs and the trainers, about 1.5 GB.
 test-trainers: setup $(TRAINERS)/.installed
-	$(TRAINERS)/bin/pytest tests/trainers $(ARGS)
+	$(TRAINERS)/bin/pytest -p no:eval_protocol tests/trainers $(ARGS)
 
 $(TRAINERS)/.installed: pyproject.toml tests/trainers/requirements.txt tests/trainers/frameworks.txt
 	$(BIN)/python -m venv --clear $(TRAINERS)
@@ -73,7 +79,32 @@ lock:
 	{ echo '# What [serve,dev] installs on CPython 3.11, Linux. Made by `make lock`; used as constraints.'; \
 	  "$$folder/bin/python" $(PIP) freeze --all --exclude-editable --exclude pip; } > $(LOCK).new && \
 	mv $(LOCK).new $(LOCK)
+	@$(MAKE) --no-print-directory hashes
+
+hashes: $(SUPPLY)/.installed
+	@$(SUPPLY)/bin/uv pip compile -q pyproject.toml --extra serve -c $(LOCK) --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header -o $(HASHED).new && \
+	{ echo '# What [serve] installs on CPython 3.11, by hash. Made by `make hashes` from $(LOCK).'; \
+	  cat $(HASHED).new; } > $(HASHED) && rm $(HASHED).new
+
+$(SUPPLY)/.installed: .ci/supply.txt
+	@$(find_python); $$python -m venv --clear $(SUPPLY)
+	$(SUPPLY)/bin/python $(PIP) install -qq -r .ci/supply.txt
+	@touch $@
+
+# Known vulnerabilities of what the image installs; says so where there are no advisories to ask.
+audit: $(SUPPLY)/.installed
+	$(SUPPLY)/bin/python .ci/audit.py
+
+# What the image installs, as CycloneDX JSON.
+sbom: $(SUPPLY)/.installed
+	@mkdir -p dist
+	$(SUPPLY)/bin/cyclonedx-py requirements $(HASHED) --pyproject pyproject.toml \
+		--output-reproducible --of JSON -o dist/sbom.cdx.json
+
+licences: setup
+	$(BIN)/python .ci/licences.py
 
 clean:
-	rm -rf $(VENV) $(TRAINERS) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAINERS) $(SUPPLY) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
-from .types import MAX_SCORE_ANSWER_CHARS, InvalidResult, Score
+from .types import MAX_DETAILS_CHARS, MAX_SCORE_ANSWER_CHARS, InvalidResult, Score
 
 NO_COMPONENTS: Mapping[str, float] = {}
 """Shared by all scores without components; nobody writes to it."""
@@ -35,6 +35,7 @@ def score_of(result: Score | Mapping[str, Any], names: Sequence[str]) -> Score:
             and result.step_rewards is _NO_STEPS
             and type(result.explanation) is str
             and not result.explanation
+            and not result.details_json
             and type(answer := result.answer) is str
             and answer.isascii()
             and len(answer) <= MAX_SCORE_ANSWER_CHARS
@@ -56,7 +57,9 @@ def score_of(result: Score | Mapping[str, Any], names: Sequence[str]) -> Score:
         steps = tuple(number(step, "step reward") for step in result.step_rewards)
         explanation = plain(result.explanation, MAX_EXPLANATION_CHARS)
         answer = plain(result.answer, MAX_SCORE_ANSWER_CHARS)
-        return Score(reward, _components(result.components, names), explanation, steps, answer)
+        details = _details(result.details_json)
+        components = _components(result.components, names)
+        return Score(reward, components, explanation, steps, answer, details)
     if "score" not in result:
         raise InvalidResult('returned a dict without "score"')
     parts = {key: value for key, value in result.items() if key != "score"}
@@ -98,7 +101,18 @@ def shown(value: object) -> str:
 
 def plain(text: str, max_chars: int) -> str:
     """Text that UTF-8 can hold, of at most `max_chars`: protobuf refuses a lone surrogate."""
-    return text[:max_chars].encode("utf-8", "replace").decode()
+    text = text[:max_chars]
+    if type(text) is str and text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode()
+
+
+def _details(document: object) -> str:
+    if not isinstance(document, str):
+        raise InvalidResult(f"the details are {shown(document)}, want text that is JSON")
+    if len(document) > MAX_DETAILS_CHARS:
+        raise InvalidResult(f"details of {len(document)} characters; at most {MAX_DETAILS_CHARS}")
+    return document if document.isascii() else plain(document, MAX_DETAILS_CHARS)
 
 
 def _is_number(value: object) -> bool:

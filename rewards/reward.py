@@ -19,9 +19,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from .facts import Described, Facts, Unit
-from .types import Example, Response, Score
+from .types import Example, Response, Score, reference
 
-__all__ = ["KINDS", "Facts", "Item", "Result", "Reward", "Unit", "kind"]
+__all__ = ["KINDS", "NO_RESPONSE", "Facts", "Item", "Result", "Reward", "Unit", "kind"]
 
 Item = tuple[Example, Response]
 
@@ -30,6 +30,10 @@ Result = float | int | bool | Score | Mapping[str, Any] | None
 
 A mapping has the reward under "score" and the declared components under their names.
 """
+
+
+NO_RESPONSE = Response("")
+"""Stands for the response where only the example is looked at."""
 
 
 class Reward(Described):
@@ -71,6 +75,17 @@ class Reward(Described):
 
     def setup(self) -> None:
         """Loads what is expensive to load. Called once in the process that will score."""
+
+    def examine(self, example: Example) -> None:
+        """Says what an example lacks, before there is a response to it.
+
+        Asks no judge and runs no code. By default the reference keys must be there, and be read.
+
+        Raises:
+            RewardFault: no response to this example can be scored; the first fault that is found.
+        """
+        for key in self.reference_keys:
+            reference(example, NO_RESPONSE, key)
 
     def take_figures(self) -> Mapping[str, float]:
         """What it counted since the last call, as "metric" or "metric.label": increments.

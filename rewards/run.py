@@ -11,7 +11,7 @@ import math
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, cast
 
@@ -228,7 +228,7 @@ def _outcome(names: Sequence[str], result: object, clip: Clip) -> Outcome:
     if clip.low <= value <= clip.high:
         return score
     value = min(max(value, clip.low), clip.high)
-    return Score(value, score.components, score.explanation, score.step_rewards, score.answer)
+    return replace(score, reward=value)
 
 
 def _close(result: object) -> None:
@@ -258,7 +258,5 @@ def _fault(error: BaseException) -> ScoreError:
             text = f"{text}: {error} ({at})"
     except BaseException:  # noqa: BLE001 - an exception's own __str__ may raise
         text = f"{text} ({at})"
-    if usage is None or not usage.calls:
-        return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS))
-    told = f" (judge: {usage})"
-    return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS - len(told)) + told, usage)
+    spent_any = usage is not None and usage.calls > 0
+    return ScoreError(reason, plain(text, MAX_MESSAGE_CHARS), usage if spent_any else None)

@@ -25,12 +25,15 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, ClassVar
 
 MAX_MESSAGE_CHARS = 2_000
 MAX_SCORE_ANSWER_CHARS = 500
+MAX_DETAILS_CHARS = 16 * 2**20
 
 ISOLATION_LEVELS = ("", "process", "confined", "namespaced", "guest_kernel")
 """How untrusted code is kept apart, from least to most; the index is the proto's number. Empty: no
@@ -192,7 +195,8 @@ class Score:
     """A finite reward, with the parts it is made of by name, words, and rewards per step.
 
     `answer`: what was read of the response, at most `MAX_SCORE_ANSWER_CHARS`; empty where the
-    reward reads no answer.
+    reward reads no answer. `details_json`: what there is to tell to programs, one JSON document of
+    at most `MAX_DETAILS_CHARS`, or empty.
     """
 
     reward: float
@@ -200,6 +204,7 @@ class Score:
     explanation: str = ""
     step_rewards: Sequence[float] = ()
     answer: str = ""
+    details_json: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -219,16 +224,12 @@ class Usage:
             self.calls + other.calls,
         )
 
-    def __str__(self) -> str:
-        calls = "1 call" if self.calls == 1 else f"{self.calls} calls"
-        return f"{self.prompt_tokens} + {self.completion_tokens} tokens in {calls}"
-
 
 @dataclass(slots=True)
 class ScoreError:
     """Why an item has no reward: a reason for programs and a message for a person.
 
-    `usage` is what judges took in vain, None where none was asked; the message says it too.
+    `usage` is what judges took in vain, None where none was asked.
     """
 
     reason: Reason
@@ -316,19 +317,8 @@ def reference(example: Example, response: Response, key: str) -> Any:
         if key in holder.references:
             return holder.references[key]
         if key in holder.json_references:
-            try:
-                return json.loads(holder.json_references[key])
-            except (ValueError, RecursionError) as error:
-                raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
-    known = sorted(
-        {
-            *example.references,
-            *example.json_references,
-            *response.references,
-            *response.json_references,
-        }
-    )
-    raise InvalidReference(f"reference {key!r} is missing; there are: {', '.join(known) or 'none'}")
+            return _document(key, holder.json_references[key])
+    raise InvalidReference(f"reference {key!r} is missing; there are: {_known(example, response)}")
 
 
 def references(example: Example, response: Response) -> dict[str, Any]:
@@ -341,8 +331,44 @@ def references(example: Example, response: Response) -> dict[str, Any]:
     for holder in (example, response):
         merged.update(holder.references)
         for key, document in holder.json_references.items():
-            try:
-                merged[key] = json.loads(document)
-            except (ValueError, RecursionError) as error:
-                raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
+            merged[key] = _document(key, document)
     return merged
+
+
+def _document(key: str, document: str) -> Any:
+    try:
+        return finite_json(document)
+    except (ValueError, RecursionError) as error:
+        raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
+
+
+def finite_json(document: str) -> Any:
+    """A JSON document. NaN and infinities, which Python's own reader takes, are none of JSON.
+
+    Raises:
+        ValueError, RecursionError: it is no JSON, or has a number that no double holds.
+    """
+    return json.loads(document, parse_constant=_no_constant, parse_float=_finite)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{digits[:40]} is beyond what a double holds")
+    return value
+
+
+MAX_KEYS_SHOWN = 16
+
+
+def _known(example: Example, response: Response) -> str:
+    """Names of references that there are; not all: this is told for each item of a batch."""
+    maps = response.references, response.json_references, example.references
+    some = islice(chain(*maps, example.json_references), 4 * MAX_KEYS_SHOWN)
+    keys = list(dict.fromkeys(some))
+    shown = ", ".join(sorted(key[:64] for key in keys[:MAX_KEYS_SHOWN]))
+    return shown + (", …" if len(keys) > MAX_KEYS_SHOWN else "") if keys else "none"

@@ -9,13 +9,14 @@ from pydantic import Field
 
 from .reading.span import STOP_STRINGS, LookIn, StopStrings, is_marked, span
 from .reward import Reward
-from .types import Response, Score
+from .types import Example, Response, Score
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 _PARSED = {"parsed": 1.0}
 _NOT_PARSED = {"parsed": 0.0}
 _MAX_SHOWN_CHARS = 500
+_SOME_ANSWER = Response(r"\boxed{-98765}")
 
 
 class RightOrWrong(Reward):
@@ -37,6 +38,11 @@ class ReadsText(RightOrWrong):
     """Stop strings that a sampler may leave at the end of the text: no part of it."""
     explain: bool = False
     """An explanation with each score: what was read, and the gold."""
+
+    def examine(self, example: Example) -> None:
+        """Scores a response whose answer is read and is no gold: so the gold is read too."""
+        super().examine(example)
+        self.score(example, _SOME_ANSWER)
 
     def text_of(self, response: Response) -> str:
         """The part of the response to look at."""

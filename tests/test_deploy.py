@@ -113,7 +113,8 @@ def test_ports_are_those_that_the_service_listens_on() -> None:
         (container,) = pod["containers"]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         assert ports.items() >= PORTS.items()
-        assert container["readinessProbe"]["grpc"]["port"] == PORTS["grpc"]
+        probe = container["readinessProbe"]["httpGet"]
+        assert (probe["path"], probe["port"]) == ("/healthz", PORTS["http-metrics"])
     for service in objects("Service"):
         for port in service["spec"]["ports"]:
             assert port["targetPort"] == port["name"]
@@ -156,8 +157,10 @@ def test_an_overlay_has_room_for_its_rewards_twice(overlay: str) -> None:
     spec = ray_cluster(overlay)
     (group,) = spec["workerGroupSpecs"]
     assert group["replicas"] == group["minReplicas"] == group["maxReplicas"]
-    (env,) = spec["headGroupSpec"]["template"]["spec"]["containers"][0]["env"]
+    env, access = spec["headGroupSpec"]["template"]["spec"]["containers"][0]["env"]
     assert env == {"name": "GATEWAYS", "value": str(1 + group["replicas"])}
+    file = "--access /etc/rewardplane-access/access.yaml"
+    assert access == {"name": "ACCESS", "value": "--insecure" if overlay == "dev" else file}
     settings = [reward.settings for reward in rewards(overlay).rewards.values()]
     needed = sum(s.replicas * s.ray_actor_options["num_cpus"] for s in settings)
     assert 2 * needed <= group["replicas"] * int(group["rayStartParams"]["num-cpus"])
@@ -214,7 +217,11 @@ def test_a_sandbox_pod_gives_nothing_away() -> None:
     }
     assert not [e for e in container["env"] if "valueFrom" in e]
     assert "envFrom" not in container
-    assert {next(k for k in v if k != "name") for v in pod["volumes"]} == {"configMap", "emptyDir"}
+    assert {next(k for k in v if k != "name") for v in pod["volumes"]} == {
+        "configMap",
+        "emptyDir",
+        "secret",
+    }
     writable = [m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")]
     assert writable == ["/tmp"]  # noqa: S108 - in the pod
 
@@ -252,7 +259,8 @@ def serve_lines() -> list[list[str]]:
     (default,) = re.findall(r"^CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     program, *arguments = json.loads(default)
     assert program == "serve"
-    return [shlex.split(line.replace("$GATEWAYS", "3")), arguments]
+    access = "--access /etc/rewardplane-access/access.yaml"
+    return [shlex.split(line.replace("$GATEWAYS", "3").replace("$ACCESS", access)), arguments]
 
 
 @pytest.mark.parametrize("arguments", serve_lines(), ids=["head.sh", "Dockerfile"])
@@ -260,9 +268,12 @@ def test_the_command_line_takes_what_is_written_down(arguments: list[str]) -> No
     command: Any = typer.main.get_command(app)
     context = command.get_command(None, "serve").make_context("serve", arguments)
     assert context.params["host"] == "0.0.0.0"  # noqa: S104 - a pod's own address
+    assert (context.params["access"] is not None) != context.params["insecure"]
     for pod in pods():
         mounts = {m["name"]: m["mountPath"] for m in pod["containers"][0]["volumeMounts"]}
         assert mounts["config"] == str(context.params["config"].parent)
+        if context.params["access"] is not None:
+            assert mounts["access"] == str(context.params["access"].parent)
     assert (
         context.params["config"].name
         in documents("base/kustomization.yaml")[0]["configMapGenerator"][0]["files"]

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import yaml
+from rewardplane.access.settings import Access, Grant, JwtIssuer, Quota, Tls
 from rewardplane.config.load import parse
 from rewardplane.config.settings import Limits, RewardSettings
 from rewardplane.rewards import Reason
@@ -25,8 +26,9 @@ def test_every_kind_is_told_with_its_lane() -> None:
     )
     lanes = {n: "inline" if k.fits_inline else "pool" for n, k in kinds().items()}
     # Kinds that always run untrusted code; others may, as they are configured.
+    always = ("code_tests", "program_run", "snippet")
     composed = dict.fromkeys(("composite", "panel", "best_of"), "composite")
-    assert told == {**lanes, "code_tests": "sandbox", "snippet": "sandbox", **composed}
+    assert told == {**lanes, **dict.fromkeys(always, "sandbox"), **composed}
 
 
 def test_every_setting_and_limit_is_told() -> None:
@@ -59,3 +61,20 @@ def test_the_tour_can_be_served(tmp_path: Path) -> None:
     (tmp_path / "brevity.py").write_text(function)
     served = parse(yaml.safe_load(config), tmp_path)
     assert served.rewards["brevity"].facts.unit == "group"
+
+
+def test_the_access_file_that_is_told_can_be_read_and_has_every_setting() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    (document,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    Access.model_validate(yaml.safe_load(document))
+    models = (Access, Tls, JwtIssuer, Grant, Quota)
+    fields = {name for model in models for name in model.model_fields}
+    assert {name for name in fields if name not in text} == set()
+
+
+def test_every_refusal_is_told() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    source = "".join(path.read_text() for path in (ROOT / "service" / "access").glob("*.py"))
+    found = re.findall(r'(?:refused\(|"why": )"([A-Z_]+)"', source)
+    assert len(found) > 12
+    assert {why for why in found if f"`{why}`" not in text} == set()

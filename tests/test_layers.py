@@ -19,18 +19,31 @@ ROOMS: dict[str, set[str]] = {
     "client": {"wire"},
     "integrations": {"client", "wire"},
     "config": set(),
+    "access": {"config", "wire"},
     "replica": {"config", "wire"},
-    "gateway": {"replica", "config", "wire"},
-    "http": {"gateway", "replica", "config", "wire"},
-    "cluster": {"http", "gateway", "replica", "config", "wire"},
-    "cli": {"cluster", "http", "gateway", "replica", "config", "integrations", "client", "wire"},
+    "gateway": {"access", "replica", "config", "wire"},
+    "http": {"access", "gateway", "replica", "config", "wire"},
+    "cluster": {"access", "http", "gateway", "replica", "config", "wire"},
+    "cli": {
+        "access",
+        "cluster",
+        "http",
+        "gateway",
+        "replica",
+        "config",
+        "integrations",
+        "client",
+        "wire",
+    },
 }
 # The libraries that stand for a subsystem, each with the rooms that may import it.
 ONLY_IN = {
     "ray": ("service/cluster/",),
     "grpc": ("service/client/", "service/wire/", "service/gateway/", "service/cluster/"),
-    "prometheus_client": ("service/gateway/metrics.py",),
+    "prometheus_client": ("service/gateway/metrics.py", "service/cli/top.py"),
     "starlette": ("service/http/",),
+    "jwt": ("service/access/",),
+    "cryptography": ("service/access/",),
 }
 # What a trainer imports needs the base install alone, and so does all that it imports in its turn.
 CLIENT_ROOMS = ("service/client/", "service/integrations/", "service/wire/")

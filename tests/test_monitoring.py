@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import promql_parser
 import pytest
 import yaml
+from rewardplane.config.settings import Limits
+from rewardplane.gateway.admission import Admission
+from rewardplane.gateway.gauges import gauges
 from rewardplane.gateway.metrics import Metrics
+
+from .support.rig import rig
 
 ROOT = Path(__file__).parents[1]
 MONITORING = ROOT / "deploy" / "monitoring"
-GAUGES = {f"rewardplane_in_flight_{what}" for what in ("items", "bytes", "calls")}
+GAUGES = set(gauges(Admission(Limits()), cast("Any", SimpleNamespace(connections=None))))
 LABELS = {
     "reward",
     "job",
+    "quantile",
     "code",
     "reason",
     "cause",
     "source",
     "verdict",
+    "caller",
+    "credential",
+    "what",
     "le",
     "pod",
 }  # `pod` is the scraper's
@@ -47,9 +60,35 @@ def families() -> dict[str, set[str]]:
     return found | {name: {name} for name in GAUGES}
 
 
-def test_the_gauges_are_those_that_the_gateway_sets() -> None:
-    source = (ROOT / "service" / "cluster" / "gateway.py").read_text()
-    assert set(re.findall(r'"(rewardplane_in_\w+)"', source)) == GAUGES
+async def test_the_gauges_are_those_that_the_gateway_sets() -> None:
+    async with rig({"exact": {"kind": "exact"}}, {"max_in_flight_bytes": 2**21}) as it:
+        it.metrics.gauges |= gauges(it.admission, it.server)
+        await it.score("exact", ["1"], references={"answer": "1"})
+        deadline_s = time.monotonic() + 10
+        while not it.server.connections.count and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.05)
+        time.sleep(0.3)  # noqa: ASYNC251 - the loop is held
+        await asyncio.sleep(0.1)
+        values = {
+            family.name: family.samples[0].value
+            for family in it.metrics.registry.collect()
+            if family.name in GAUGES
+        }
+    assert set(values) == GAUGES
+    assert values["rewardplane_connections"] == 1
+    assert values["rewardplane_loop_lag_seconds"] >= 0.2
+    assert values["rewardplane_in_flight_bytes_limit"] == 2**21
+    assert values["rewardplane_resident_bytes"] > 2**24
+    assert values["rewardplane_open_calls"] == values["rewardplane_connections_cut"] == 0
+
+
+@pytest.mark.parametrize(
+    "gauge", sorted(name for name in GAUGES if not name.endswith(("_calls", "_limit")))
+)
+def test_each_bound_has_an_alert(gauge: str) -> None:
+    rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["spec"]["groups"]
+    asked = [rule["expr"] for group in rules for rule in group["rules"]]
+    assert any(re.search(rf"\b{gauge}\b", expression) for expression in asked)
 
 
 @pytest.mark.parametrize(("where", "expression"), expressions())

@@ -13,8 +13,10 @@ until ray health-check >/dev/null 2>&1; do
   sleep 1
 done
 
+# ACCESS is two words or one.
+# shellcheck disable=SC2086
 rewardplane serve /etc/rewardplane/rewards.yaml --host 0.0.0.0 --address auto \
-  --gateways "$GATEWAYS" &
+  --gateways "$GATEWAYS" $ACCESS &
 serve=$!
 wait -n
 exit 1

@@ -16,12 +16,12 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, cast
 
-from ..sandbox.limits import Limits
 from ..sandbox.pool import SandboxPool
 from ..sandbox.session import Session
 from ..sandbox.verdict import SessionEnded, Verdict
 from ..types import InvalidReference, SandboxFault
-from .ending import ENDINGS, NO_PROGRAM, Ending, Failure, Grade
+from .ending import ENDINGS, NO_PROGRAM, NOT_RUN, Ending, Failure, Grade, TestResult, joined
+from .held_program import HeldProgram, raise_faults
 from .rules import Rules
 from .stand_in import stand_in
 from .tests import AssertTests
@@ -57,57 +57,6 @@ async def grade_asserts(
     raise SandboxFault(faults[-1].detail)
 
 
-class _Program:
-    """The sandbox that holds the program, while it lives."""
-
-    def __init__(self, session: Session, limits: Limits) -> None:
-        self.session = session
-        self.ended: Failure | None = None
-        self.units = 0
-        """Tests that used it."""
-        self._limits = limits
-        self._number = 0
-        self._cpu_before_s = 0.0
-        self._wall_s = 0.0
-
-    def begin(self) -> None:
-        """A test begins: it has the limits for itself."""
-        self._cpu_before_s, self._wall_s = self.session.cpu_s, 0.0
-
-    async def ask(self, question: bytes) -> bytes:
-        """Its answer; X and why, once it has ended.
-
-        Raises:
-            SessionEnded: SANDBOX_ERROR, HOST_KILLED.
-        """
-        if self.ended is not None:
-            return b"X" + self.ended.why.encode()
-        self._number += 1
-        number = self._number.to_bytes(8, "little")
-        cpu_s = self._limits.cpu_s - (self.session.cpu_s - self._cpu_before_s)
-        wall_s = self._limits.wall_s - self._wall_s
-        try:
-            answer = await self.session.ask(
-                number + question, wall_s=max(0.01, wall_s), cpu_s=max(0.01, cpu_s)
-            )
-        except SessionEnded as ended:
-            _raise_faults(ended)
-            return self._end(ENDINGS[ended.verdict], ended.detail)
-        self._wall_s += self.session.active_s
-        if answer[:8] != number or answer[8:9] not in (b"V", b"R", b"X", b"L", b"N"):
-            await self.session.close()
-            return self._end(Ending.CRASHED, "it answered what it was not asked")
-        if answer[8:9] == b"X":
-            await self.session.close()
-            why = answer[9:509].decode("utf-8", "replace")
-            return self._end(_ending_of(why), why)
-        return answer[8:]
-
-    def _end(self, ending: Ending, why: str) -> bytes:
-        self.ended = Failure(ending, why)
-        return b"X" + why.encode()
-
-
 class _Exchange:
     def __init__(
         self,
@@ -126,7 +75,7 @@ class _Exchange:
         self._plan: Mapping[str, Any] = {}
         self._session: Session | None = None
         """Of the test code."""
-        self._program: _Program | None = None
+        self._program: HeldProgram | None = None
         self._names: Mapping[str, Any] = {}
         self._load_failure: Failure | None = None
         self._calls = 0
@@ -136,6 +85,7 @@ class _Exchange:
         self._seen: list[bytes] = []
         """How the program's answers in the last test began."""
         self._first: tuple[int, Failure] | None = None
+        self._results: dict[int, TestResult] = {}
 
     async def grade(self) -> Grade:
         await self._open_tests()
@@ -144,7 +94,8 @@ class _Exchange:
         statements = cast("list[int]", self._plan["asserts"])
         if self._load_failure is not None:
             why = f"the program, when it was loaded: {self._load_failure.why[:500]}"
-            return Grade(0, max(1, sum(statements)), self._load_failure.ending, why)
+            total = max(1, sum(statements))
+            return Grade(0, total, self._load_failure.ending, why, tests=self._tests_in_order())
         again: list[int] = []
         todo = list(range(len(statements)))
         while todo:
@@ -169,21 +120,39 @@ class _Exchange:
     def _grade(self, left: Sequence[int]) -> Grade:
         """`left`: tests that were not run, as what came before decides."""
         self._total += sum(max(1, int(self._plan["asserts"][unit])) for unit in left)
+        told = self._tests_in_order()
         if self._first is None:
-            return Grade(self._total, self._total, Ending.PASSED)
+            return Grade(self._total, self._total, Ending.PASSED, tests=told)
         passed = min(self._passed, self._total - 1)
         unit, failure = self._first
         places = cast("list[int]", self._plan["places"])
         where = f"test {places[unit]}: " if len(places) > 1 else ""
         detail = f"{passed} of {self._total} passed; {where}{failure.why[:500]}"
-        return Grade(passed, self._total, failure.ending, detail)
+        return Grade(passed, self._total, failure.ending, detail, tests=told)
+
+    def _tests_in_order(self) -> list[TestResult]:
+        """Of each piece of test code; of each test in it where there is one piece.
+
+        Pieces that do not stand alone are one test: it is the result of each.
+        """
+        places = cast("list[int]", self._plan["places"])
+        by_unit = [self._results.get(unit, NOT_RUN) for unit in range(len(places))]
+        pieces = len(self._tests.cases)
+        if pieces == 1:
+            return by_unit
+        if len(set(places)) != pieces:
+            return [joined(by_unit)] * pieces
+        return [
+            joined([by_unit[unit] for unit, at in enumerate(places) if at == place])
+            for place in range(pieces)
+        ]
 
     # ---- the program -----------------------------------------------------------------------
 
     async def _load(self) -> bool:
         """Starts the program; False: there is none."""
         session = await self._open("solution", b"")
-        program = self._program = _Program(session, self._limits)
+        program = self._program = HeldProgram(session, self._limits)
         order = {
             "candidates": list(self._candidates),
             "prompt": self._tests.prompt,
@@ -229,7 +198,7 @@ class _Exchange:
         try:
             told = _object((await session.ask(b"P", wall_s=60.0, cpu_s=20.0))[1:])
         except SessionEnded as ended:
-            _raise_faults(ended)
+            raise_faults(ended)
             raise InvalidReference(f"the tests cannot be read: {ended}") from None
         if told.get("broken"):
             raise InvalidReference(f"the tests cannot be run: {told['broken']}")
@@ -258,6 +227,7 @@ class _Exchange:
         await self._fresh_program()
         if self._load_failure is not None:  # it loads now and then
             self._total += max(1, int(self._plan["asserts"][unit]))
+            self._results[unit] = NOT_RUN
             self._first = self._first or (unit, self._load_failure)
             return self._load_failure
         told = await self._run(unit)
@@ -282,7 +252,7 @@ class _Exchange:
             try:
                 told = await session.ask(question, wall_s=3 * cpu_s + 2, cpu_s=left_s)
             except SessionEnded as ended:
-                _raise_faults(ended)
+                raise_faults(ended)
                 return await self._ended_tests(unit, ended, small=small)
             if told[:1] != b"C":
                 found = _object(told[1:])
@@ -341,7 +311,10 @@ class _Exchange:
         passed = min(passed, statements)
         self._passed += passed
         self._total += max(1, statements)
-        if _has_passed(told) and passed == statements:
+        has_passed = _has_passed(told) and passed == statements
+        cpu_s = None if self._program is None else self._program.cpu_s
+        self._results[unit] = TestResult(has_passed, cpu_s)
+        if has_passed:
             return None
         failure = self._failure(told, failed)
         self._first = self._first or (unit, failure)
@@ -361,15 +334,6 @@ class _Exchange:
         session = await self._pool.open(guest, request, self._limits)
         self._stack.push_async_callback(session.close)
         return session
-
-
-def _raise_faults(ended: SessionEnded) -> None:
-    if ended.verdict in (Verdict.SANDBOX_ERROR, Verdict.HOST_KILLED):
-        raise ended
-
-
-def _ending_of(why: str) -> Ending:
-    return Ending.MEMORY_LIMIT if why.startswith("MemoryError") else Ending.CRASHED
 
 
 def _failed(told: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from ..reading.thoughts import CHANNEL, PROMPTED, TRAINED, after_thoughts
+
 Which = Literal["last", "first", "none"]
 
 MAX_CHARS = 65_536
@@ -17,7 +19,7 @@ _OPEN = re.compile(r"([ \t]*)(?:>[ \t]?)?(`{3,}+|~{3,}+)[ \t]*([^`]*)")
 _INLINE_OPEN = re.compile(r"[^`~]*(`{3,}+|~{3,}+)[ \t]*(python3?|py3?)[ \t]*", re.IGNORECASE)
 _ONE_LINE = re.compile(r"(?<!`)`{3,}+(?:python3?|py3?)?[ \t]+([^`\n]+)`{3,}", re.IGNORECASE)
 _MARK = re.compile(r"[{.\s]*([A-Za-z0-9+#_-]*)")
-_THOUGHT_TAGS = ("think", "thinking", "thought", "reasoning")
+_THOUGHTS = (*TRAINED, CHANNEL, *PROMPTED)
 _TAGGED = (("<answer>", "</answer>"), ("[PYTHON]", "[/PYTHON]"), ("[BEGIN]", "[DONE]"))
 
 
@@ -37,13 +39,13 @@ def find_candidates(text: str, which: Which = "last") -> list[str]:
 
     Fenced blocks that are marked as Python, from the last (or the first) on; then those that are
     not marked; then, where there is no fence that opens one, what stands before a fence that
-    closes, in a tag for answers, or all. Thoughts are cut first, and an unfinished thought is all
-    there is. `which` "none": the whole text, fences or not. Blank is no program, nor is what has
-    more than `MAX_CHARS`.
+    closes, in a tag for answers, or all. Thoughts are cut first; of one that does not end, what
+    stands before it is left. `which` "none": the whole text, fences or not. Blank is no program,
+    nor is what has more than `MAX_CHARS`.
     """
     if which == "none":
         return [text] if _is_program(text) else []
-    spoken = _spoken(text.replace("\r\n", "\n"))
+    spoken = after_thoughts(text.replace("\r\n", "\n"), _THOUGHTS, unfinished="before")
     lines = spoken.split("\n")
     blocks = list(_blocks(lines))
     ordered = blocks if which == "first" else blocks[::-1]
@@ -64,17 +66,6 @@ def find_candidates(text: str, which: Which = "last") -> list[str]:
 
 def _is_program(text: str) -> bool:
     return bool(text.strip()) and len(text) <= MAX_CHARS
-
-
-def _spoken(text: str) -> str:
-    """What is not thought: behind the last end of a thought, and nothing of an unfinished one."""
-    for tag in _THOUGHT_TAGS:
-        _before, end, after = text.rpartition(f"</{tag}>")
-        if end:
-            text = after
-        if f"<{tag}>" in text:
-            text = text.partition(f"<{tag}>")[0]
-    return text
 
 
 def _blocks(lines: list[str]) -> Iterator[_Block]:

@@ -31,6 +31,7 @@ _MAX_ANSWER_BYTES = 64 << 20
 _SLACK_BYTES = 1 << 20
 _MAX_RESTARTS = 3
 """How often the quick way goes on behind a test that ended the process."""
+_MAX_US = 10**12
 _WRONG = "another answer than is expected"
 
 
@@ -90,6 +91,7 @@ class _Suite:
         keys = [json.dumps(given) for given in inputs]
         self._order = sorted(range(self.total), key=lambda i: (len(keys[i]), keys[i]))
         self._failures: dict[int, Failure] = {}
+        self._cpu_s: dict[int, float] = {}
 
     async def quick(self, tests: Sequence[int]) -> Run:
         """Runs tests in one process."""
@@ -122,7 +124,7 @@ class _Suite:
                 why = Failure(failure.ending, f"not run, as test {test} failed: {failure.why}")
                 self._failures.update((other, why) for other in left[place + 1 :])
                 break
-        return Grade.of(self.total, self._failures)
+        return Grade.of(self.total, self._failures, self._cpu_s)
 
     async def _quickly(self) -> list[int] | Failure | None:
         """The tests that are to be run alone; None: there is no program.
@@ -142,13 +144,16 @@ class _Suite:
             if head["program"] is not True:
                 return None
             answered = 0
+            told_us: dict[int, int] = {}
             for line, test in zip(lines[self.lines_before :], todo, strict=False):
                 answer = _object(line)
                 if answer is None or answer.get("test") != answered:
                     break  # cut off, or of the program's own making
                 answered += 1
+                told_us[test] = _us(answer.get("us"))
                 if "raised" in answer or not await self.passes(test, answer):
                     again.append(test)
+            self._note_times(told_us, run.cpu_us, whole=answered == len(todo))
             over_time = run.verdict in (Verdict.CPU_LIMIT, Verdict.WALL_LIMIT)
             if answered == len(todo) or over_time or not self._has_loaded(lines):
                 return again + list(todo[answered:])
@@ -157,6 +162,15 @@ class _Suite:
             if not todo:
                 break
         return again + list(todo)
+
+    def _note_times(self, told_us: Mapping[int, int], cpu_us: int, *, whole: bool) -> None:
+        """The CPU time of tests that ran in one process, each by its share in what was told there.
+
+        What the process told of itself says how its time is shared out, not how much it was.
+        """
+        all_us = sum(told_us.values())
+        scale = cpu_us / all_us if all_us and (whole or all_us > cpu_us) else 1.0
+        self._cpu_s |= {test: us * scale / 1e6 for test, us in told_us.items()}
 
     def _has_loaded(self, lines: Sequence[bytes]) -> bool:
         return self.lines_before == 1 or (len(lines) > 1 and _object(lines[1]) == {"load": ""})
@@ -211,6 +225,7 @@ class _Stdin(_Suite):
         given = self._tests.inputs[test].encode("utf-8", "replace")
         limits = self.answer_limits([test])
         run = checked_run(await self.pool.run("stdin_program", request, limits, given))
+        self._cpu_s[test] = run.cpu_us / 1e6
         if run.verdict is Verdict.OK:
             is_right = await self._is_right(test, run.stdout.decode("utf-8", "replace"))
             return None if is_right else Failure(Ending.WRONG, _WRONG)
@@ -279,6 +294,7 @@ class _Calls(_Suite):
 
     async def alone(self, test: int) -> Failure | None:
         run = checked_run(await self.quick([test]))
+        self._cpu_s[test] = run.cpu_us / 1e6
         lines = [_object(line) for line in run.answer.split(b"\n", 4)[:3]]
         _head, load, answer = (*lines, None, None, None)[:3]
         self.loads = load == {"load": ""}
@@ -303,6 +319,10 @@ def checked_run(run: Run) -> Run:
     if run.verdict is Verdict.SANDBOX_ERROR:
         raise SandboxFault(run.detail)
     return run
+
+
+def _us(told: object) -> int:
+    return told if isinstance(told, int) and 0 <= told < _MAX_US else 0
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

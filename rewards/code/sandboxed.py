@@ -6,6 +6,7 @@ process.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from collections.abc import Mapping
@@ -15,7 +16,10 @@ from pydantic import Field, PrivateAttr
 
 from ..reward import Reward
 from ..sandbox.level import Level
+from ..sandbox.memory import fitting_slots
 from ..sandbox.pool import Profile, SandboxPool
+
+_log = logging.getLogger(__name__)
 
 _LOST_EXIT = 71
 """EX_OSERR of sysexits.h."""
@@ -84,18 +88,32 @@ class Sandboxed(Reward):
             raise RuntimeError("the reward was not set up")
         return self._pool
 
+    @property
+    def run_memory_mb(self) -> int:
+        """The memory that one run is promised; 0: it depends."""
+        return 0
+
     def setup(self) -> None:
         """Starts the sandbox and attacks it. Blocks for some tenths of a second.
+
+        Where there is not the memory for all slots, it has as many as there is memory for, and says
+        so in the log: else the host would kill what keeps within its limits.
 
         Raises:
             IsolationUnavailable: the host does not hold the level; with what it lacks.
             SeedFailed: one of the modules cannot be imported.
+            MemoryError: there is not the memory for one run.
         """
         if not self.runs_code:
             return
+        slots, why = fitting_slots(self.slots, self.run_memory_mb)
+        if not slots:
+            raise MemoryError(f"kind {self.kind}: {why}; lower memory_mb, or give it more")
+        if why:
+            _log.warning("kind %s: %s; it starts %d slots", self.kind, why, slots)
         profile = Profile(self.kind, self.modules, self.guests)
         demand = Level[self.isolation_level.upper()]
-        pool = SandboxPool(profile, slots=self.slots, demand=demand, on_lost=_end_worker)
+        pool = SandboxPool(profile, slots=slots, demand=demand, on_lost=_end_worker)
         pool.start()
         self._pool = pool
 

@@ -10,12 +10,12 @@ from pydantic import Field, PrivateAttr
 from ..code.candidates import Which, find_candidates
 from ..code.compare import Comparison
 from ..code.datasets import read_tests
-from ..code.ending import Ending, Grade
+from ..code.ending import Ending, Grade, details_of
 from ..code.grade import GUESTS, Grader
 from ..code.rules import Rules
 from ..code.sandboxed import Sandboxed
 from ..reading.gold import ReferenceKey
-from ..reward import kind
+from ..reward import NO_RESPONSE, kind
 from ..sandbox.limits import Limits
 from ..types import Example, Response, Score, reference, references
 from ..verdict import Finite
@@ -42,7 +42,8 @@ class CodeTests(Sandboxed):
     *wrong*. CPU time decides, not the clock: a program that had no CPU is run on. A test that fails
     beside others is run again in a process of its own, so that its verdict does not depend on them.
     Components: `tests_passed`, the fraction; `parsed`, 1 where there is a program that compiles;
-    `verdict`, a number of `code.ending.Ending`. The explanation says what failed first.
+    `verdict`, a number of `code.ending.Ending`. The explanation says what failed first. The details
+    have the results of all tests (see `code.ending.details_of`).
     """
 
     guests: ClassVar[tuple[str, ...]] = GUESTS
@@ -92,6 +93,11 @@ class CodeTests(Sandboxed):
         return (self.reference,)
 
     @property
+    def run_memory_mb(self) -> int:
+        """As configured."""
+        return self.memory_mb
+
+    @property
     def limits(self) -> Limits:
         """Of one test.
 
@@ -113,6 +119,12 @@ class CodeTests(Sandboxed):
         overruns = 2 if self.all_or_nothing else self.max_overruns + 2
         timeout_s = self.limits.starved_s + overruns * self.limits.wall_s + 10
         return {**super().defaults, "timeout_s": timeout_s}
+
+    def examine(self, example: Example) -> None:
+        """Reads the tests; none is run."""
+        super().examine(example)
+        given = reference(example, NO_RESPONSE, self.reference)
+        read_tests(given, references(example, NO_RESPONSE))
 
     async def score(self, example: Example, response: Response) -> Score:
         """The reward of the share of tests that passed."""
@@ -139,4 +151,4 @@ class CodeTests(Sandboxed):
             "parsed": float(grade.has_program),
             "verdict": float(grade.ending),
         }
-        return Score(reward, components, grade.detail, ())
+        return Score(reward, components, grade.detail, (), details_json=details_of(grade))

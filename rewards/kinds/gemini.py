@@ -154,6 +154,11 @@ class Gemini(Snippets):
             single.setup(self.make_runner)
         _ = self._judge
 
+    def examine(self, example: Example) -> None:
+        """Fills the expressions and the judges' prompts; nobody is asked."""
+        for single, _ in self._singles:
+            single.examine(example)
+
     def score(self, example: Example, response: Response) -> Result | Awaitable[Result]:
         """Scores one item."""
         if self._waits:

@@ -23,11 +23,11 @@ from ..formats.openai.schema import (
     members,
 )
 from ..formats.openai.similarity import similarity
-from ..formats.openai.variables import references_in
+from ..formats.openai.variables import filled_from_item, references_in
 from ..functions.arguments import for_grade
 from ..http.endpoint import Endpoint
 from ..models.openai_chat import OpenAIChat
-from ..reward import kind
+from ..reward import NO_RESPONSE, kind
 from ..types import Example, Response, Score
 
 LIMITS = SnippetLimits(120.0, 2048, 1024, 2, MAX_SOURCE_BYTES)
@@ -118,6 +118,17 @@ class OpenAIGrader(Snippets):
             if isinstance(one, TextSimilarity) and one.evaluation_metric != "cosine":
                 similarity(one.evaluation_metric, "warm", "warm")
         _ = self._services
+
+    def examine(self, example: Example) -> None:
+        """Fills the templates; compares where nobody has to be asked for it."""
+        variables = for_grade(example, NO_RESPONSE)
+        for one in members(self.grader).values():
+            for template in one.templates():
+                filled_from_item(template, variables)
+        if is_pure(self.grader):
+            for graded in grade_pure(self.grader, variables).members.values():
+                if graded.fault is not None:
+                    raise graded.fault
 
     def score(self, example: Example, response: Response) -> Score | Awaitable[Score]:
         """The grade.

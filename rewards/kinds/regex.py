@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Annotated, Any
 
-import re2
 from pydantic import AfterValidator, Field, model_validator
 
 from ..reading.gold import ReferenceKey, text_gold
 from ..reading.span import STOP_STRINGS, is_marked
 from ..reward import Result, kind
+from ..text.pattern import compiled
 from ..types import MAX_SCORE_ANSWER_CHARS, Example, InvalidReference, Response, Score
 from ..verdict import ReadsText
 
 
-@lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> Any:
-    """The pattern, compiled.
-
-    Raises:
-        ValueError: it is no RE2 expression, or needs too much memory.
-    """
-    untyped: Any = re2
-    options = untyped.Options()
-    options.log_errors = False
-    options.never_capture = True  # groups cost time, and only the whole match is shown
-    try:
-        return untyped.compile(pattern, options)
-    except untyped.error as error:
-        reason: Any = error.args[0] if error.args else "unknown fault"
-        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        raise ValueError(f"not an RE2 expression: {text}") from None
-    except UnicodeEncodeError:
-        raise ValueError("not an RE2 expression: it holds a lone surrogate") from None
+    return compiled(pattern, captures=False)  # only the whole match is shown
 
 
 def _checked(pattern: str) -> str:

@@ -56,6 +56,11 @@ class Snippet(Sandboxed):
         memory_mb = self._memory_mb + 1024
         return {**super().defaults, "timeout_s": self._limit_s + 10, "memory_limit_mb": memory_mb}
 
+    @property
+    def run_memory_mb(self) -> int:
+        """As configured."""
+        return self._memory_mb
+
     @cached_property
     def shape(self) -> Shape:
         """What the source defines."""

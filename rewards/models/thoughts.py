@@ -1,26 +1,21 @@
 """Where a judge's reasoning ends and its answer begins.
 
-Servers without a reasoning parser put both into one text. These forms are known, in any case:
-``<think>`` and ``<thinking>``, ``<thought>``, ``<thoughts>``, ``<reasoning>``, ``<seed:think>``,
-``[THINK]``, ``◁think▷``, ``<|begin_of_thought|>``, and the channels of gpt-oss.
+Servers without a reasoning parser put both into one text. All marks of `reading.thoughts` count, in
+any case.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+
+from ..reading.thoughts import CHANNEL, PROMPTED, TRAINED, pattern_of
 
 Span = tuple[int, int]
 """Where a piece of a text begins and ends."""
 
-_NAMES = r"(?:seed:)?(?:think|thinking|thoughts?|reasoning)"
-_TAG = re.compile(
-    rf"<(?P<close>/?){_NAMES}[ \t]*>|\[(?P<mistral>/?)THINK\]|◁(?P<kimi>/?)think▷"
-    r"|<\|(?P<bounds>begin|end)_of_thought\|>",
-    re.IGNORECASE,
-)
+_TAG = pattern_of((*TRAINED, *PROMPTED))
 _CHANNEL = "<|channel|>"
-_FINAL = "<|channel|>final<|message|>"
+_FINAL = CHANNEL[1]
 
 
 def without_thoughts(text: str) -> str:
@@ -48,7 +43,7 @@ def spoken(text: str, opaque: Sequence[Span] = ()) -> list[Span]:
             ahead += 1
         if ahead < len(opaque) and opaque[ahead][0] <= tag.start():
             continue
-        if _closes(tag):
+        if tag["closing"]:
             if not thinking:
                 pieces.clear()
             thinking, begin = False, tag.end()
@@ -56,8 +51,3 @@ def spoken(text: str, opaque: Sequence[Span] = ()) -> list[Span]:
             pieces.append((begin, tag.start()))
             thinking = True
     return [] if thinking else [*pieces, (begin, len(text))]
-
-
-def _closes(tag: re.Match[str]) -> bool:
-    ends = (tag["close"], tag["mistral"], tag["kimi"])
-    return "/" in ends or (tag["bounds"] or "").lower() == "end"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field
 
-from ..types import Example, InvalidReference, Response, reference
+from ..types import Example, InvalidReference, Response, finite_json, reference
 
 ReferenceKey = Annotated[str, Field(min_length=1, max_length=128)]
 """The name of a reference."""
@@ -46,7 +46,9 @@ def text_golds(example: Example, response: Response, key: str) -> tuple[str, ...
     if not document.lstrip().startswith("["):
         return (text_gold(example, response, key),)
     try:
-        value = json.loads(document, parse_float=_Written, parse_int=_Written)
+        value = json.loads(
+            document, parse_float=_Written, parse_int=_Written, parse_constant=_refuse
+        )
     except (ValueError, RecursionError) as error:
         if is_text:  # an interval
             return (document,)
@@ -91,9 +93,13 @@ def _held(example: Example, response: Response, key: str) -> tuple[str, bool]:
 
 def _value(key: str, document: str) -> Any:
     try:
-        return json.loads(document)
+        return finite_json(document)
     except (ValueError, RecursionError) as error:
         raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _as_text(key: str, value: Any, written: str) -> str:

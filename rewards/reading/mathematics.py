@@ -44,6 +44,8 @@ from .notation import latex as as_latex
 from .number import Numeral, read, whole
 from .units import is_constant, without_units
 
+# It warns of each expression that it parses without a time limit of its own.
+logging.getLogger("math_verify").setLevel(logging.ERROR)
 _untyped: Any = math_verify
 _sympy: Any = sympy
 _NORMAL: Any = NormalizationConfig(
@@ -363,7 +365,6 @@ def _in_prose(text: str) -> list[Any]:
 
 def warm_up() -> None:
     """Loads what the first expression would wait for: grammars, tables, caches of sympy."""
-    logging.getLogger("math_verify").setLevel(logging.ERROR)
     gold = read_gold(r"\frac{\sqrt{2}}{2}")
     if judge([gold], Candidate(r"\frac{1}{\sqrt{2}}", "boxed")) is not Finding.RIGHT:
         raise RuntimeError("math-verify does not find that 1/sqrt(2) is sqrt(2)/2")

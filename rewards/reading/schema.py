@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
-import re2
 from jsonschema import exceptions, validators
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from ..text.pattern import compiled
 from .limit import Overrun, cpu_limit
 
 LIMIT_S = 1.0
@@ -25,7 +25,6 @@ LIMIT_S = 1.0
 _SHORT_CHARS = 4_000
 _MAX_MESSAGE_CHARS = 300
 _untyped: Any = validators
-_re2: Any = re2
 _PROBES: tuple[Any, ...] = ({}, [], "", 0, None)
 
 
@@ -93,15 +92,11 @@ class Schema:
         return f"{fault.json_path}: {fault.message}"[:_MAX_MESSAGE_CHARS]
 
 
-@lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> Any:
-    options = _re2.Options()
-    options.log_errors = False
-    options.never_capture = True
     try:
-        return _re2.compile(pattern, options)
-    except (_re2.error, UnicodeEncodeError):
-        raise ValueError(f"the pattern {pattern[:80]!r} is no RE2 expression") from None
+        return compiled(pattern, captures=False)
+    except ValueError as error:
+        raise ValueError(f"the pattern {pattern[:80]!r} is {error}") from None
 
 
 def _is_found(pattern: str, text: str) -> bool:

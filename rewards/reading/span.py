@@ -1,6 +1,6 @@
 """Which part of a response is looked at: its thoughts are cut here, once, for all kinds.
 
-A thought is what stands between the marks of `THOUGHTS`, or before a closing mark whose opening one
+The marks are those of `thoughts` that models are trained on, or a closing mark whose opening one
 was the prompt's. What follows the last closing mark is the answer's part. A thought that was opened
 and not closed hides what follows its opening mark; where no thought was closed at all, nothing is
 left: such a response has not answered yet.
@@ -12,18 +12,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from .thoughts import CHANNEL, TRAINED, after_thoughts
+
 LookIn = Literal["answer", "all"]
 """`answer`: without thoughts. `all`: the text as it is, thoughts and unfinished ones too."""
 
-THOUGHTS = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<seed:think>", "</seed:think>"),
-    ("[THINK]", "[/THINK]"),
-    ("◁think▷", "◁/think▷"),
-    ("<|channel|>analysis", "<|channel|>final<|message|>"),
-)
-"""The marks of thoughts that models are trained on, opening and closing."""
+_MARKS = (*TRAINED, CHANNEL)
 
 STOP_STRINGS = (
     "</s>",
@@ -63,19 +57,7 @@ def is_marked(text: str) -> bool:
 
 def without_thoughts(text: str) -> str:
     """What the response says after its thoughts; empty where it was still thinking."""
-    start = 0
-    for _, closing in THOUGHTS:
-        at = text.rfind(closing)
-        if at >= 0:
-            start = max(start, at + len(closing))
-    end = len(text)
-    for opening, _ in THOUGHTS:
-        at = text.find(opening, start, end)
-        if at >= 0:
-            end = at
-    if end < len(text) and start == 0:
-        return ""
-    return text[start:end]
+    return after_thoughts(text, _MARKS, unfinished="nothing")
 
 
 def without_stop(text: str, stop: tuple[str, ...]) -> str:

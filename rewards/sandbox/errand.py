@@ -259,7 +259,8 @@ def judge(errand: Errand, status: int, cpu_us: int, answer: Paper, out: Paper, e
             verdict, detail = Verdict.OUTPUT_LIMIT, "wrote too much to stdout or stderr"
         elif answer_bytes - len(CONFINED) > limits.result_bytes:
             verdict, detail = Verdict.OUTPUT_LIMIT, "its answer is too long"
-    return Run(verdict, sent[len(CONFINED) :], stdout, stderr, detail, cpu_us, errand.wall_us)
+    told = sent[len(CONFINED) :], stdout, stderr, detail, cpu_us, errand.wall_us
+    return Run(verdict, *told, os.waitstatus_to_exitcode(status))
 
 
 def ended_how(errand: Errand, status: int, cpu_us: int) -> tuple[Verdict, str]:

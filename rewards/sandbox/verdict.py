@@ -44,6 +44,8 @@ class Run:
     """CPU time of the child, its confinement included."""
     wall_us: int
     """From the message to the zygote to its report."""
+    exit_code: int = 0
+    """Below 0: the signal that ended it."""
 
 
 class SessionEnded(Exception):

@@ -1,9 +1,10 @@
 """Data sets of examples with their responses: in the form of Gemini RL tuning, or a trainer's.
 
-Files are JSON lines or parquet; rows of trainers are read by `rows.py`. Else each line is an
-example (`contents`, `references`, `systemInstruction`, `tools`) with `responses`: a list of texts,
-or of objects with `text` and, where known, `finishReason`, `tokenCount`, `references`. Keys may be
-camelCase or snake_case. Values of `references` that are no strings become JSON references.
+Files are JSON lines, gzipped or not, or parquet; rows of trainers are read by `rows.py`. Else each
+line is an example (`contents`, `references`, `systemInstruction`, `tools`) with `responses`: a list
+of texts, or of objects with `text` and, where known, `finishReason`, `tokenCount`, `references`.
+Keys may be camelCase or snake_case. Values of `references` that are no strings become JSON
+references.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rewardplane.rewards.types import (
     Response,
 )
 
-from .rows import Columns, documents, group, is_trainers
+from .rows import Columns, NoRow, NotReadable, documents, example_of, group, is_trainers
 
 
 class BadLine(ValueError):
@@ -53,20 +54,49 @@ def read(path: Path, columns: Columns = Columns()) -> Iterator[Line]:  # noqa: B
         BadLine: a line cannot be read.
         OSError: the file cannot be read.
     """
-    rows = documents(path)
-    while True:
-        try:
-            number, raw = next(rows)
-        except StopIteration:
-            return
-        except ValueError as error:
-            raise BadLine(str(error)) from None
-        try:
-            fields = _object(raw, "the line")
-            found = group(fields, columns) if is_trainers(raw) else group_from_json(raw)
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise BadLine(f"{path}, line {number}: {error}") from None
-        yield Line(number, found, fields)
+    try:
+        for number, raw in documents(path):
+            try:
+                fields = _object(raw, "the line")
+                found = group(fields, columns) if is_trainers(raw) else group_from_json(raw)
+            except _BAD as error:
+                raise BadLine(f"{path}, line {number}: {error}") from None
+            yield Line(number, found, fields)
+    except NotReadable as error:
+        raise BadLine(str(error)) from None
+
+
+def examples(
+    path: Path,
+    columns: Columns = Columns(),  # noqa: B008 - frozen
+) -> Iterator[tuple[int, Example | NoRow]]:
+    """The examples of a file with the numbers of their lines; responses are not wanted.
+
+    A line that cannot be read is a `NoRow`, and the next is read all the same.
+
+    Raises:
+        BadLine: the file is not what its name says, or pyarrow is not there for parquet.
+        OSError: the file cannot be read.
+    """
+    try:
+        for number, raw in documents(path):
+            try:
+                fields = _object(raw, "the line")
+                trainers = is_trainers(raw)
+                yield number, example_of(fields, columns) if trainers else _example_at(fields)
+            except _BAD as error:
+                yield number, NoRow(str(error))
+    except NotReadable as error:
+        raise BadLine(str(error)) from None
+
+
+_BAD = (ValueError, TypeError, OverflowError, RecursionError)
+
+
+def _example_at(fields: Mapping[str, Any]) -> Example:
+    if fields.get("responses") is not None:
+        return group_from_json(fields).example
+    return example_from_json(fields)
 
 
 def group_from_json(raw: object) -> Group:
@@ -199,6 +229,8 @@ def _either(raw: Mapping[str, Any], camel: str, snake: str) -> Any:
 
 
 def _object(raw: object, path: str) -> Mapping[str, Any]:
+    if isinstance(raw, NoRow):
+        raise ValueError(raw.why)  # noqa: TRY004 - of the file, not the call
     if not isinstance(raw, dict):
         raise ValueError(f"{path}: want an object, not {type(raw).__name__}")  # noqa: TRY004
     return cast("dict[str, Any]", raw)

@@ -9,22 +9,25 @@ TRL           `prompt`                           all other columns
 OpenAI RFT    `messages`                         all other columns
 ============= ================================== ===============================================
 
-JSON lines and, with pyarrow, parquet. The responses stand in a column of the file: `responses`,
-`completions`, `response` or `completion`, or the one that the caller names, which may be that of
-the gold: whether a reward gives the gold itself full marks is the first thing to know of it.
+JSON lines, as they are or gzipped, and, with pyarrow, parquet. The responses stand in a column of
+the file: `responses`, `completions`, `response` or `completion`, or the one that the caller names,
+which may be that of the gold: whether a reward gives the gold itself full marks is the first thing
+to know of it.
 """
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from rewardplane.client.rows import example, response
-from rewardplane.rewards.types import Group
+from rewardplane.rewards.types import Example, Group
 
 PROMPT_COLUMNS = ("prompt", "messages")
 RESPONSE_COLUMNS = ("responses", "completions", "response", "completion")
@@ -33,8 +36,8 @@ RESPONSE_COLUMNS = ("responses", "completions", "response", "completion")
 _PARQUET_ROWS = 1_000
 
 
-class NoPyarrow(ValueError):
-    """Parquet files are read with pyarrow, which is not installed."""
+class NotReadable(ValueError):
+    """A file is not of the form that its name says, or what reads that form is not installed."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,25 +48,40 @@ class Columns:
     rename: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+@dataclass(slots=True, frozen=True)
+class NoRow:
+    """What stands in a file in the place of a row, and why it is none."""
+
+    why: str
+
+
 def documents(path: Path) -> Iterator[tuple[int, object]]:
     """The rows of a file with their numbers, from 1; empty lines are passed over.
 
+    A line that is no JSON is a `NoRow`.
+
     Raises:
-        NoPyarrow: the file is parquet, and pyarrow is not there.
-        ValueError: a line is no JSON; the message names it.
+        NotReadable: it is not what its name says; or it is parquet, and pyarrow is not there.
         OSError: the file cannot be read.
     """
     if path.suffix == ".parquet":
         yield from enumerate(_parquet(path), 1)
         return
-    with path.open("rb") as lines:
-        for number, data in enumerate(lines, 1):
-            if not data.strip():
-                continue
-            try:
-                yield number, json.loads(data.decode("utf-8-sig"))
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{path}, line {number}: {error}") from None
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as lines:
+        try:
+            for number, data in enumerate(cast("IO[bytes]", lines), 1):
+                if data.strip():
+                    yield number, _row(data)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise NotReadable(f"{path}: {error}") from None
+
+
+def _row(data: bytes) -> object:
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        return NoRow(str(error))
 
 
 def is_trainers(row: object) -> bool:
@@ -84,8 +102,18 @@ def group(row: Mapping[str, Any], columns: Columns) -> Group:
         TypeError: a value is of a type that cannot be sent.
     """
     known = _responses(row, columns.response)
+    return Group(example_of(row, columns), [response(text) for text in known])
+
+
+def example_of(row: Mapping[str, Any], columns: Columns) -> Example:
+    """The example of a trainer's row, whether or not there are responses to it.
+
+    Raises:
+        ValueError: `columns` names a column that there is not.
+        TypeError: a value is of a type that cannot be sent.
+    """
     prompt, references = _split(row, columns.response)
-    return Group(example(prompt, references, columns.rename), [response(text) for text in known])
+    return example(prompt, references, columns.rename)
 
 
 def _responses(row: Mapping[str, Any], name: str) -> Sequence[Any]:
@@ -131,9 +159,12 @@ def _parquet(path: Path) -> Iterator[object]:
     try:
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ModuleNotFoundError:
-        raise NoPyarrow(
+        raise NotReadable(
             f"{path} is parquet, which is read with pyarrow: pip install 'rewardplane[data]'"
         ) from None
-    with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
-            yield from batch.to_pylist()
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
+                yield from batch.to_pylist()
+    except ValueError as error:
+        raise NotReadable(f"{path}: {error}") from None

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from rewardplane.client.client import RewardClient
+from rewardplane.client.endpoint import Credentials
 from rewardplane.rewards.types import Outcome, Score
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from .dataset import Line, read
+from .records import Item, items_of, line_of
+from .report import Gathered
 from .rows import Columns
 
 CALL_ITEMS = 256
@@ -67,8 +68,11 @@ def score_file(
     timeout_s: float,
     console: Console,
     columns: Columns = Columns(),  # noqa: B008 - frozen
+    found: Gathered | None = None,
+    *,
+    credentials: Credentials | None = None,
 ) -> Summary:
-    """Scores every response of a file with progress on `console`.
+    """Scores every response of a file with progress on `console`; `found` takes the items in.
 
     Raises:
         BadLine: a line is no example with responses.
@@ -79,15 +83,18 @@ def score_file(
         total = sum(len(line.group.responses) for line in read(file, columns))
         sink = stack.enter_context(output.open("w")) if output is not None else None
         bar = stack.enter_context(_progress(console))
-        return asyncio.run(_score(read(file, columns), total, reward, target, sink, timeout_s, bar))
+        lines = read(file, columns)
+        client = RewardClient(target, credentials=credentials)
+        return asyncio.run(_score(lines, total, reward, client, sink, found, timeout_s, bar))
 
 
 async def _score(
     lines: Iterator[Line],
     total: int,
     reward: str,
-    target: str,
+    service: RewardClient,
     sink: IO[str] | None,
+    found: Gathered | None,
     timeout_s: float,
     bar: Progress,
 ) -> Summary:
@@ -96,26 +103,34 @@ async def _score(
     begin_s = time.perf_counter()
     places = asyncio.Semaphore(CALLS_AT_ONCE)
     batches = _batches(lines)
-    done: dict[int, list[str]] = {}
+    done: dict[int, list[list[Item]]] = {}
     written = 0
 
     async def call(client: RewardClient, number: int, batch: Sequence[Line]) -> None:
         nonlocal written
         call_s = time.perf_counter()
-        outcomes = await client.score(reward, [line.group for line in batch], timeout_s=timeout_s)
+        groups = [line.group for line in batch]
+        outcomes = await client.score(
+            reward, groups, include_explanations=found is not None, timeout_s=timeout_s
+        )
         places.release()
         now_s = time.perf_counter()
         summary.call_s.append(now_s - call_s)
         for group in outcomes:
             _count(group, summary)
+        wanted = sink is not None or found is not None
         done[number] = [
-            _record(line, g) for line, g in zip(batch, outcomes, strict=True) if sink is not None
+            list(items_of(line.group.example, line.group.responses, group))
+            for line, group in zip(batch, outcomes, strict=True)
+            if wanted
         ]
         while written in done:
-            if sink is not None:
-                sink.writelines(done.pop(written))
-            else:
-                del done[written]
+            for items in done.pop(written):
+                if sink is not None:
+                    sink.write(line_of(items))
+                if found is not None:
+                    for item in items:
+                        found.add(item)
             written += 1
         bar.update(
             task,
@@ -124,7 +139,7 @@ async def _score(
             errors=summary.errors,
         )
 
-    async with RewardClient(target) as client:
+    async with service as client:
         try:
             async with asyncio.TaskGroup() as calls:
                 for number, batch in enumerate(batches):
@@ -140,25 +155,6 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The value below which `share` percent of `values` lie (nearest rank)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))]
-
-
-def outcome_json(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as plain JSON: `reward` or `error`, never both."""
-    if isinstance(outcome, Score):
-        out: dict[str, Any] = {"reward": outcome.reward}
-        if outcome.components:
-            out["components"] = {
-                k: v if isfinite(v) else None for k, v in outcome.components.items()
-            }
-        if outcome.explanation:
-            out["explanation"] = outcome.explanation
-        return out
-    return {"error": outcome.reason.name, "message": outcome.message}
-
-
-def _record(line: Line, outcomes: Sequence[Outcome]) -> str:
-    record = {"id": line.group.example.id, "outcomes": [outcome_json(o) for o in outcomes]}
-    return json.dumps(record) + "\n"
 
 
 def _count(outcomes: Sequence[Outcome], summary: Summary) -> None:

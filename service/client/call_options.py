@@ -31,6 +31,10 @@ class CallOptionArgs(TypedDict, total=False):
     """Whether scores come with the explanation of the reward; False."""
     include_step_rewards: bool
     """Whether scores come with rewards per step; False."""
+    include_health: bool
+    """Whether the answer says how the rewards do over the job; False."""
+    include_details: bool
+    """Whether scores come with the details that the reward tells to programs; False."""
     item_timeout_s: float | None
     """The longest that one item may execute; None: as the reward is configured."""
     queue_timeout_s: float | None
@@ -51,6 +55,8 @@ class CallOptions:
     include_components: bool = False
     include_explanations: bool = False
     include_step_rewards: bool = False
+    include_health: bool = False
+    include_details: bool = False
     item_timeout_s: float | None = None
     queue_timeout_s: float | None = None
     min_isolation: str = ""
@@ -77,6 +83,10 @@ class CallOptions:
             options.include_explanations = True
         if self.include_step_rewards:
             options.include_step_rewards = True
+        if self.include_health:
+            options.include_health = True
+        if self.include_details:
+            options.include_details = True
         if self.item_timeout_s is not None:
             options.item_timeout.CopyFrom(_duration(self.item_timeout_s))
         if self.queue_timeout_s is not None:

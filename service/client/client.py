@@ -52,11 +52,13 @@ class RewardClient:
 
     `target`: `host:port`, several of them as a list or by comma, or a gRPC name such as
     `dns:///host:port`; all addresses of a DNS name are used in turn. Without it the environment's
-    REWARDPLANE_TARGET. `channels`: as many as gateways share one port. `options`: channel options
-    for gRPC.
+    REWARDPLANE_TARGET. `credentials`: TLS and a token; without them those of the environment
+    (`Credentials.from_files`), and where it has none, in the clear. `channels`: as many as gateways
+    share one port. `options`: channel options for gRPC.
 
     Raises:
-        ValueError: there is no target, or it is malformed.
+        ValueError: there is no target, or it is malformed, or the environment's credentials are.
+        OSError: a file of the environment's credentials cannot be read.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class RewardClient:
         channels: int = 1,
         options: Sequence[tuple[str, int | str]] = (),
     ) -> None:
+        if credentials is None:
+            credentials = Credentials.from_files()
         self._endpoint = Endpoint(names(target), credentials, channels, tuple(options))
         self._sessions: dict[asyncio.AbstractEventLoop, Session] = {}
 

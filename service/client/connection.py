@@ -34,7 +34,6 @@ class Connection:
         self._endpoint = endpoint
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._metadata = endpoint.metadata
         self._channels: list[grpc.aio.Channel] = []
         self._calls: dict[str, Iterator[tuple[grpc.aio.Channel, _Call]]] = {}
         self._in_flight = 0
@@ -53,7 +52,7 @@ class Connection:
         self._in_flight += 1
         try:
             async with asyncio.timeout(timeout_s + _LATE_S):
-                return await call(request, timeout=timeout_s, metadata=self._metadata)
+                return await call(request, timeout=timeout_s, metadata=self._endpoint.metadata)
         except grpc.RpcError as error:
             failure = self._failure(error, channel, timeout_s)
         except TimeoutError:
@@ -79,7 +78,7 @@ class Connection:
             asyncio.CancelledError: the caller was cancelled; the service is told.
         """
         channel, method_call = self._call(method, stream=True)
-        call = method_call(request, timeout=timeout_s, metadata=self._metadata)
+        call = method_call(request, timeout=timeout_s, metadata=self._endpoint.metadata)
         self._in_flight += 1
         try:
             async for message in call:

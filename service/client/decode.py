@@ -12,7 +12,7 @@ from rewardplane.wire.errors import Internal
 from rewardplane.wire.messages import FieldError, outcome_from
 
 from .chunks import EncodedGroup
-from .results import RewardInfo, RewardUsed, Scores, StreamedOutcome, Validation
+from .results import RewardHealth, RewardInfo, RewardUsed, Scores, StreamedOutcome, Validation
 
 _M = TypeVar("_M", bound=Message)
 _LANES = {
@@ -48,6 +48,7 @@ def scores(data: bytes, groups: Sequence[EncodedGroup]) -> Scores:
         raise Internal(f"the service answered {len(message.groups)} groups, not {len(groups)}")
     rewards = [used(reward) for reward in message.rewards]
     out = Scores([], [], [], [], [], message.request_id)
+    out.health = tuple(_health(health) for health in message.health)
     for group, sent in zip(message.groups, groups, strict=True):
         if len(group.outcomes) != sent.size:
             raise Internal(
@@ -113,6 +114,24 @@ def validation(data: bytes) -> Validation:
 def used(message: pb.RewardUsed) -> RewardUsed:
     """A reward as it was used."""
     return RewardUsed(message.name, message.version, message.digest, tuple(message.component_names))
+
+
+def _health(message: pb.RewardHealth) -> RewardHealth:
+    return RewardHealth(
+        reward=message.reward,
+        items=message.items,
+        error_ratio=message.error_ratio,
+        mean=message.mean,
+        deviation=message.deviation,
+        p10=message.p10,
+        p50=message.p50,
+        p90=message.p90,
+        alike_ratio=message.alike_ratio,
+        saturation=message.saturation,
+        clip_ratio=message.clip_ratio,
+        length_correlation=message.length_correlation,
+        advice=tuple(message.advice),
+    )
 
 
 def info(message: pb.RewardInfo) -> RewardInfo:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
 
 import grpc
 import grpc.aio
 
 _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_send_message_length", 64 * 2**20),
-    ("grpc.max_receive_message_length", 64 * 2**20),
+    # Step rewards and components of 65,536 items are more than 64 MiB.
+    ("grpc.max_receive_message_length", 512 * 2**20),
     # The service permits a ping each 10 s, calls or none.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -28,13 +33,21 @@ _OPTIONS: tuple[tuple[str, int | str], ...] = (
 )
 
 
+_TOKEN_READ_EVERY_S = 1.0
+
+
 @dataclass(slots=True, frozen=True)
 class Credentials:
     """TLS, and a token that goes with each call as `authorization: Bearer`.
 
-    Without `root_certificates` (PEM) those of the system serve; `private_key` and
+    `token_file` is read again when it changes, as tokens of Kubernetes do; it goes before
+    `bearer_token`. Without `root_certificates` (PEM) those of the system serve; `private_key` and
     `certificate_chain` (PEM) are for services that ask the client for its certificate. `tls=False`
     sends the token in the clear: for loopback and for meshes that encrypt themselves.
+
+    Raises:
+        ValueError: a private key without its certificate, or the other way round, or either of
+            them, or authorities, without TLS.
     """
 
     bearer_token: str = field(default="", repr=False)
@@ -42,6 +55,86 @@ class Credentials:
     root_certificates: bytes | None = None
     private_key: bytes | None = field(default=None, repr=False)
     certificate_chain: bytes | None = None
+    token_file: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.private_key is None) != (self.certificate_chain is None):
+            raise ValueError("private_key and certificate_chain go together")
+        if not self.tls and (self.private_key or self.root_certificates):
+            raise ValueError("certificates need tls=True")
+
+    @classmethod
+    def from_files(
+        cls,
+        *,
+        token_file: str | None = None,
+        ca_file: str | None = None,
+        certificate_file: str | None = None,
+        key_file: str | None = None,
+        tls: bool | None = None,
+    ) -> Credentials | None:
+        """Credentials of files, each with its environment variable where it is None.
+
+        The variables are REWARDPLANE_TOKEN_FILE (or REWARDPLANE_TOKEN, the token itself),
+        REWARDPLANE_CA_FILE, REWARDPLANE_CERTIFICATE_FILE, REWARDPLANE_KEY_FILE, and
+        REWARDPLANE_TLS: 1 or 0; 1 where any of the others is set. None: none is given or set.
+
+        Raises:
+            ValueError: REWARDPLANE_TLS is neither, or they do not go together.
+            OSError: a file cannot be read.
+        """
+        found = {
+            key: value if value is not None else os.environ.get(f"REWARDPLANE_{key}", "")
+            for key, value in (
+                ("TOKEN_FILE", token_file),
+                ("CA_FILE", ca_file),
+                ("CERTIFICATE_FILE", certificate_file),
+                ("KEY_FILE", key_file),
+            )
+        }
+        token = "" if found["TOKEN_FILE"] else os.environ.get("REWARDPLANE_TOKEN", "")
+        switch = os.environ.get("REWARDPLANE_TLS", "") if tls is None else str(int(tls))
+        if switch not in ("", "0", "1"):
+            raise ValueError(f"REWARDPLANE_TLS is {switch!r}, want 1 or 0")
+        if not switch and not token and not any(found.values()):
+            return None
+
+        def read(key: str) -> bytes | None:
+            return Path(found[key]).read_bytes() if found[key] else None
+
+        credentials = cls(
+            token,
+            switch != "0",
+            read("CA_FILE"),
+            read("KEY_FILE"),
+            read("CERTIFICATE_FILE"),
+            found["TOKEN_FILE"],
+        )
+        if token or found["TOKEN_FILE"]:
+            _token(credentials)
+        return None if credentials == cls(tls=False) else credentials
+
+
+class _Tokens:
+    """Tokens as they were last read, by file: when, and what."""
+
+    read: ClassVar[dict[str, tuple[float, str]]] = {}
+
+
+def _token(how: Credentials) -> str:
+    """The token to send now. Raises OSError where its file was never read, and cannot be."""
+    if not how.token_file:
+        return how.bearer_token.strip()
+    now_s = time.monotonic()
+    at_s, token = _Tokens.read.get(how.token_file, (float("-inf"), ""))
+    if now_s - at_s >= _TOKEN_READ_EVERY_S:
+        try:
+            token = Path(how.token_file).read_text(encoding="utf-8").strip()
+        except OSError:
+            if not token:
+                raise
+        _Tokens.read[how.token_file] = now_s, token
+    return token
 
 
 @dataclass(slots=True, frozen=True)
@@ -69,8 +162,8 @@ class Endpoint:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with each call."""
-        token = self.credentials.bearer_token if self.credentials else ""
+        """What goes with each call. Raises OSError: the token's file cannot be read."""
+        token = _token(self.credentials) if self.credentials else ""
         return (("authorization", f"Bearer {token}"),) if token else ()
 
     def open(self) -> list[grpc.aio.Channel]:

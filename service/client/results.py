@@ -19,6 +19,31 @@ class RewardUsed:
     component_names: tuple[str, ...] = ()
 
 
+@dataclass(slots=True, frozen=True)
+class RewardHealth:
+    """How a reward did for the job in the last ten minutes; NaN where it cannot be told yet.
+
+    Ratios are between 0 and 1: items without a reward; groups whose rewards are all equal; rewards
+    equal to the lowest or the highest, the larger share; rewards at an end of the range that they
+    are clipped to. `advice` says in words what is out of the ordinary; one that begins with STOP
+    says to stop the job.
+    """
+
+    reward: str
+    items: int
+    error_ratio: float
+    mean: float
+    deviation: float
+    p10: float
+    p50: float
+    p90: float
+    alike_ratio: float
+    saturation: float
+    clip_ratio: float
+    length_correlation: float
+    advice: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Scores(Sequence[list[Outcome]]):
     """The outcomes of a call: per group a list with one outcome per response, in the order sent.
@@ -27,6 +52,7 @@ class Scores(Sequence[list[Outcome]]):
     while others succeeded. `queue_us[g]` is the longest wait of a response of the group for its
     execution to start, `execution_us[g]` the execution time of all of them, both in microseconds.
     `isolation[g]` is the lowest of `ISOLATION_LEVELS` that untrusted code ran under for it.
+    `health` has one entry for each reward used, where the call asked for it.
     """
 
     outcomes: list[list[Outcome]]
@@ -35,6 +61,7 @@ class Scores(Sequence[list[Outcome]]):
     execution_us: list[int]
     isolation: list[str]
     request_id: str
+    health: tuple[RewardHealth, ...] = ()
 
     @property
     def rewards(self) -> tuple[RewardUsed, ...]:

@@ -116,6 +116,10 @@ class _ChunkedCall:
         self._out.queue_us[place] = part.queue_us
         self._out.execution_us[place] = part.execution_us
         self._out.isolation[place] = part.isolation
+        if part.health:
+            # The last chunk's answer knows of the others.
+            known = {health.reward: health for health in (*self._out.health, *part.health)}
+            self._out.health = tuple(known.values())
 
     def fail(self, chunk: Chunk, error: CallError) -> None:
         self._failed.append(error)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import secrets
 import shutil
 import socket
 import time
@@ -62,6 +63,11 @@ class Cluster:
         self._generation = 0
         self._retired: dict[str, str] = {}
 
+    @property
+    def port(self) -> int:
+        """Where the gateways serve; chosen here where the options leave it open."""
+        return self._options.port
+
     def start(self, config: ServiceConfig) -> None:
         """Deploys all rewards and the gateway; returns when the gateway answers.
 
@@ -69,6 +75,8 @@ class Cluster:
             DeployFailed: it did not come up.
         """
         set_flags(config.limits)
+        if self._options.address == "local":
+            guard_local_ray()
         import ray
         from ray import serve
 
@@ -275,6 +283,17 @@ def set_flags(limits: Limits) -> None:
     """Sets Serve's flags for this process and what it starts; before ray is imported."""
     for name, value in _flags(limits).items():
         os.environ[name] = value
+
+
+def guard_local_ray() -> None:
+    """Has a Ray that this process starts ask for a token of its own; before ray is imported.
+
+    Its ports are open to the whole network, and whoever reaches them runs code as this user.
+    RAY_AUTH_MODE, where it is set, counts.
+    """
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_urlsafe(32)
 
 
 def _flags(limits: Limits) -> dict[str, str]:

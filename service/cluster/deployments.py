@@ -96,6 +96,8 @@ def gateway_application(options: Options, limits: Limits) -> Any:
         limits.model_dump(),
         shared,
         options.door,
+        options.access,
+        options.strangers_refused,
     )
 
 

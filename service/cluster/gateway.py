@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,10 +19,12 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
+from rewardplane.access.gate import Gate
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import Limits
 from rewardplane.gateway.admission import Admission
 from rewardplane.gateway.doors.door import DoorKind
+from rewardplane.gateway.gauges import gauges
 from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost
 from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.metrics import Metrics
@@ -54,6 +57,8 @@ class Gateway:
         limits: dict[str, Any],
         share_port: bool,
         door: DoorKind,
+        access: str,
+        strangers_refused: bool,
     ) -> None:
         log_to_stderr()
         keep_freed_memory()
@@ -62,13 +67,18 @@ class Gateway:
         self._membership: Any = ray.get_actor(MEMBERSHIP, namespace=NAMESPACE)
         self._metrics = Metrics()
         bounds = Limits(**limits)
+        gate: Gate | None = None
+        if access:
+            gate = self._metrics.gate = Gate(Path(access), strangers_refused=strangers_refused)
+            await gate.start()
         self._admission = Admission(bounds)
         self._rewards = ServedRewards(self._metrics.figures, _lane)
         scorer = Scorer(self._rewards, self._admission, self._metrics)
         validator = Validator(scorer, self._metrics, bounds)
         servicer = Servicer(scorer, validator, self._rewards, bounds, self._metrics)
-        self._server = Server(servicer, self._admission, bounds, door, _end_process)
-        self._gauges()
+        self._server = Server(servicer, self._admission, bounds, door, _end_process, gate)
+        self._metrics.ready = lambda: self._server.serving
+        self._metrics.gauges |= gauges(self._admission, self._server)
         async with asyncio.timeout(FIRST_CONFIG_S):
             while not self._rewards.generation:
                 await self._follow_once()
@@ -77,10 +87,11 @@ class Gateway:
         self._stop_metrics = (
             self._metrics.serve(metrics_port + rank.local_rank, host) if metrics_port else None
         )
-        self._http = HttpFace(scorer, validator, self._rewards, self._metrics, bounds)
+        self._http = HttpFace(scorer, validator, self._rewards, self._metrics, bounds, gate)
         if http_port:
             await self._http.start(host, http_port + rank.local_rank)
         self._following = asyncio.ensure_future(self._follow())
+        self._guarding = asyncio.ensure_future(gate.follow()) if gate is not None else None
         # Ray's modules and ours are there to stay: the collector need not walk through them again.
         gc.collect()
         gc.freeze()
@@ -91,6 +102,8 @@ class Gateway:
         """Serve's probe. On the loop: from a thread it would walk through every call's task."""
         if self._following.done():
             raise RuntimeError(f"the gateway follows the configuration no more: {self._following}")
+        if self._guarding is not None and self._guarding.done():
+            raise RuntimeError(f"the gateway follows the access file no more: {self._guarding}")
 
     async def pid(self) -> int:
         """The process that serves."""
@@ -115,17 +128,11 @@ class Gateway:
         self._rewards.switch(ServiceConfig.from_dict(data), generation)
         return True
 
-    def _gauges(self) -> None:
-        admission = self._admission
-        self._metrics.gauges |= {
-            "rewardplane_in_flight_items": ("Items admitted.", lambda: admission.items),
-            "rewardplane_in_flight_bytes": ("Bytes admitted.", lambda: admission.bytes),
-            "rewardplane_in_flight_calls": ("Calls admitted.", lambda: admission.calls),
-        }
-
     async def __del__(self) -> None:
         await asyncio.gather(self._server.stop(DRAIN_S), self._http.stop(DRAIN_S))
         self._following.cancel()
+        if self._guarding is not None:
+            self._guarding.cancel()
         await self._membership.leave.remote(self._id)
         if self._stop_metrics is not None:
             await asyncio.to_thread(self._stop_metrics)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rewardplane.access.settings import is_loopback
 from rewardplane.config.load import RewardConfig
 from rewardplane.gateway.doors.door import DoorKind
 
@@ -15,7 +16,9 @@ class Options:
     """Where and how to serve. `address`: "local" starts a Ray of its own, else one that runs.
 
     `port` 0: a free one, chosen once. `metrics_port` 0: no metrics. `http_port` 0: no HTTP face.
-    `door`: what speaks gRPC with the clients; one that cannot be had is an error.
+    `door`: what speaks gRPC with the clients; one that cannot be had is an error. `access`: the
+    access file, by its full path, which each node must have; empty: anybody may call. `insecure`:
+    calls that prove nothing may come from other machines.
     """
 
     host: str = "127.0.0.1"
@@ -26,6 +29,13 @@ class Options:
     gateways: int = 1
     gateways_per_node: int = 1
     door: DoorKind = DoorKind.NATIVE
+    access: str = ""
+    insecure: bool = False
+
+    @property
+    def strangers_refused(self) -> bool:
+        """Whether the access file must go on refusing calls that prove nothing."""
+        return not self.insecure and not is_loopback(self.host)
 
 
 def runs_itself(reward: RewardConfig) -> bool:

@@ -12,7 +12,6 @@ import os
 import queue
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 import psutil
 from rewardplane.config.load import ConfigError, ServiceConfig, load
 from rewardplane.gateway.doors.door import door_class
+from rewardplane.replica.own_folder import own_folder, read_own, write_own
 
 from .cluster import Cluster, DeployFailed
 from .options import Options
@@ -45,22 +45,22 @@ class State:
 
     pid: int
     config: str
+    started: float = 0.0
+    """When the process was created: another one may have its number by now."""
     reloads: int = 0
     changed: tuple[str, ...] = ()
     fault: str = ""
 
     @staticmethod
-    def path(port: int) -> Path:
-        """Where the process that serves on `port` tells it."""
-        return Path(tempfile.gettempdir()) / f"rewardplane-{os.getuid()}" / f"{port}.json"
+    def path(port: int) -> Path | None:
+        """Where the process that serves on `port` tells it; None: there is no place of our own."""
+        folder = own_folder()
+        return folder / f"{port}.json" if folder is not None else None
 
     def write(self, port: int) -> None:
         """Tells it, all at once."""
-        path = self.path(port)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(asdict(self)))
-        draft.replace(path)
+        if (path := self.path(port)) is not None:
+            write_own(path, json.dumps(asdict(self)))
 
     @classmethod
     def read(cls, port: int) -> State:
@@ -70,12 +70,20 @@ class State:
             NotServing: there is none, or it is gone.
         """
         try:
-            state = cls(**json.loads(cls.path(port).read_text()))
+            path = cls.path(port)
+            state = cls(**json.loads(read_own(path) if path is not None else ""))
         except (OSError, ValueError, TypeError):
             raise NotServing(f"no `rewardplane serve` is known for port {port}") from None
-        if not psutil.pid_exists(state.pid):
+        if not state.is_alive():
             raise NotServing(f"`rewardplane serve` for port {port} (pid {state.pid}) is gone")
         return state
+
+    def is_alive(self) -> bool:
+        """Whether the process that told it runs, and not another one of its number."""
+        try:
+            return psutil.Process(self.pid).create_time() == self.started
+        except (psutil.Error, TypeError, ValueError):
+            return False
 
 
 def serve(path: Path, options: Options, on_ready: Callable[[Cluster, ServiceConfig], None]) -> None:
@@ -98,9 +106,9 @@ def serve(path: Path, options: Options, on_ready: Callable[[Cluster, ServiceConf
     # Only now: Ray puts handlers of its own in their place when it starts.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: signals.put(received))
-    state = State(os.getpid(), str(path.resolve()))
+    state = State(os.getpid(), str(path.resolve()), psutil.Process().create_time())
     try:
-        state.write(options.port)
+        state.write(cluster.port)
         on_ready(cluster, config)
         while True:
             try:
@@ -111,9 +119,10 @@ def serve(path: Path, options: Options, on_ready: Callable[[Cluster, ServiceConf
             if received != signal.SIGHUP:
                 return
             _reload(cluster, path, state)
-            state.write(options.port)
+            state.write(cluster.port)
     finally:
-        State.path(options.port).unlink(missing_ok=True)
+        if (told := State.path(cluster.port)) is not None:
+            told.unlink(missing_ok=True)
         cluster.stop()
 
 
@@ -140,7 +149,8 @@ def check_ports(options: Options) -> None:
     Raises:
         PortTaken: with the name of the owner, where it can be seen.
     """
-    wanted = [options.port] if options.gateways_per_node == 1 else []
+    # Gateways that share a port would share it with whoever has it now, without an error.
+    wanted = [options.port]
     for first in filter(None, (options.metrics_port, options.http_port)):
         wanted += [first + rank for rank in range(options.gateways_per_node)]
     for port in wanted:

@@ -33,7 +33,7 @@ from rewardplane.rewards.reward import Facts, Reward
 
 from .document import read
 from .draft import Draft, check_settings, resolve
-from .settings import HttpSettings, Limits, RewardSettings, RewardUrl
+from .settings import HttpSettings, Limits, RewardSettings
 
 Lane = Literal["inline", "pool", "sandbox", "composite"]
 """Where a reward runs. `composite`: nowhere itself; its members run in their own lanes."""
@@ -188,10 +188,7 @@ def parse(document: object, folder: Path) -> ServiceConfig:
     faults += _hosted_faults(http)
     if http.reward and http.reward not in named:
         faults.append(f"http.reward: no reward is named {http.reward!r}")
-    for url in ("openrlhf", "remote_rm"):
-        settings: RewardUrl | None = getattr(http, url)
-        if settings is not None and settings.reward not in named:
-            faults.append(f"http.{url}.reward: no reward is named {settings.reward!r}")
+    faults += _url_faults(http, rewards, cast("dict[str, object]", named))
     if faults:
         raise ConfigError(faults)
     return ServiceConfig(limits, rewards, http)
@@ -236,6 +233,29 @@ def _hosted_faults(http: HttpSettings) -> list[str]:
             made()
         except ConfigError as error:
             faults += [f"http.{section}: {fault}" for fault in error.faults]
+    return faults
+
+
+_URL_KINDS = {"open_instruct": "code_tests", "sandbox_fusion": "program_run"}
+"""The URLs that are of use with rewards of one kind."""
+
+
+def _url_faults(
+    http: HttpSettings, rewards: Mapping[str, RewardConfig], named: Mapping[str, object]
+) -> list[str]:
+    faults: list[str] = []
+    for url, settings in http.urls.items():
+        path, reward, kind = f"http.{url}.reward", settings.reward, _URL_KINDS.get(url)
+        if reward not in named:
+            faults.append(f"{path}: no reward is named {reward!r}")
+        elif kind is not None and (config := rewards.get(reward)) is not None:
+            default = kinds()[kind].model_fields["program"].default
+            if config.settings.kind != kind:
+                faults.append(f"{path}: {reward!r} is of kind {config.settings.kind}; want {kind}")
+            elif config.params.get("program", default) != "none":
+                faults.append(
+                    f"{path}: {reward!r} looks for a program in a text; want program: none"
+                )
     return faults
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rewardplane.rewards.text.end_tokens import END_TOKENS
+from rewardplane.rewards.types import Reason
 
 
 class _Settings(BaseModel):
@@ -42,7 +43,29 @@ class OnError(_Settings):
     value: Annotated[float, Field(allow_inf_nan=False)]
 
 
-class RewardUrl(_Settings):
+class CodeUrl(_Settings):
+    """A URL that runs programs: the reward it answers with."""
+
+    reward: str
+
+
+class _Lasting(_Settings):
+    """What becomes of an item that has no reward and would have none the next time."""
+
+    on_error: Literal["error"] | OnError = "error"
+
+    @property
+    def value_on_error(self) -> float | None:
+        """The reward in place of a lasting error; None: an error is told as one."""
+        return self.on_error.value if isinstance(self.on_error, OnError) else None
+
+    @property
+    def tells(self) -> Literal["none", "lasting"]:
+        """Which errors an answer can tell: those that are a number."""
+        return "none" if self.value_on_error is None else "lasting"
+
+
+class RewardUrl(_Lasting):
     """A URL that trainers call for rewards: the reward it answers with, and how."""
 
     reward: str
@@ -54,13 +77,31 @@ class RewardUrl(_Settings):
     """What an item gets that has no reward and would have none the next time: an HTTP error, or
     `{value: x}`, this reward."""
 
+
+class NemoGymUrl(_Settings):
+    """A resources server of NeMo Gym: the reward it answers with, and how."""
+
+    reward: str
+    end_tokens: tuple[str, ...] = END_TOKENS
+    """What is cut from the end of a response that was decoded with its special tokens."""
+    on_error: Literal["mask", "error"] | OnError = "mask"
+    """What a sample without a reward becomes: one that does not count (`mask_sample`), an HTTP
+    error, or, where it would have none the next time, `{value: x}`, this reward."""
+
     @property
     def value_on_error(self) -> float | None:
-        """The reward in place of a lasting error; None: an error is told as one."""
+        """The reward in place of a lasting error; None: there is none."""
         return self.on_error.value if isinstance(self.on_error, OnError) else None
 
+    @property
+    def tells(self) -> Literal["none", "lasting", "all"]:
+        """Which errors an answer can tell."""
+        if self.on_error == "mask":
+            return "all"
+        return "none" if self.value_on_error is None else "lasting"
 
-class HttpSettings(_Settings):
+
+class HttpSettings(_Lasting):
     """What the HTTP port answers with, where one is open."""
 
     reward: str = ""
@@ -79,13 +120,45 @@ class HttpSettings(_Settings):
     """`POST /get_reward`, as OpenRLHF calls its `--reward.remote_url`."""
     remote_rm: RewardUrl | None = None
     """`POST /remote_rm`, as slime and miles call their `--rm-url`."""
+    open_instruct: CodeUrl | None = None
+    """`POST /test_program` and `/test_program_stdio`, as open-instruct calls its `--code_api_url`;
+    a reward of kind `code_tests` with `program: none`."""
+    nemo_gym: NemoGymUrl | None = None
+    """`POST /verify` and what else NeMo Gym calls a resources server for."""
+    eval_protocol: RewardUrl | None = None
+    """`POST /evaluate`, as eval-protocol calls a remote reward function."""
+    sandbox_fusion: CodeUrl | None = None
+    """`POST /run_code`, as SandboxFusion's clients call it; a reward of kind `program_run`."""
     invalid_as_zero: bool = False
     """What `/graders/run` answers for a grade that is none: 0, as at OpenAI, else null."""
 
     @property
-    def value_on_error(self) -> float | None:
-        """The reward in place of a lasting error; None: an error is told as one."""
-        return self.on_error.value if isinstance(self.on_error, OnError) else None
+    def urls(self) -> Mapping[str, RewardUrl | CodeUrl | NemoGymUrl]:
+        """The URLs that are switched on, each by its setting's name."""
+        found = {name: getattr(self, name) for name in type(self).model_fields}
+        return {k: v for k, v in found.items() if isinstance(v, RewardUrl | CodeUrl | NemoGymUrl)}
+
+
+class Fixture(_Settings):
+    """A case that a reward is tried on by `rewardplane check --fixtures`."""
+
+    name: str = ""
+    prompt: str = ""
+    references: Mapping[str, Any] = Field(default_factory=dict)
+    """Text, or any JSON value."""
+    response: str
+    reward: float | tuple[float, float] | None = None
+    """The reward that is due, or the range [low, high] that it must be in."""
+    error: str = ""
+    """The reason of the error that is due, such as INVALID_REFERENCE."""
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Fixture:
+        if (self.reward is None) == (not self.error):
+            raise ValueError("want either `reward` or `error`")
+        if self.error and self.error not in Reason.__members__:
+            raise ValueError(f"error: no reason is named {self.error!r}")
+        return self
 
 
 class RewardSettings(_Settings):
@@ -105,12 +178,15 @@ class RewardSettings(_Settings):
     """The longest that one item may execute."""
     queue_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     """The longest that one item may wait for its execution to start."""
-    memory_limit_mb: Annotated[int, Field(ge=64)] = 2048
+    memory_limit_mb: Annotated[int, Field(ge=64, le=2**24)] = 2048
     """The memory of the process that runs the reward, in MiB."""
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
     """Calls of an async reward in flight per replica."""
     clip: tuple[float, float] | None = None
     """The range that rewards are clipped to. None: as they are."""
+
+    fixtures: Annotated[tuple[Fixture, ...], Field(exclude=True)] = ()
+    """What the reward must give for some cases; read by `rewardplane check --fixtures` only."""
 
     @model_validator(mode="after")
     def _clip_is_a_range(self) -> RewardSettings:

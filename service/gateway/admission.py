@@ -30,7 +30,7 @@ class Admission:
             raise NotReady("the gateway is stopping; another one takes the call")
         if self.bytes + count > self.limits.max_in_flight_bytes and self.calls:
             limit = self.limits.max_in_flight_bytes
-            raise _overloaded(f"{self.bytes} of {limit} bytes are in flight", backlog_s)
+            raise overloaded(f"{self.bytes} of {limit} bytes are in flight", backlog_s)
 
     def enter(self, items: int, count: int, backlog_s: float) -> None:
         """Takes the places of a call.
@@ -40,7 +40,7 @@ class Admission:
         """
         if self.items + items > self.limits.max_in_flight_items and self.calls:
             limit = self.limits.max_in_flight_items
-            raise _overloaded(f"{self.items} of {limit} items are in flight", backlog_s)
+            raise overloaded(f"{self.items} of {limit} items are in flight", backlog_s)
         self.items += items
         self.bytes += count
         self.calls += 1
@@ -52,6 +52,7 @@ class Admission:
         self.calls -= 1
 
 
-def _overloaded(why: str, backlog_s: float) -> Overloaded:
+def overloaded(why: str, backlog_s: float) -> Overloaded:
+    """The refusal of a call that may come again when a backlog of so many seconds is done."""
     retry_s = min(MAX_RETRY_S, max(MIN_RETRY_S, backlog_s))
     return Overloaded(f"no room: {why}; try again in {retry_s:.1f} s", retry_after_s=retry_s)

@@ -12,8 +12,17 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Protocol
 
+from rewardplane.access.caller import Usage
 from rewardplane.replica.job import Part, Range, ranges_in
-from rewardplane.replica.segment import FAILED, PENDING, SCORED
+from rewardplane.replica.segment import (
+    DETAILS,
+    FAILED,
+    PENDING,
+    SCORED,
+    WORDS,
+    fault_of,
+    words_of,
+)
 from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError
 from rewardplane.wire.frame import Span
 from rewardplane.wire.item_errors import DEADLINE_EXECUTING, NEVER_STARTED
@@ -49,14 +58,17 @@ class CallOptions:
     components: bool = False
     explanations: bool = False
     step_rewards: bool = False
+    health: bool = False
+    details: bool = False
     min_isolation: int = 0
     item_timeout_s: float = float("inf")
     queue_timeout_s: float = float("inf")
 
     @property
-    def words(self) -> bool:
-        """Whether it wants what scores say beside their numbers."""
-        return self.explanations or self.step_rewards
+    def words(self) -> int:
+        """What it wants of what scores say beside their numbers: `WORDS`, `DETAILS`, both, or 0."""
+        words = WORDS if self.explanations or self.step_rewards else 0
+        return words | DETAILS if self.details else words
 
 
 class Call:
@@ -83,12 +95,14 @@ class Call:
         "plans",
         "queue_us",
         "rewards",
+        "sampled",
         "sent",
         "served",
         "spans",
         "sparse",
         "states",
         "stride",
+        "usages",
     )
 
     def __init__(
@@ -117,12 +131,16 @@ class Call:
         """Per group the lowest level that untrusted code ran under: 1 + `Level`; 0: none ran."""
         self.pending = n
         self.closed = False
+        self.usages: tuple[Usage, ...] = ()
+        """The quotas in which the items are counted."""
         self.sent: list[Range] = []
         """What went to a replica: it may have started."""
         self.plans: list[Plan] = []
         """What runs calls of its own for some of the items."""
         self.sparse = False
         """Whether only what is pending of a group is to run."""
+        self.sampled: tuple[int, list[int]] | None = None
+        """A group and the bytes of its responses, where `health` looks at them."""
         self.on_done: Callable[[], None] | None = None
         self.on_items: Callable[[Sequence[int]], None] | None = None
 
@@ -134,14 +152,11 @@ class Call:
                 at = item * self.stride
                 for offset, name in enumerate(names):
                     self.components[at + offset] = outcome.components[name]
-            if self.options.words and (
-                outcome.explanation or outcome.step_rewards or outcome.answer
-            ):
-                steps = list(outcome.step_rewards)
-                self.extras[item] = [outcome.explanation, steps, outcome.answer]
+            if self.options.words and (words := words_of(outcome, self.options.words)):
+                self.extras[item] = words
             self.states[item] = SCORED
         elif isinstance(outcome, ScoreError):
-            self.extras[item] = [outcome.reason.value, outcome.message]
+            self.extras[item] = fault_of(outcome)
             self.states[item] = FAILED
 
     def spread(self, first: int, end: int, elapsed_us: int) -> None:
@@ -240,7 +255,7 @@ class Call:
         """Gives every pending item at `places` the same error."""
         for first, end in ranges_in(self.states, PENDING, places):
             for item in range(first, end):
-                self.extras[item] = [why.reason.value, why.message]
+                self.extras[item] = fault_of(why)
                 self.states[item] = FAILED
             self.settle(range(first, end))
 

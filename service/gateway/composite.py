@@ -8,18 +8,20 @@ that they let through. Outcomes are combined by columns where every member has a
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from rewardplane.replica.job import Range, ranges_in
-from rewardplane.replica.segment import FAILED, PENDING, SCORED
+from rewardplane.replica.segment import FAILED, PENDING, SCORED, fault_of
 from rewardplane.rewards.compose.combining import Combined, MemberOutcome
-from rewardplane.rewards.types import Reason, ScoreError
+from rewardplane.rewards.types import MAX_DETAILS_CHARS, Reason, ScoreError, Usage
 from rewardplane.wire.item_errors import CANCELLED, NEVER_STARTED
 
-from .call import Call
+from .call import LEFT_OUT, Call
 from .served import ServedReward
 from .subcall import Groups, Layout
 
@@ -97,6 +99,8 @@ class CompositeRun:
                 child.fail([(0, child.n)], CANCELLED)
             child.close()
             self._count(child)
+            reached = child.n - child.states.count(LEFT_OUT)
+            self._served.figures.member_items[name] += reached
             self._served.members[name].calls -= 1
 
     def _run(self, names: Sequence[str], groups: Sequence[int]) -> None:
@@ -219,8 +223,8 @@ class CompositeRun:
         if state == SCORED:
             return child.rewards[item]
         if state == FAILED:
-            number, message = child.extras[item]
-            return ScoreError(Reason(number), message)
+            number, message, *spent = child.extras[item]
+            return ScoreError(Reason(number), message, Usage(*spent[0]) if spent else None)
         return None
 
     # ---- outcomes ----------------------------------------------------------------------------
@@ -297,7 +301,7 @@ class CompositeRun:
         names = list(self._calls)
         outcomes_G = [{name: self._outcome(name, item) for name in names} for item, _ in places]  # noqa: N806
         made_G = self._combining.combine_group(outcomes_G)  # noqa: N806
-        for (item, at), made in zip(places, made_G, strict=True):
+        for (item, at), outcomes, made in zip(places, outcomes_G, made_G, strict=True):
             call.elapsed_us[at] = sum(child.elapsed_us[item] for child in self._calls.values())
             if isinstance(made, Combined):
                 call.rewards[at] = min(max(made.reward, self._low), self._high)
@@ -307,7 +311,7 @@ class CompositeRun:
                     self._place_words(item, at)
                 call.states[at] = SCORED
             else:
-                call.extras[at] = [made.reason.value, made.message]
+                call.extras[at] = fault_of(replace(made, usage=_usage(outcomes.values())))
                 call.states[at] = FAILED
         return [at for _item, at in places]
 
@@ -328,8 +332,13 @@ class CompositeRun:
         call.components[begin : begin + len(values)] = array("d", values)
 
     def _place_words(self, item: int, at: int) -> None:
-        """What the members say, each under its name; the answer that all who read one agree on."""
+        """What the members say, each under its name; the answer that all who read one agree on.
+
+        Details are one document too: those of a member that no longer fit in it are left out.
+        """
         said: list[str] = []
+        details: list[str] = []
+        room = MAX_DETAILS_CHARS - 2
         answers: dict[str, None] = {}
         for name, child in self._calls.items():
             words = child.extras.get(item)
@@ -339,9 +348,15 @@ class CompositeRun:
                 said.append(f"{name}: {words[0]}")
             if words[2]:
                 answers[words[2]] = None
+            if words[3]:
+                told = f"{json.dumps(name)}:{words[3]}"
+                if len(told) < room:
+                    details.append(told)
+                    room -= len(told) + 1
         answer = next(iter(answers)) if len(answers) == 1 else ""
-        if said or answer:
-            self._call.extras[at] = ["\n".join(said), [], answer]
+        if said or answer or details:
+            document = f"{{{','.join(details)}}}" if details else ""
+            self._call.extras[at] = ["\n".join(said), [], answer, document]
 
     def _note_group(self, group: int) -> None:
         call, number = self._call, self._layout.groups[group]
@@ -349,3 +364,9 @@ class CompositeRun:
             call.queue_us[number] = max(call.queue_us[number], child.queue_us[group])
             if level := child.isolation[group]:
                 call.isolation[number] = min(call.isolation[number] or level, level)
+
+
+def _usage(outcomes: Iterable[MemberOutcome]) -> Usage | None:
+    """What judges took in vain, for all members that failed."""
+    spent = [o.usage for o in outcomes if isinstance(o, ScoreError) and o.usage is not None]
+    return sum(spent[1:], spent[0]) if spent else None

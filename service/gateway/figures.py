@@ -59,15 +59,23 @@ class TimeHistogram:
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
         """As Prometheus wants it: cumulative counts by upper bound in seconds, and the sum."""
         out: list[tuple[str, float]] = []
+        bins = dict(self.bins)  # at once: the loop goes on counting while a thread reads
         for bits in TIME_BITS:
-            count = sum(n for b, n in self.bins.items() if b <= bits)
+            count = sum(n for b, n in bins.items() if b <= bits)
             out.append((repr(((1 << bits) - 1) / 1e6), count))
-        out.append(("+Inf", self.bins.total()))
+        out.append(("+Inf", sum(bins.values())))
         return out, self.sum_us / 1e6
 
 
 class RewardFigures:
     """What one reward did on this gateway, all its versions together."""
+
+    @property
+    def judge_tokens_per_item(self) -> float:
+        """What an item took of judges' tokens so far, in the mean; 0: no judge was asked."""
+        tokens = self.counted.get("judge_prompt_tokens", 0.0)
+        tokens += self.counted.get("judge_completion_tokens", 0.0)
+        return tokens / max(1, self.items.total()) if tokens else 0.0
 
     def __init__(self) -> None:
         self.items: Counter[str] = Counter()
@@ -84,5 +92,7 @@ class RewardFigures:
         self.retries = 0
         self.counted: defaultdict[str, float] = defaultdict(float)
         """What replicas and rewards count: "metric" or "metric.label", those of `COUNTED`."""
+        self.member_items: Counter[str] = Counter()
+        """Of a composite: how many items reached each member, by its name there."""
         self.isolation = 0
         """The lowest that untrusted code ran under in the last call that ran any."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rewardplane.config.load import INLINE_CHARS
 from rewardplane.replica.items import unreadable
-from rewardplane.replica.job import Range, ranges_in
+from rewardplane.replica.job import ranges_in
 from rewardplane.replica.segment import ENDED, PENDING
 from rewardplane.rewards.run import Clip, run_each, run_item
 from rewardplane.rewards.types import Example, Outcome
@@ -27,9 +27,12 @@ BREATH_S = 0.005
 """How long the gateway's loop may be held before others get their turn."""
 CHUNK_ITEMS = 256
 CHUNK_BYTES = 128 * 1024
-"""How much of a group is scored between two looks at the clock."""
+"""How much of a group is scored between two looks at the clock, at the most."""
+CHUNK_NS = 2_000_000
+"""What that may take, by what the items before it took."""
+FIRST_ITEMS = 16
 
-Groups = Sequence[tuple[int, frames.GroupFrame]]
+Groups = Iterable[tuple[int, frames.GroupFrame]]
 
 
 class InlineRun:
@@ -49,6 +52,7 @@ class InlineRun:
         self._names = served.component_names
         self._clip = Clip(*served.config.clip)
         self._too_large = too_large
+        self._most_items = FIRST_ITEMS
         self._work = self._score_all(groups)
 
     def step(self) -> None:
@@ -72,7 +76,7 @@ class InlineRun:
                 self._too_large([(index, group)])
                 continue
             first, end = call.offsets[index], call.offsets[index + 1]
-            step = max(1, min(CHUNK_ITEMS, (end - first) * CHUNK_BYTES // (stop - begin)))
+            most = max(1, min(CHUNK_ITEMS, (end - first) * CHUNK_BYTES // (stop - begin)))
             begin_ns = time.perf_counter_ns()
             try:
                 example = read_example(group.example, prompt=reward.reads_prompt)
@@ -80,23 +84,21 @@ class InlineRun:
                 fault = unreadable("example", error)
                 call.fail([(first, end)], fault)
                 continue
-            for at, stop in self._chunks(first, end, step):
-                responses = group.responses[at - first : stop - first]
-                self._score(example, responses, at)
-                next_ns = time.perf_counter_ns()
-                call.spread(at, at + len(responses), (next_ns - begin_ns) // 1000)
-                call.settle(range(at, at + len(responses)))
-                yield
-                begin_ns = time.perf_counter_ns()
-
-    def _chunks(self, first: int, end: int, step: int) -> Iterator[Range]:
-        """The items of a group that are to run, in runs of at most `step`."""
-        runs = [(first, end)]
-        if self._call.sparse:
-            runs = ranges_in(self._call.states, PENDING, runs)
-        for begin, stop in runs:
-            for at in range(begin, stop, step):
-                yield at, min(at + step, stop)
+            runs = [(first, end)]
+            if call.sparse:
+                runs = ranges_in(call.states, PENDING, runs)
+            for at, stop in runs:
+                while at < stop:
+                    count = min(most, self._most_items, stop - at)
+                    responses = group.responses[at - first : at - first + count]
+                    self._score(example, responses, at)
+                    took_ns = time.perf_counter_ns() - begin_ns
+                    call.spread(at, at + count, took_ns // 1000)
+                    call.settle(range(at, at + count))
+                    self._most_items = max(1, min(CHUNK_ITEMS, count * CHUNK_NS // max(1, took_ns)))
+                    at += count
+                    yield
+                    begin_ns = time.perf_counter_ns()
 
     def _score(self, example: Example, sent: Sequence[bytes], first: int) -> None:
         call = self._call

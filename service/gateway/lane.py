@@ -67,12 +67,14 @@ class PoolLane:
         self._waiting_items = 0
         self._waiting_bytes = 0
         self._in_flight = 0
+        self._in_flight_items = 0
         self._pumping = False
         self._tasks: dict[asyncio.Task[None], list[list[Shard]]] = {}
         self._lonely: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self.item_s = FIRST_GUESS_S / self._side_by_side
         """The measured cost of an item: its share of a replica's time."""
+        self._is_measured = False
 
     @property
     def _side_by_side(self) -> int:
@@ -81,8 +83,8 @@ class PoolLane:
 
     @property
     def backlog_items(self) -> int:
-        """Items that wait here."""
-        return self._waiting_items
+        """Items that wait here, and those that replicas have and have not done."""
+        return self._waiting_items + self._in_flight_items
 
     def submit(self, shard: Shard) -> None:
         """Takes a shard; its outcomes go to its call."""
@@ -129,6 +131,7 @@ class PoolLane:
         now_s = time.monotonic()
         sent_us = int((now_s - min(shard.submitted_s for shard in job)) * 1e6)
         holds_slot = True
+        items = sum(shard.n for shard in job)
 
         def give_slot() -> None:
             nonlocal holds_slot
@@ -146,6 +149,7 @@ class PoolLane:
             give_slot()
             if run is not None:
                 self._direct.pop(run, None)
+                self._in_flight_items -= items
             self._served.note_figures(figures)
             if error is not None:
                 self._lose([job], str(error) or type(error).__name__)
@@ -155,6 +159,7 @@ class PoolLane:
         if run is None:
             return False
         self._direct[run] = job
+        self._in_flight_items += items
         return True
 
     def _worth_a_call(self) -> bool:
@@ -218,6 +223,8 @@ class PoolLane:
     async def _carry(self, jobs: list[list[Shard]]) -> None:
         """One handle call: out with the shards, back with the outcomes."""
         holds_slot = True
+        items = sum(shard.n for job in jobs for shard in job)
+        self._in_flight_items += items
         try:
             async with aclosing(self._exchange(jobs)) as answers:
                 async for parts, has_room, figures in answers:
@@ -235,6 +242,7 @@ class PoolLane:
             _log.exception("reward %s: a call to a replica failed", self._served.name)
             self._lose(jobs, repr(error))
         finally:
+            self._in_flight_items -= items
             if holds_slot:
                 self._in_flight -= 1
             self._pump_soon()
@@ -279,6 +287,9 @@ class PoolLane:
         if items:
             item_s = elapsed_us / items / 1e6
             item_s /= self._side_by_side
+            if self._is_measured:  # one item that took for ever says little of the others
+                item_s = min(item_s, 10 * self.item_s)
+            self._is_measured = True
             self.item_s = max(1e-7, 0.7 * self.item_s + 0.3 * item_s)
 
     def _lose(self, jobs: list[list[Shard]], why: str) -> None:
@@ -340,6 +351,8 @@ def _message(job: list[Shard], now_s: float) -> tuple[Any, ...]:
         deadline_s = max(deadline_s, shard.call.options.answer_by_s - now_s)
         start_s = max(start_s, shard.start_by_s - now_s)
     label = job[0].call.options.label + (f" and {len(job) - 1} more" if len(job) > 1 else "")
-    words = any(shard.call.options.words for shard in job)
+    words = 0
+    for shard in job:
+        words |= shard.call.options.words
     start_s = min(start_s, deadline_s)
     return data, at, ranges, job[0].timeout_s, deadline_s, start_s, label, words

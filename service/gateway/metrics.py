@@ -7,11 +7,17 @@ knows prometheus_client.
 
 from __future__ import annotations
 
+import socket
+import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from socketserver import ThreadingMixIn
+from typing import Any, cast
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+import prometheus_client
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -19,14 +25,17 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from rewardplane.access.gate import Gate
 from rewardplane.replica.segment import FAILED, SCORED
 from rewardplane.rewards.types import Reason
 
 from .call import LEFT_OUT, Call
 from .figures import COUNTED, RewardFigures, TimeHistogram
+from .health import Healths
 from .served import ServedReward
 
 MAX_JOBS = 100
+MAX_CALLERS = 100
 OTHER = "other"
 MIXED = "(mixed)"
 _REWARD_BOUNDS = (-1.0, -0.75, -0.5, -0.25, -0.1, -1e-9, 0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -45,11 +54,38 @@ class Metrics:
         self.batches: Counter[int] = Counter()
         self.batches_sum = 0
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self.health = Healths()
+        self.refusals: Counter[tuple[str, str]] = Counter()
+        self.ready: Callable[[], bool] = lambda: True
+        """Whether the gateway serves: for probes where the gRPC port wants a certificate."""
+        self.gate: Gate | None = None
+        """Whose callers and credentials are told."""
         self._jobs: set[str] = set()
+        self._callers: set[str] = set()
 
     def serve(self, port: int, host: str) -> Callable[[], None]:
-        """Answers scrapes on a port of its own; returns what ends it. Raises OSError."""
-        server, thread = start_http_server(port, host, self.registry)
+        """Answers scrapes on a port of its own, and `/healthz`; returns what ends it.
+
+        Open to all who reach it: there is nothing in it that names an item.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        scrape: Any = cast("Any", prometheus_client).make_wsgi_app(self.registry)
+
+        def answer(environ: Any, start_response: Any) -> Any:
+            if environ.get("PATH_INFO") != "/healthz":
+                return scrape(environ, start_response)
+            ready = self.ready()
+            status = "200 OK" if ready else "503 Service Unavailable"
+            start_response(status, [("content-type", "text/plain")])
+            return [b"SERVING\n" if ready else b"NOT_SERVING\n"]
+
+        server = make_server(
+            host, port, answer, _Server6 if ":" in host else _Server, handler_class=_Silent
+        )
+        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+        thread.start()
 
         def stop() -> None:
             server.shutdown()
@@ -66,21 +102,36 @@ class Metrics:
 
     def call_ended(self, reward: str, job: str, code: str, elapsed_s: float) -> None:
         """Counts a call, answered or refused."""
-        if job and job not in self._jobs:
-            if len(self._jobs) < MAX_JOBS:
-                self._jobs.add(job)
-            else:
-                job = OTHER
-        self.requests[reward, job, code] += 1
+        self.requests[reward, self.job_label(job), code] += 1
         times = self.request_times.get(reward)
         if times is None:
             times = self.request_times[reward] = TimeHistogram()
         times.add(int(elapsed_s * 1e6))
 
+    def job_label(self, job: str) -> str:
+        """The name of a job as a label: those after the first `MAX_JOBS` are one."""
+        if job and job not in self._jobs:
+            if len(self._jobs) >= MAX_JOBS:
+                return OTHER
+            self._jobs.add(job)
+        return job
+
+    def refused(self, reason: str, caller: str) -> None:
+        """Counts a call that was refused as a whole, and why; `caller` empty: nobody is known."""
+        if caller and caller not in self._callers:
+            if len(self._callers) < MAX_CALLERS:
+                self._callers.add(caller)
+            else:
+                caller = OTHER
+        self.refusals[reason, caller] += 1
+
     def items_ended(self, call: Call) -> None:
         """Counts the outcomes of a call that is over."""
         self.batches[call.n.bit_length()] += 1
         self.batches_sum += call.n
+        job = self.job_label(call.options.job)
+        for served, groups in _runs(call):
+            self.health.call_ended(call, served, groups, job)
         self.count(call)
 
     def count(self, call: Call) -> None:
@@ -89,13 +140,8 @@ class Metrics:
         Items that were left out are not counted.
         """
         failed = call.sparse or FAILED in call.states
-        group = 0
-        while group < len(call.served):
-            served, end = call.served[group], group + 1
-            while end < len(call.served) and call.served[end] is served:
-                end += 1
-            self._count(call, served, range(group, end), failed=failed)
-            group = end
+        for served, groups in _runs(call):
+            self._count(call, served, groups, failed=failed)
 
     def _count(self, call: Call, served: ServedReward, groups: range, *, failed: bool) -> None:
         figures = served.figures
@@ -135,6 +181,30 @@ class Metrics:
                 figures.zero_variance_groups += alike
 
 
+def _runs(call: Call) -> Iterator[tuple[ServedReward, range]]:
+    """The groups of a call, those of one reward together that stand together."""
+    group = 0
+    while group < len(call.served):
+        served, end = call.served[group], group + 1
+        while end < len(call.served) and call.served[end] is served:
+            end += 1
+        yield served, range(group, end)
+        group = end
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Scrapes are no news."""
+
+
 class _Scrape(Collector):
     """Turns the arrays into Prometheus families."""
 
@@ -155,7 +225,42 @@ class _Scrape(Collector):
         yield batch
         for name, (text, read) in m.gauges.items():
             yield GaugeMetricFamily(name, text, value=read())
+        yield from self._access()
         yield from self._by_reward(dict(m.rewards))
+        yield from _health(m.health)
+
+    def _access(self) -> Iterator[Metric]:
+        refusals = CounterMetricFamily(
+            "rewardplane_refusals", "Calls refused as a whole.", labels=("reason", "caller")
+        )
+        for labels, count in list(self._metrics.refusals.items()):
+            refusals.add_metric(labels, count)
+        yield refusals
+        gate = self._metrics.gate
+        items, expiries, faults = (
+            ({}, {}, {})
+            if gate is None
+            else (gate.in_flight_items(), gate.expiries_s(), gate.faults())
+        )
+        for name, text, label, values in (
+            ("caller_in_flight_items", "Items admitted, of listed callers.", "caller", items),
+            (
+                "credential_expiry_timestamp_seconds",
+                "When the first of its sort expires: the certificate, or a static token.",
+                "credential",
+                expiries,
+            ),
+            (
+                "access_fault",
+                "1 where what changed could not be taken up: the access files, or issuers' keys.",
+                "what",
+                faults,
+            ),
+        ):
+            family = GaugeMetricFamily(f"rewardplane_{name}", text, labels=(label,))
+            for key, value in list(values.items())[:MAX_CALLERS]:
+                family.add_metric((key,), float(value))
+            yield family
 
     def _by_reward(self, rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:
         items = CounterMetricFamily(
@@ -193,6 +298,34 @@ class _Scrape(Collector):
         yield _times("rewardplane_queue_seconds", "Items, wait for execution.", queue)
         execution = {name: figures.execution for name, figures in rewards.items()}
         yield _times("rewardplane_execution_seconds", "Items, execution.", execution)
+
+
+_HEALTH = {
+    "error_ratio": "Items without a reward, of all.",
+    "mean": "Mean of the rewards.",
+    "deviation": "Standard deviation of the rewards.",
+    "alike_ratio": "Groups whose rewards are all equal, of all.",
+    "saturation": "Rewards that are equal to the lowest or to the highest, the larger share.",
+    "clip_ratio": "Rewards at an end of the range that they are clipped to.",
+    "length_correlation": "Correlation of the reward and the length of the response.",
+}
+
+
+def _health(healths: Healths) -> Iterator[Metric]:
+    known = list(healths.all())
+    labels = ("reward", "job")
+    for name, text in _HEALTH.items():
+        told = f"{text} Of the last 10 minutes, sampled."
+        family = GaugeMetricFamily(f"rewardplane_health_{name}", told, labels=labels)
+        for reward, job, health in known:
+            family.add_metric((reward, job), getattr(health, name))
+        yield family
+    told = "Percentiles of the rewards. Of the last 10 minutes, sampled."
+    family = GaugeMetricFamily("rewardplane_health_reward", told, labels=(*labels, "quantile"))
+    for reward, job, health in known:
+        for quantile, value in (("0.1", health.p10), ("0.5", health.p50), ("0.9", health.p90)):
+            family.add_metric((reward, job, quantile), value)
+    yield family
 
 
 def _counted(rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:
@@ -237,17 +370,19 @@ def _times(name: str, text: str, times: Mapping[str, TimeHistogram]) -> Histogra
 def _rewards(figures: RewardFigures) -> list[tuple[str, float]]:
     out: list[tuple[str, float]] = []
     count = 0
+    counts = dict(figures.rewards)
     for index, bound in enumerate(_REWARD_BOUNDS):
-        count += figures.rewards[index]
+        count += counts.get(index, 0)
         out.append((repr(bound), count))
-    out.append(("+Inf", figures.rewards.total()))
+    out.append(("+Inf", sum(counts.values())))
     return out
 
 
 def _sizes(bins: Counter[int], total: int) -> tuple[list[tuple[str, float]], float]:
     out: list[tuple[str, float]] = []
+    counts = dict(bins)
     for bits in _SIZE_BITS:
-        count = sum(n for b, n in bins.items() if b <= bits)
+        count = sum(n for b, n in counts.items() if b <= bits)
         out.append((repr(float((1 << bits) - 1)), count))
-    out.append(("+Inf", bins.total()))
+    out.append(("+Inf", sum(counts.values())))
     return out, total

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
+from rewardplane.access.caller import Caller
 from rewardplane.config.settings import Limits
 from rewardplane.rewards.types import ISOLATION_LEVELS
 from rewardplane.v1 import frame_pb2 as frames
@@ -56,12 +57,16 @@ def options_of(
     margin_s = min(max(0.1, 0.02 * left_s), 0.5 * left_s)
     request_id = request.request_id or os.urandom(8).hex()
     label = f"request_id={request_id} traceparent={traceparent}" if traceparent else request_id
+    if not label.isprintable():
+        label = ascii(label)  # a new line would begin what looks like another record
     options = CallOptions(request_id, label, now_s, now_s + left_s - margin_s, request.job)
     if request.HasField("options"):
         sent = request.options
         options.components = sent.include_components
         options.explanations = sent.include_explanations
         options.step_rewards = sent.include_step_rewards
+        options.health = sent.include_health
+        options.details = sent.include_details
         options.min_isolation = sent.min_isolation
         if not 0 <= options.min_isolation < len(ISOLATION_LEVELS):
             faults.append(("options.min_isolation", f"{options.min_isolation} is no level"))
@@ -86,11 +91,13 @@ def plan(
     options: CallOptions,
     rewards: ServedRewards,
     limits: Limits,
+    caller: Caller | None = None,
 ) -> Call:
     """The call of a request, read from `data`, each group bound to one version of its reward.
 
     Raises:
         InvalidRequest: the request breaks a limit or names no reward; all faults at once.
+        PermissionDenied: `caller` may not name a reward, whether or not it is served.
         UnknownReward, VersionGone: a reward is not served, or not in that version.
         IncompleteGroup: a reward of group scope got a part of a group.
         InsufficientIsolation: a reward does not promise the isolation that the call demands.
@@ -123,6 +130,8 @@ def plan(
                 if len(faults) >= MAX_FAULTS:
                     break
                 continue
+            if caller is not None:
+                caller.check_reward(key[0])
             reward = found[key] = rewards.find(*key)
             if options.min_isolation:
                 _check_isolation(reward, options.min_isolation)

@@ -13,6 +13,7 @@ from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.messages import clean
 
 from .call import Call
+from .health import Healths
 from .served import ServedReward
 
 _RETRYABLE_NUMBERS = frozenset(reason.value for reason in RETRYABLE)
@@ -29,6 +30,7 @@ def render_call(call: Call) -> bytes:
     if not call.stride and not call.extras:
         return _render_plain(call)
     response = pb.ScoreResponse(request_id=call.options.request_id)
+    most = _most_chars(call)
     used: dict[int, int] = {}
     for group, served in enumerate(call.served):
         first, end = call.offsets[group], call.offsets[group + 1]
@@ -43,7 +45,31 @@ def render_call(call: Call) -> bytes:
             outcomes.isolation = _level(call.isolation[group])
         add = outcomes.outcomes.add
         for item in range(first, end):
-            _fill(call, item, served.component_count, add())
+            _fill(call, item, served.component_count, add(), most)
+    return response.SerializeToString()
+
+
+def render_health(call: Call, healths: Healths, job: str) -> bytes:
+    """What is appended to the answer of a call: how its rewards do over the job."""
+    response = pb.ScoreResponse()
+    for name in dict.fromkeys(served.name for served in call.served):
+        health = healths.health(name, job)
+        if health is not None:
+            response.health.add(
+                reward=name,
+                items=health.items,
+                error_ratio=health.error_ratio,
+                mean=health.mean,
+                deviation=health.deviation,
+                p10=health.p10,
+                p50=health.p50,
+                p90=health.p90,
+                alike_ratio=health.alike_ratio,
+                saturation=health.saturation,
+                clip_ratio=health.clip_ratio,
+                length_correlation=health.length_correlation,
+                advice=health.advice(),
+            )
     return response.SerializeToString()
 
 
@@ -180,7 +206,16 @@ def render_info(config: RewardConfig, limits: Limits) -> pb.RewardInfo:
     return info
 
 
-def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
+MAX_TEXT_BYTES = 32 * 2**20
+"""Of all messages and explanations of one answer: clients take 64 MiB at the least."""
+
+
+def _most_chars(call: Call) -> int:
+    """How long one message or explanation of an answer may be, so that all together fit in it."""
+    return MAX_TEXT_BYTES // 4 // max(1, len(call.extras))
+
+
+def _fill(call: Call, item: int, k: int, outcome: pb.Outcome, most: int = MAX_TEXT_BYTES) -> None:
     extra = call.extras.get(item)
     if call.states[item] == SCORED:
         score = outcome.score
@@ -190,16 +225,26 @@ def _fill(call: Call, item: int, k: int, outcome: pb.Outcome) -> None:
             score.components.extend(call.components[at : at + k])
         if extra is not None:
             if call.options.explanations:
-                score.explanation = clean(extra[0])
-                score.answer = clean(extra[2])
+                score.explanation = clean(extra[0][:most])
+                score.answer = clean(extra[2][:most])
             if call.options.step_rewards:
                 score.step_rewards.extend(extra[1])
+            if call.options.details:
+                score.details_json = clean(extra[3])
         return
-    number, message = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
+    number, message, *spent = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
     error = outcome.error
     error.reason = cast("pb.ErrorReason", number)
-    error.message = clean(message[:MAX_MESSAGE_CHARS])
+    error.message = clean(message[: min(most, MAX_MESSAGE_CHARS)])
     error.retryable = number in _RETRYABLE_NUMBERS
+    if spent:
+        error.usage.CopyFrom(_usage(*spent[0]))
+
+
+def _usage(prompt: int, completion: int, cached: int, calls: int) -> pb.Usage:
+    return pb.Usage(
+        prompt_tokens=prompt, completion_tokens=completion, cached_tokens=cached, calls=calls
+    )
 
 
 def _level(number: int) -> pb.IsolationLevel:

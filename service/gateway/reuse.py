@@ -105,6 +105,8 @@ class ReuseRun:
         call, layout, reuse = self._call, self._layout, self._reuse
         call.plans.append(self)
         seed = self._served.digest.encode()
+        # Details may be large: they are made and kept only for calls that want them.
+        person = b"details" if call.options.details else b""
         leads: dict[int, Flight] = {}
         known: list[int] = []
         shared = 0
@@ -115,7 +117,7 @@ class ReuseRun:
                 at = layout.in_parent(item, group)
                 if call.states[at] != PENDING:
                     continue
-                key = blake2b(response, digest_size=16, key=example).digest()
+                key = blake2b(response, digest_size=16, key=example, person=person).digest()
                 entry = reuse.get(key)
                 if entry is not None:
                     self._place(at, entry, 0)
@@ -188,11 +190,15 @@ class ReuseRun:
             self._call.queue_us[number] = max(self._call.queue_us[number], queue_us)
             if self._place(at, entry, entry.elapsed_us):
                 to_settle[self].append(at)
+            shared = entry
+            if entry.state == FAILED and entry.extra is not None:
+                # What judges took in vain is told once.
+                shared = replace(entry, extra=entry.extra[:2])
             waiting: list[tuple[ReuseRun, int]] = []
             for run, place in flight.followers:
                 if run is not self and not is_final:
                     waiting.append((run, place))
-                elif run._place(place, entry, 0):
+                elif run._place(place, shared, 0):
                     to_settle.setdefault(run, []).append(place)
             if waiting:
                 handed_on.append((flight, waiting))

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import pairwise
 
+from rewardplane.access.caller import Caller
 from rewardplane.v1 import frame_pb2 as frames
+from rewardplane.wire.errors import CallError
 from rewardplane.wire.item_errors import CANCELLED
 
 from .admission import Admission
 from .call import Call
 from .composite import CompositeRun
 from .deadlines import Deadlines
-from .inline import Groups, InlineRun
+from .inline import BREATH_S, Groups, InlineRun
 from .metrics import Metrics
 from .plan import options_of, plan, read_frame
 from .reuse import Reuse, ReuseRun
 from .served import ServedReward, ServedRewards
-from .shard import shards_of
+from .shard import Shard, shards_of
+from .waiting import check_share, check_waiting, items_by_reward
 
 _log = logging.getLogger(__name__)
 
@@ -27,17 +31,26 @@ _log = logging.getLogger(__name__)
 class Scorer:
     """Scores calls with served rewards, within the places of an admission."""
 
-    def __init__(self, rewards: ServedRewards, admission: Admission, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        rewards: ServedRewards,
+        admission: Admission,
+        metrics: Metrics,
+        *,
+        apart: bool = False,
+    ) -> None:
+        """`apart`: the rewards are what a call brought; no grant knows their names."""
         self.rewards = rewards
         self.reuse = Reuse(admission.limits.cache_mb * 2**20)
         """The scores of deterministic rewards."""
+        self._apart = apart
         self._admission = admission
         self._metrics = metrics
         self._deadlines = Deadlines[Call](_expire)
 
     def with_rewards(self, rewards: ServedRewards) -> Scorer:
-        """The same places and figures over other rewards."""
-        scorer = Scorer(rewards, self._admission, self._metrics)
+        """The same places and figures over rewards that a call brought."""
+        scorer = Scorer(rewards, self._admission, self._metrics, apart=True)
         scorer.reuse = self.reuse
         return scorer
 
@@ -48,6 +61,7 @@ class Scorer:
         traceparent: str,
         on_done: Callable[[Call], None],
         on_items: Callable[[Sequence[int]], None] | None = None,
+        caller: Caller | None = None,
     ) -> Call:
         """Starts a call, from a serialized `ScoreRequest`.
 
@@ -55,17 +69,39 @@ class Scorer:
         when every item has its outcome, perhaps before this returns; `on_items` the numbers of
         items as they get theirs, each once. Whoever gives the call up says so by `cancel`.
 
+        The call counts in the quotas of `caller`, who must be granted its rewards; None: anybody
+        may do anything.
+
         Raises:
             CallError: the call as a whole is refused.
         """
         self._admission.check_bytes(len(data), 1.0)
+        if caller is not None:
+            caller.check_rates()
         request = read_frame(data)
         limits = self._admission.limits
         options = options_of(request, remaining_s, limits, traceparent)
-        call = plan(request, data, options, self.rewards, limits)
+        apart = None if self._apart else caller
+        call = plan(request, data, options, self.rewards, limits, apart)
+        items = items_by_reward(call)
+        check_waiting(items, options)
+        if len(self.rewards) > 1:
+            check_share(items, limits.max_in_flight_items)
         self._admission.enter(call.n, len(data), call.served[0].backlog_s)
-        for served in call.served:
+        if caller is not None:
+            try:
+                tokens = _judge_tokens(call) if caller.limits_judges else 0.0
+                call.usages = caller.enter(options.job, call.n, tokens)
+            except CallError:
+                self._admission.leave(call.n, len(data))
+                raise
+        for served, count in items.items():
             served.calls += 1
+            served.items += count
+        if self._metrics.health.wants_sample():
+            # Another group of each call, so that no place in the batch is preferred.
+            group = self._metrics.batches_sum % len(request.groups)
+            call.sampled = group, [len(response) for response in request.groups[group].responses]
         call.on_items = on_items
 
         def done() -> None:
@@ -89,7 +125,13 @@ class Scorer:
             call.fail([(0, call.n)], CANCELLED)
             self._close(call, size)
 
-    async def score(self, data: bytes, remaining_s: float | None, traceparent: str) -> Call:
+    async def score(
+        self,
+        data: bytes,
+        remaining_s: float | None,
+        traceparent: str,
+        caller: Caller | None = None,
+    ) -> Call:
         """The call of a serialized `ScoreRequest`; every item has its outcome then.
 
         Raises:
@@ -101,14 +143,18 @@ class Scorer:
             if not done.done():
                 done.set_result(call)
 
-        call = self.begin(data, remaining_s, traceparent, on_done)
+        call = self.begin(data, remaining_s, traceparent, on_done, caller=caller)
         try:
             return await done
         finally:
             self.cancel(call)
 
     async def stream(
-        self, data: bytes, remaining_s: float | None, traceparent: str
+        self,
+        data: bytes,
+        remaining_s: float | None,
+        traceparent: str,
+        caller: Caller | None = None,
     ) -> AsyncIterator[tuple[Call, Sequence[int]]]:
         """As `score`; yields the numbers of items as they get their outcomes, each once.
 
@@ -116,7 +162,7 @@ class Scorer:
             CallError: the call as a whole is refused; before anything is yielded.
         """
         told: asyncio.Queue[Sequence[int]] = asyncio.Queue()
-        call = self.begin(data, remaining_s, traceparent, _ignore, told.put_nowait)
+        call = self.begin(data, remaining_s, traceparent, _ignore, told.put_nowait, caller)
         try:
             left = call.n
             while left:
@@ -130,9 +176,12 @@ class Scorer:
         """Every item has its outcome: gives the places back and counts."""
         call.close()
         self._deadlines.remove(call, call.options.answer_by_s)
-        for served in call.served:
+        for served, count in items_by_reward(call).items():
             served.calls -= 1
+            served.items -= count
         self._admission.leave(call.n, size)
+        for usage in call.usages:
+            usage.leave(call.n)
         self._metrics.items_ended(call)
         if call.extras and (reasons := call.reasons()):
             counts = ", ".join(f"{count} {reason.name}" for reason, count in reasons.items())
@@ -151,7 +200,7 @@ class Scorer:
         """Hands the items to their lanes; those of the inline lane may have their outcomes then."""
         served = call.served[0]
         if len(call.served) == 1 or all(other is served for other in call.served):
-            self._start_lane(call, served, list(enumerate(request.groups)))
+            self._start_lane(call, served, enumerate(request.groups))
             return
         by_reward: dict[ServedReward, list[tuple[int, frames.GroupFrame]]] = {}
         for index, group in enumerate(request.groups):
@@ -163,9 +212,10 @@ class Scorer:
     def _start_lane(self, call: Call, served: ServedReward, groups: Groups) -> None:
         if served.lane != "inline":
             if served.combining is not None:
+                groups = list(groups)
                 CompositeRun(call, served, groups, self._start_lane, self._metrics.count).start()
             elif served.reusable and self.reuse.is_worth(served):
-                ReuseRun(call, served, groups, _submit, self.reuse).start()
+                ReuseRun(call, served, list(groups), _submit, self.reuse).start()
             else:
                 _submit(call, served, groups)
             return
@@ -176,9 +226,27 @@ class Scorer:
         InlineRun(call, served, groups, too_large).step()
 
 
+def _judge_tokens(call: Call) -> float:
+    """What judges will take for a call, as far as can be told now: the mean of its rewards."""
+    means = {served: served.judge_tokens_per_item for served in set(call.served)}
+    sizes = (end - first for first, end in pairwise(call.offsets))
+    return sum(size * means[served] for size, served in zip(sizes, call.served, strict=True))
+
+
 def _submit(call: Call, served: ServedReward, groups: Groups) -> None:
-    for shard in shards_of(call, served, groups, served.pool.item_s):
+    _submit_some(call, served, iter(shards_of(call, served, groups, served.pool.item_s)))
+
+
+def _submit_some(call: Call, served: ServedReward, shards: Iterator[Shard]) -> None:
+    """Hands shards on for a breath; the rest is made when others had their turn."""
+    until_s = time.perf_counter() + BREATH_S
+    for shard in shards:
+        if call.closed:
+            return
         served.pool.submit(shard)
+        if time.perf_counter() > until_s:
+            asyncio.get_running_loop().call_soon(_submit_some, call, served, shards)
+            return
 
 
 def _runs_here(served: ServedReward) -> bool:

@@ -26,7 +26,7 @@ class Lane(Protocol):
 
     @property
     def backlog_items(self) -> int:
-        """The items that wait."""
+        """The items that wait, or are with replicas."""
         ...
 
     def submit(self, shard: Any, /) -> None:
@@ -50,6 +50,7 @@ class ServedReward:
         "digest",
         "figures",
         "is_async",
+        "items",
         "lane",
         "members",
         "name",
@@ -81,6 +82,8 @@ class ServedReward:
         self.component_count = len(self.component_names)
         self.figures = figures
         self.calls = 0
+        self.items = 0
+        """Items admitted and not answered yet."""
         self.rendered: dict[bool, bytes] = {}
         """How answers name it, serialized: with and without component names."""
         self.members = dict(members or {})
@@ -117,10 +120,25 @@ class ServedReward:
 
     @property
     def backlog_s(self) -> float:
-        """How long what waits for the reward will take."""
+        """How long what is to be done for the reward before a new item starts will take."""
         if self.combining is not None:
             return max(member.backlog_s for member in self.members.values())
         return self.pool.backlog_items * self.pool.item_s / self.settings.replicas
+
+    @property
+    def judge_tokens_per_item(self) -> float:
+        """What an item takes of judges' tokens, in the mean so far.
+
+        Of a composite: what its members take of the items that reach them.
+        """
+        figures = self.figures
+        if self.combining is None:
+            return figures.judge_tokens_per_item
+        items, reached = figures.items.total(), figures.member_items
+        return sum(
+            member.judge_tokens_per_item * (reached[name] / items if name in reached else 1.0)
+            for name, member in self.members.items()
+        )
 
 
 class _NoLane:
@@ -176,6 +194,10 @@ class ServedRewards:
                 {"reward": name, "version": shown, "served": served.version},
             )
         return served
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._current)
 
     def names(self) -> list[str]:
         """The names served now, sorted."""

@@ -17,6 +17,9 @@ from typing import Any, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
+from rewardplane.access.caller import Caller
+from rewardplane.access.certificates import Identity
+from rewardplane.access.gate import Gate
 from rewardplane.config.settings import Limits
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
@@ -26,11 +29,13 @@ from rewardplane.wire.status import Trailers, encode
 
 from .admission import Admission
 from .call import Call
-from .doors.door import Door, DoorKind, Lost, door_class
+from .doors.connections import Connections
+from .doors.door import Door, DoorKind, Identities, Lost, door_class
 from .doors.health import CHECK, WATCH, Health
 from .doors.rpc import Rpc
+from .loop_lag import LoopLag
 from .metrics import MIXED, Metrics
-from .render import render_call, render_info, render_items, render_validation
+from .render import render_call, render_health, render_info, render_items, render_validation
 from .scorer import Scorer
 from .served import ServedRewards
 from .validate import Validator
@@ -70,10 +75,17 @@ class Servicer:
             f"/{SERVICE}/GetReward": self._get,
         }
 
+    def refuse(self, rpc: Rpc, error: Exception) -> None:
+        """Ends a call by an error, whatever it is, and counts it."""
+        if isinstance(error, CallError):
+            why = error.metadata.get("why") or error.metadata.get("quota") or error.reason
+            self._metrics.refused(why, rpc.caller.name if rpc.caller is not None else "")
+        rpc.fail(*told(error))
+
     def _score(self, rpc: Rpc) -> None:
         scoring = _Scoring(rpc, self._metrics)
         try:
-            call = self._scorer.begin(_taken(rpc), *_of(rpc), scoring.done)
+            call = self._scorer.begin(_taken(rpc), *_of(rpc), scoring.done, caller=rpc.caller)
         except CallError as error:
             scoring.ended("", "", encode(error)[0].name)
             raise
@@ -90,7 +102,7 @@ class Servicer:
             try:
                 await method(rpc)
             except Exception as error:  # noqa: BLE001 - the outermost layer: our faults end here
-                rpc.fail(*told(error))
+                self.refuse(rpc, error)
 
         def begin(rpc: Rpc) -> None:
             task = asyncio.ensure_future(run(rpc))
@@ -104,15 +116,19 @@ class Servicer:
         scoring = _Scoring(rpc, self._metrics)
         reward, job, code = "", "", "INTERNAL"
         by_s = rpc.deadline_s
+        patience_s = SEND_S if by_s is None else max(SEND_S, self._limits.default_deadline_s)
         try:
             request = parsed(frames.StreamRequestFrame, _taken(rpc)).request
-            stream = self._scorer.stream(request, *_of(rpc))
+            stream = self._scorer.stream(request, *_of(rpc), rpc.caller)
             del request
             async with aclosing(cast("Any", stream)) as told_items:
                 async for call, items in told_items:
                     reward, job = _reward_of(call), call.options.job
                     for message in render_items(call, items):
-                        until_s = time.monotonic() + SEND_S if by_s is None else by_s
+                        # What it holds is no longer counted once every item has its outcome.
+                        until_s = time.monotonic() + patience_s
+                        if by_s is not None:
+                            until_s = min(until_s, by_s)
                         if not await rpc.send(message.SerializeToString(), until_s):
                             code = "CANCELLED"
                             return
@@ -131,18 +147,25 @@ class Servicer:
             scoring.ended(reward, job, code)
 
     async def _validate(self, rpc: Rpc) -> None:
-        request = parsed(pb.ValidateRewardRequest, rpc.message)
-        call, remarks = await self._validator.validate(request, *_of(rpc))
+        request = parsed(pb.ValidateRewardRequest, _taken(rpc))
+        call, remarks = await self._validator.validate(request, *_of(rpc), rpc.caller)
         rpc.answer(render_validation(call, remarks).SerializeToString())
 
     def _list(self, rpc: Rpc) -> None:
         parsed(pb.ListRewardsRequest, rpc.message)
-        found = [self._rewards.find(name, "") for name in self._rewards.names()]
+        caller = rpc.caller
+        names = self._rewards.names()
+        if caller is not None:
+            names = [name for name in names if caller.may_name(name)]
+        found = [self._rewards.find(name, "") for name in names]
         infos = [render_info(served.config, self._limits) for served in found]
         rpc.answer(pb.ListRewardsResponse(rewards=infos).SerializeToString())
 
     def _get(self, rpc: Rpc) -> None:
-        served = self._rewards.find(parsed(pb.GetRewardRequest, rpc.message).name, "")
+        name = parsed(pb.GetRewardRequest, rpc.message).name
+        if rpc.caller is not None:
+            rpc.caller.check_reward(name)
+        served = self._rewards.find(name, "")
         info = render_info(served.config, self._limits)
         rpc.answer(pb.GetRewardResponse(reward=info).SerializeToString())
 
@@ -161,7 +184,11 @@ class _Scoring:
         """Every item has its outcome. A lane calls this: nothing may be raised into it."""
         code = "INTERNAL"
         try:
-            self._rpc.answer(render_call(call))
+            answer = render_call(call)
+            if call.options.health:
+                metrics = self._metrics
+                answer += render_health(call, metrics.health, metrics.job_label(call.options.job))
+            self._rpc.answer(answer)
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the outermost layer: our faults end here
             self._rpc.fail(*told(error))
@@ -187,14 +214,21 @@ class Server:
         limits: Limits,
         door: DoorKind = DoorKind.NATIVE,
         on_lost: Lost | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """`on_lost` is called when the door has died; without it, the log has it.
+
+        `gate` says who calls, and has the certificate; without it anybody may do anything, in the
+        clear. Health and reflection are open to all who can connect.
 
         Raises:
             DoorUnavailable: this host does not have what the door needs.
         """
         self._admission = admission
+        self._servicer = servicer
+        self._gate = gate
         self._health = Health()
+        self._open_to_all = frozenset((CHECK, WATCH))
         self._methods = {
             **servicer.methods(),
             CHECK: self._health.check,
@@ -202,7 +236,12 @@ class Server:
         }
         streams = {method: method.endswith("/StreamScores") for method in self._methods}
         streams[WATCH] = True
-        self.door: Door = door_class(door)(streams, self._handle, limits, on_lost or _log.error)
+        self.door: Door = door_class(door)(
+            streams, self._handle, limits, on_lost or _log.error, identities_of(gate)
+        )
+        self.connections = Connections(0, limits.max_in_flight_bytes, limits.default_deadline_s)
+        self.lag = LoopLag()
+        self._watching: list[asyncio.Future[None]] = []
         self._open = False
 
     async def start(self, host: str, port: int, *, share_port: bool = False) -> int:
@@ -213,8 +252,16 @@ class Server:
         """
         taken = await self.door.open(host, port, share_port=share_port)
         self._open = True
+        self.connections.port = taken
+        watches = self.connections.watch(self.door), self.lag.watch()
+        self._watching = [asyncio.ensure_future(watch) for watch in watches]
         _log.warning("the %s door serves on %s, port %d", self.door.kind, host, taken)
         return taken
+
+    @property
+    def serving(self) -> bool:
+        """Whether calls are taken."""
+        return self._open and not self._admission.closed
 
     def tell_health(self, rewards: list[str]) -> None:
         """The service and these rewards serve; those told before and not now are unknown."""
@@ -226,6 +273,8 @@ class Server:
         self._health.leave()
         if self._open:
             self._open = False
+            for watch in self._watching:
+                watch.cancel()
             await self.door.drain(grace_s)
             await self._health.close()
             await self.door.close()
@@ -234,9 +283,36 @@ class Server:
         """Takes a batch of calls from the door."""
         for rpc in rpcs:
             try:
+                if self._gate is not None and rpc.method not in self._open_to_all:
+                    rpc.caller = _caller(self._gate, rpc)
                 self._methods[rpc.method](rpc)
             except Exception as error:  # noqa: BLE001 - the outermost layer: our faults end here
-                rpc.fail(*told(error))
+                self._servicer.refuse(rpc, error)
+
+
+def identities_of(gate: Gate | None) -> Identities | None:
+    """The certificates of a gate; None: it has none, and is to have none."""
+    if gate is None or gate.identity is None:
+        return None
+
+    def now() -> Identity:
+        identity = gate.identity
+        assert identity is not None  # noqa: S101 - a gate never gives TLS up
+        return identity
+
+    return now
+
+
+def _caller(gate: Gate, rpc: Rpc) -> Caller:
+    """Who calls. Raises CallError."""
+    authorization: str | None = None
+    forwarded: str | None = None
+    for key, value in rpc.metadata:
+        if key == "authorization" and isinstance(value, str):
+            authorization = value
+        elif key == "x-forwarded-client-cert" and isinstance(value, str):
+            forwarded = value
+    return gate.caller(authorization, rpc.certificate, forwarded)
 
 
 def told(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from rewardplane.replica.job import Part, Range
 from rewardplane.replica.segment import PENDING
 from rewardplane.replica.work import Data
 from rewardplane.v1 import frame_pb2 as frames
-from rewardplane.wire.frame import part_of
+from rewardplane.wire.frame import Span, group_cuts, part_of
 
 from .call import Call
 from .served import ServedReward
@@ -40,6 +41,9 @@ class Shard:
     bytes: int
     submitted_s: float = field(default_factory=time.monotonic)
     losses: int = 0
+    example: Span = (0, 0)
+    responses: Span = (0, 0)
+    """Of a slice: where its example and its responses lie in the request."""
 
     @property
     def dead(self) -> bool:
@@ -50,10 +54,7 @@ class Shard:
         """The groups as a `RequestFrame`, in pieces; whole groups are views of the request."""
         call = self.call
         if not self.groups:
-            first, end = self.places[0]
-            group = _group_of(call, first)
-            offset = call.offsets[group]
-            return [part_of(_parsed(call, group), first - offset, end - offset)]
+            return list(part_of(call.data, self.example, self.responses))
         spans, view = call.spans, memoryview(call.data)
         pieces: list[Data] = []
         for first, end in self.groups:
@@ -123,15 +124,22 @@ class Shard:
     def _part(self, groups: list[Range], place: Range) -> Shard:
         n = place[1] - place[0]
         size = self.bytes * n // self.n
-        return Shard(
+        part = Shard(
             self.call, self.served, groups, [place], n, size, self.submitted_s, self.losses
         )
+        if not groups:
+            group = _group_of(self.call, place[0])
+            at = place[0] - self.call.offsets[group]
+            # Only what took two replicas down is cut so: no need to be quick.
+            part.example, cuts = group_cuts(self.call.data, self.call.spans[group], 1)
+            part.responses = cuts[at], cuts[at + n]
+        return part
 
 
 def shards_of(
     call: Call,
     served: ServedReward,
-    groups: Sequence[tuple[int, frames.GroupFrame]],
+    groups: Iterable[tuple[int, frames.GroupFrame]],
     item_s: float,
 ) -> Iterator[Shard]:
     """Cuts a reward's groups, given with their indices, into shards of about 50 ms of work.
@@ -150,10 +158,13 @@ def shards_of(
             if shard.n:
                 yield shard
                 shard = Shard(call, served, [], [], 0, 0, now_s)
-            for at in range(first, end, step):
+            example, cuts = group_cuts(call.data, call.spans[index], step)
+            for at, responses in zip(range(first, end, step), pairwise(cuts), strict=True):
                 place = at, min(at + step, end)
-                part_bytes = data_bytes * (place[1] - at) // size
-                yield Shard(call, served, [], [place], place[1] - at, part_bytes, now_s)
+                part_bytes = example[1] - example[0] + responses[1] - responses[0]
+                part = Shard(call, served, [], [place], place[1] - at, part_bytes, now_s)
+                part.example, part.responses = example, responses
+                yield part
             continue
         if shard.n and (shard.n + size > room or shard.bytes + data_bytes > TARGET_BYTES):
             yield shard
@@ -184,8 +195,3 @@ def _slice(size: int, data_bytes: int, room: int, group: frames.GroupFrame) -> i
 
 def _group_of(call: Call, item: int) -> int:
     return bisect_right(call.offsets, item) - 1
-
-
-def _parsed(call: Call, group: int) -> frames.GroupFrame:
-    begin, end = call.spans[group]
-    return frames.RequestFrame.FromString(call.data[begin:end]).groups[0]

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Mapping
 
+from rewardplane.access.caller import Caller
 from rewardplane.config.document import BadDocument, read
 from rewardplane.config.load import (
     ConfigError,
@@ -26,6 +27,7 @@ from rewardplane.wire.errors import (
     InlineCode,
     InsufficientIsolation,
     InvalidRequest,
+    Overloaded,
 )
 
 from .call import Call
@@ -38,6 +40,8 @@ INLINE_NAME = "inline"
 MAX_CONFIG_CHARS = 256 * 1024
 MAX_AT_ONCE = 2
 """Inline configurations run in worker processes of the gateway's node, so few at once."""
+MAX_WAITING = 16
+"""Those that run included: each holds its request in memory."""
 
 
 class Validator:
@@ -48,17 +52,24 @@ class Validator:
         self._metrics = metrics
         self._limits = limits
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
+        self._waiting = 0
 
     async def validate(
-        self, request: pb.ValidateRewardRequest, remaining_s: float | None, traceparent: str
+        self,
+        request: pb.ValidateRewardRequest,
+        remaining_s: float | None,
+        traceparent: str,
+        caller: Caller | None = None,
     ) -> tuple[Call, list[str]]:
         """The call of one item, and remarks for the reward's author.
 
         Raises:
+            PermissionDenied: `caller` may not name the reward, or bring a configuration.
             InvalidRequest: no reward is named, or the inline configuration cannot be served.
             InlineCode: the inline configuration names code to import.
             InsufficientIsolation: its untrusted code cannot be isolated here as it demands.
             UnknownReward: no reward of that name is configured.
+            Overloaded: too many wait for their trial.
         """
         source = request.WhichOneof("source")
         if source is None:
@@ -66,16 +77,23 @@ class Validator:
             raise InvalidRequest(f"source: {fault}", violations=[("source", fault)])
         if source == "reward":
             score = one_item(request.example, request.response, request.reward)
-            call = await self._scorer.score(score, remaining_s, traceparent)
+            call = await self._scorer.score(score, remaining_s, traceparent, caller)
         else:
+            if caller is not None:
+                caller.check_inline()
             begin_s = time.monotonic()
             # A long text takes a second to read, in which others want the loop.
-            beside = self._scorer.rewards.configs()
+            # What the caller may not name is not there for it, and no hint names it.
+            beside = {
+                name: reward
+                for name, reward in self._scorer.rewards.configs().items()
+                if caller is None or caller.may_name(name)
+            }
             config = await asyncio.to_thread(_inline, request.inline_config, beside)
             if remaining_s is not None:
                 remaining_s -= time.monotonic() - begin_s
             call = await self.score_apart(
-                config, request.example, request.response, remaining_s, traceparent
+                config, request.example, request.response, remaining_s, traceparent, caller
             )
         return call, _remarks(call, request)
 
@@ -86,27 +104,49 @@ class Validator:
         response: pb.Response,
         remaining_s: float | None,
         traceparent: str,
+        caller: Caller | None = None,
     ) -> Call:
         """Scores one item with a reward that no table knows, in a worker process made for it.
 
         One that is made of rewards that are served runs in their lanes.
 
         Raises:
+            PermissionDenied: `caller` may not bring a configuration.
             InvalidRequest: the reward cannot be set up.
             InsufficientIsolation: its untrusted code cannot be isolated here as it demands.
             DeadlineExceeded: there was no place for it in time.
+            Overloaded: too many wait for one.
         """
+        if caller is not None:
+            caller.check_inline()
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded(f"{self._waiting} rewards wait for their trial", retry_after_s=5.0)
+        if remaining_s is None:
+            remaining_s = self._limits.default_deadline_s
+        self._waiting += 1
+        try:
+            request = one_item(example, response, INLINE_NAME)
+            return await self._score_apart(config, request, remaining_s, traceparent, caller)
+        finally:
+            self._waiting -= 1
+
+    async def _score_apart(
+        self,
+        config: RewardConfig,
+        request: bytes,
+        remaining_s: float,
+        traceparent: str,
+        caller: Caller | None,
+    ) -> Call:
         begin_s = time.monotonic()
-        request = one_item(example, response, INLINE_NAME)
         if config.lane == "composite":
             scorer = self._scorer.with_rewards(self._scorer.rewards.aside(config))
-            return await scorer.score(request, remaining_s, traceparent)
+            return await scorer.score(request, remaining_s, traceparent, caller)
         try:
             async with asyncio.timeout(remaining_s):
                 async with self._places:
-                    if remaining_s is not None:
-                        remaining_s -= time.monotonic() - begin_s
-                    return await self._run_apart(config, request, remaining_s, traceparent)
+                    remaining_s -= time.monotonic() - begin_s
+                    return await self._run_apart(config, request, remaining_s, traceparent, caller)
         except TimeoutError:
             raise DeadlineExceeded("the reward was not tried within the call's time") from None
 
@@ -114,8 +154,9 @@ class Validator:
         self,
         config: RewardConfig,
         request: bytes,
-        remaining_s: float | None,
+        remaining_s: float,
         traceparent: str,
+        caller: Caller | None,
     ) -> Call:
         apart = Pool(config)
         rewards = ServedRewards(self._metrics.figures, lambda served: PoolLane(served, apart.run))
@@ -123,7 +164,7 @@ class Validator:
         try:
             await apart.start()
             scorer = self._scorer.with_rewards(rewards)
-            return await scorer.score(request, remaining_s, traceparent)
+            return await scorer.score(request, remaining_s, traceparent, caller)
         except WorkerFailed as error:
             raise _not_set_up(config, str(error)) from None
         finally:

@@ -7,105 +7,51 @@ NaN: a fault that will not pass is answered from memory when it comes again.
 
 from __future__ import annotations
 
-import asyncio
-import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import ClassVar, cast
 
 from rewardplane.rewards.formats.gemini.wire import (
     cloud_run_answer,
     cloud_run_value,
     parse_cloud_run,
 )
-from rewardplane.rewards.types import Outcome, Score, ScoreError
-from rewardplane.wire.errors import CallError, InvalidRequest
-from rewardplane.wire.status import encode
+from rewardplane.rewards.types import Score
+from rewardplane.wire.errors import InvalidRequest
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
-from .remembered import Remembered, key_of
-from .request import (
-    error_json,
-    item_status,
-    json_response,
-    outcome_of,
-    read_body,
-    score_one,
-    traceparent_of,
-)
-
-if TYPE_CHECKING:
-    from rewardplane.gateway.metrics import Metrics
-    from rewardplane.gateway.scorer import Scorer
-    from rewardplane.gateway.served import ServedRewards
-
-ANSWER_S = 280.0
-"""The job waits 300 s."""
-_RETRY_AFTER_S = 2
+from .facade import Asked, Facade, Handler
+from .request import json_response
 
 
-class CloudRun:
+class CloudRun(Facade):
     """Answers `POST /` and `POST /rewards/{reward}`."""
 
-    def __init__(
-        self, scorer: Scorer, rewards: ServedRewards, metrics: Metrics, max_bytes: int
-    ) -> None:
-        self._scorer = scorer
-        self._rewards = rewards
-        self._metrics = metrics
-        self._max_bytes = max_bytes
-        self._remembered = Remembered()
+    answer_s: ClassVar[float] = 280.0  # the job waits 300
+    retry_after_s: ClassVar[int] = 2
+
+    def routes(self) -> Mapping[str, Handler]:
+        """See the base."""
+        return {"/": self.answer, "/rewards/{reward}": self.answer}
 
     async def answer(self, request: Request) -> HttpResponse:
         """The reward, or an error that tells the job whether to come again.
 
         Raises:
-            CallError, BadMessage, TooLarge: the call is refused.
+            Answered, CallError, BadMessage, TooLarge: there is none.
         """
-        reward = request.path_params.get("reward") or self._rewards.http.reward
+        settings = self.rewards.http
+        reward = request.path_params.get("reward") or settings.reward
         if not reward:
             raise InvalidRequest("no reward is configured for this address: set http.reward")
-        body = await read_body(request, self._max_bytes)
-        key = key_of(body, reward, self._rewards.find(reward, "").digest)
-        known = self._remembered.find(key)
-        if known is not None:
-            return self._failed(known)
-        outcome = await self._scored(reward, body, traceparent_of(request))
+        (outcome,) = await self.outcomes(
+            request, reward, _asked, wants=("components", "explanations"), tells=settings.tells
+        )
         if isinstance(outcome, Score):
             return json_response(cloud_run_answer(outcome))
-        if outcome.retryable:
-            headers = {"retry-after": str(_RETRY_AFTER_S)}
-            return json_response(error_json(outcome), item_status(outcome.reason), headers)
-        self._remembered.add(key, outcome)
-        return self._failed(outcome)
+        return json_response(cloud_run_value(outcome, cast("float", settings.value_on_error)))
 
-    async def _scored(self, reward: str, body: bytes, traceparent: str) -> Outcome:
-        begin_s, job, code = time.perf_counter(), "", "INVALID_ARGUMENT"
-        try:
-            asked = parse_cloud_run(body)
-            job, code = asked.job_id or "", "INTERNAL"
-            call = await score_one(
-                self._scorer,
-                reward,
-                asked.example,
-                asked.response,
-                timeout_s=ANSWER_S,
-                traceparent=traceparent,
-                job=job,
-                step=asked.step or 0,
-            )
-            code = "OK"
-        except CallError as error:
-            code = encode(error)[0].name
-            raise
-        except asyncio.CancelledError:
-            code = "CANCELLED"
-            raise
-        finally:
-            self._metrics.call_ended(reward, job, code, time.perf_counter() - begin_s)
-        return outcome_of(call)
 
-    def _failed(self, error: ScoreError) -> HttpResponse:
-        value = self._rewards.http.value_on_error
-        if value is None:
-            return json_response(error_json(error), 500)
-        return json_response(cloud_run_value(error, value))
+def _asked(body: bytes) -> Asked:
+    asked = parse_cloud_run(body)
+    return Asked([(asked.example, asked.response)], asked.job_id or "", asked.step or 0)

@@ -27,9 +27,10 @@ from rewardplane.wire.messages import example_to, response_to
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
-from .request import json_response, outcome_of, read_body, traceparent_of
+from .request import caller_of, json_response, outcome_of, read_body, traceparent_of
 
 if TYPE_CHECKING:
+    from rewardplane.access.caller import Caller
     from rewardplane.gateway.served import ServedRewards
     from rewardplane.gateway.validate import Validator
 
@@ -51,6 +52,9 @@ class GeminiValidation:
         Raises:
             CallError, TooLarge: the call is refused.
         """
+        caller = caller_of(request)
+        if caller is not None:
+            caller.check_inline()
         body = await read_body(request, self._max_bytes)
         settings = self._rewards.http
         options, cloud_run = _options(settings)
@@ -62,7 +66,7 @@ class GeminiValidation:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._outcome(asked, member, settings, trace))
+                    group.create_task(self._outcome(asked, member, settings, trace, caller))
                     for member in asked.members
                 ]
         except BaseExceptionGroup as failures:
@@ -77,14 +81,24 @@ class GeminiValidation:
         )
 
     async def _outcome(
-        self, asked: Validation, member: Member, settings: HttpSettings, trace: str
+        self,
+        asked: Validation,
+        member: Member,
+        settings: HttpSettings,
+        trace: str,
+        caller: Caller | None,
     ) -> MemberOutcome:
         try:
             config = await asyncio.to_thread(gemini_reward, member.config, settings)
         except ConfigError as error:
             raise InvalidRequest(str(error), violations=[("config", str(error))]) from None
         call = await self._validator.score_apart(
-            config, example_to(asked.example), response_to(asked.response), TIMEOUT_S, trace
+            config,
+            example_to(asked.example),
+            response_to(asked.response),
+            TIMEOUT_S,
+            trace,
+            caller,
         )
         return member_outcome(member, outcome_of(call))
 

@@ -17,7 +17,7 @@ from rewardplane.wire.messages import example_to, response_to
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
-from .request import json_object, json_response, outcome_of, read_body, traceparent_of
+from .request import caller_of, json_object, json_response, outcome_of, read_body, traceparent_of
 
 if TYPE_CHECKING:
     from rewardplane.gateway.served import ServedRewards
@@ -40,6 +40,7 @@ class OpenAIGraders:
         Raises:
             CallError, TooLarge: it is none.
         """
+        _check(request)
         document = json_object(await read_body(request, self._max_bytes))
         _config, grader = await self._grader(document)
         return json_response({"grader": grader.grader.model_dump(mode="json", exclude_none=True)})
@@ -50,6 +51,7 @@ class OpenAIGraders:
         Raises:
             CallError, TooLarge: the call is refused.
         """
+        _check(request)
         document = json_object(await read_body(request, self._max_bytes))
         sample: Any = document.get("model_sample")
         item: Any = document.get("item") or {}
@@ -68,6 +70,7 @@ class OpenAIGraders:
             response_to(response),
             TIMEOUT_S,
             traceparent_of(request),
+            caller_of(request),
         )
         result = run_result_of(grader.grader, outcome_of(call), call.elapsed_us[0] / 1e6)
         return json_response(result.as_dict(invalid_as_zero=self._rewards.http.invalid_as_zero))
@@ -85,3 +88,10 @@ class OpenAIGraders:
 
 def _invalid(field: str, fault: str) -> InvalidRequest:
     return InvalidRequest(f"{field}: {fault}", violations=[(field, fault)])
+
+
+def _check(request: Request) -> None:
+    """Raises PermissionDenied where the caller may not bring a grader."""
+    caller = caller_of(request)
+    if caller is not None:
+        caller.check_inline()

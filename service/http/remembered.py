@@ -12,30 +12,32 @@ REMEMBER_S = 120.0
 MAX_REMEMBERED = 65_536
 
 
-def key_of(body: bytes, reward: str, digest: str) -> bytes:
-    """The key of a request to one version of a reward."""
-    made = hashlib.blake2b(body, digest_size=16, key=f"{reward}/{digest}".encode()[-64:])
-    return made.digest()
-
-
 class Remembered:
     """The lasting errors of the last REMEMBER_S seconds, by the request that met them."""
 
     def __init__(self) -> None:
         self._errors: OrderedDict[bytes, tuple[float, ScoreError]] = OrderedDict()
 
-    def find(self, key: bytes) -> ScoreError | None:
-        """The error that this request met before."""
-        found = self._errors.get(key)
+    def find(self, body: bytes, reward: str, digest: str) -> ScoreError | None:
+        """The error that this request to one version of a reward met before."""
+        if not self._errors:
+            return None
+        found = self._errors.get(_key_of(body, reward, digest))
         if found is None or found[0] < time.monotonic():
             return None
         return found[1]
 
-    def add(self, key: bytes, error: ScoreError) -> None:
+    def add(self, body: bytes, reward: str, digest: str, error: ScoreError) -> None:
         """Keeps the error of a request; the oldest are forgotten where there are too many."""
+        key = _key_of(body, reward, digest)
         self._errors[key] = time.monotonic() + REMEMBER_S, error
         self._errors.move_to_end(key)
         while len(self._errors) > MAX_REMEMBERED or (
             next(iter(self._errors.values()))[0] < time.monotonic()
         ):
             self._errors.popitem(last=False)
+
+
+def _key_of(body: bytes, reward: str, digest: str) -> bytes:
+    made = hashlib.blake2b(body, digest_size=16, key=f"{reward}/{digest}".encode()[-64:])
+    return made.digest()

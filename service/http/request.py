@@ -1,4 +1,4 @@
-"""What all contracts share: bodies in, one item through the lanes, errors as HTTP status codes."""
+"""What all contracts share: bodies in, items through the lanes, errors as HTTP status codes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ import asyncio
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from dataclasses import asdict
+from typing import Any, Literal, cast
 
+from rewardplane.access.caller import Caller
 from rewardplane.gateway.call import Call
 from rewardplane.gateway.scorer import Scorer
 from rewardplane.replica.segment import SCORED
-from rewardplane.rewards.types import Example, Outcome, Reason, Response, Score, ScoreError
+from rewardplane.rewards.types import (
+    Example,
+    Outcome,
+    Reason,
+    Response,
+    Score,
+    ScoreError,
+    Usage,
+)
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import (
     CallError,
@@ -21,6 +31,9 @@ from rewardplane.wire.errors import (
     InvalidRequest,
     NotReady,
     Overloaded,
+    PermissionDenied,
+    QuotaExceeded,
+    Unauthenticated,
     UnknownReward,
     VersionGone,
 )
@@ -35,10 +48,15 @@ _STATUS: Mapping[type[CallError], int] = {
     IncompleteGroup: 400,
     InsufficientIsolation: 412,
     InlineCode: 403,
+    Unauthenticated: 401,
+    PermissionDenied: 403,
     Overloaded: 429,
+    QuotaExceeded: 429,
     NotReady: 503,
 }
 _RETRY_NOT_READY_S = 2
+Wants = Sequence[Literal["components", "explanations", "step_rewards", "details"]]
+"""What scores tell beside their reward."""
 READ_S = 60.0
 """How long a body may take to come: until then its part of the memory is held."""
 
@@ -47,27 +65,62 @@ class TooLarge(Exception):
     """A body is larger than it may be."""
 
 
+class Bodies:
+    """The bytes of bodies that are still coming, all connections together, and their bound."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.bytes = 0
+
+    def take(self, count: int) -> None:
+        """Makes room for more bytes of a body.
+
+        Raises:
+            Overloaded: there is none now.
+        """
+        if self.bytes + count > self._max_bytes:
+            raise Overloaded(
+                f"no room: {self.bytes} of {self._max_bytes} bytes of unfinished bodies are held; "
+                "try again in 1 s"
+            )
+        self.bytes += count
+
+    def give_back(self, count: int) -> None:
+        """These bytes are with the admission now, or dropped."""
+        self.bytes -= count
+
+
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """The body as it came.
 
     Raises:
         TooLarge: it has more than `max_bytes`.
         InvalidRequest: it did not come in time.
+        Overloaded: bodies that are not complete hold all the memory that they may.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise TooLarge(f"{declared} bytes; at most {max_bytes}")
     chunks: list[bytes] = []
     size = 0
+    bodies: Bodies = request.app.state.bodies
     try:
         async with asyncio.timeout(READ_S):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > max_bytes:
+                    size -= len(chunk)
                     raise TooLarge(f"more than {max_bytes} bytes")
+                try:
+                    bodies.take(len(chunk))
+                except Overloaded:
+                    size -= len(chunk)
+                    raise
                 chunks.append(chunk)
     except TimeoutError:
         raise InvalidRequest(f"the body did not come within {READ_S:g} s") from None
+    finally:
+        bodies.give_back(size)
     return b"".join(chunks)
 
 
@@ -91,6 +144,12 @@ def traceparent_of(request: Request) -> str:
     return request.headers.get("traceparent", "")[:128]
 
 
+def caller_of(request: Request) -> Caller | None:
+    """Who calls, as the gate said before the request was read. None: nobody asks."""
+    caller: Caller | None = request.state.caller
+    return caller
+
+
 async def score_items(
     scorer: Scorer,
     reward: str,
@@ -98,68 +157,53 @@ async def score_items(
     *,
     timeout_s: float,
     traceparent: str = "",
+    job: str = "",
+    step: int = 0,
+    wants: Wants = (),
+    caller: Caller | None = None,
 ) -> Call:
-    """Items through the lanes, each a group of its own, without components or explanations.
+    """Items through the lanes, each a group of its own; `wants`: what is told beside rewards.
 
     Raises:
         CallError: they are refused.
     """
-    request = pb.ScoreRequest(reward=reward)
+    request = pb.ScoreRequest(reward=reward, job=job, step=step)
+    for name in wants:
+        setattr(request.options, f"include_{name}", True)
     for example, response in items:
         group = request.groups.add(expected_size=1)
         group.example.CopyFrom(example_to(example))
         group.responses.append(response_to(response))
-    return await scorer.score(request.SerializeToString(), timeout_s, traceparent)
+    return await scorer.score(request.SerializeToString(), timeout_s, traceparent, caller)
 
 
-async def score_one(
-    scorer: Scorer,
-    reward: str,
-    example: Example,
-    response: Response,
-    *,
-    timeout_s: float,
-    traceparent: str = "",
-    job: str = "",
-    step: int = 0,
-) -> Call:
-    """One item through the lanes; its explanation comes with it.
-
-    Raises:
-        CallError: it is refused.
-    """
-    request = pb.ScoreRequest(reward=reward, job=job, step=step)
-    request.options.include_components = True
-    request.options.include_explanations = True
-    group = request.groups.add(expected_size=1)
-    group.example.CopyFrom(example_to(example))
-    group.responses.append(response_to(response))
-    return await scorer.score(request.SerializeToString(), timeout_s, traceparent)
-
-
-def plain_outcomes(call: Call) -> list[Outcome]:
-    """The outcomes of a call that asked for rewards alone, in the order of its items."""
-    outcomes: list[Outcome] = []
-    for item in range(call.n):
-        if call.states[item] == SCORED:
-            outcomes.append(Score(call.rewards[item]))
-            continue
-        lost = Reason.UNAVAILABLE.value, "the reason was lost on its way"
-        number, message = call.extras.get(item) or lost
-        outcomes.append(ScoreError(Reason(number), message))
-    return outcomes
+def outcomes_of(call: Call) -> list[Outcome]:
+    """The outcomes of a call, in the order of its items."""
+    return [
+        _outcome(call, item, served.component_names)
+        for served, first, end in zip(call.served, call.offsets, call.offsets[1:], strict=False)
+        for item in range(first, end)
+    ]
 
 
 def outcome_of(call: Call) -> Outcome:
     """The outcome of a call of one item."""
-    extra = call.extras.get(0)
-    if call.states[0] != SCORED:
-        number, message = extra or (Reason.UNAVAILABLE.value, "the reason was lost on its way")
-        return ScoreError(Reason(number), message)
-    names = call.served[0].component_names
-    components = dict(zip(names, call.components, strict=False)) if call.stride else {}
-    explanation, steps, answer = extra or ("", (), "")
-    return Score(call.rewards[0], components, explanation, tuple(steps), answer)
+    return _outcome(call, 0, call.served[0].component_names)
+
+
+def _outcome(call: Call, item: int, names: Sequence[str]) -> Outcome:
+    extra = call.extras.get(item)
+    if call.states[item] != SCORED:
+        lost = Reason.UNAVAILABLE.value, "the reason was lost on its way"
+        number, message, *spent = extra or lost
+        return ScoreError(Reason(number), message, Usage(*spent[0]) if spent else None)
+    at = item * call.stride
+    values = zip(names, call.components[at : at + len(names)], strict=False)
+    # A member that a gate left out has no value, and JSON no NaN.
+    components = {name: value for name, value in values if math.isfinite(value)}
+    explanation, steps, answer, details = extra or ("", (), "", "")
+    score = call.rewards[item], components if call.stride else {}
+    return Score(*score, explanation, tuple(steps), answer, details)
 
 
 def error_status(error: CallError) -> tuple[int, dict[str, str]]:
@@ -169,6 +213,8 @@ def error_status(error: CallError) -> tuple[int, dict[str, str]]:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     elif isinstance(error, NotReady):
         headers["retry-after"] = str(_RETRY_NOT_READY_S)
+    elif isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"  # https://www.rfc-editor.org/rfc/rfc6750#section-3
     return _STATUS.get(type(error), 500), headers
 
 
@@ -179,6 +225,7 @@ def error_json(error: ScoreError) -> dict[str, Any]:
             "reason": error.reason.name,
             "message": error.message,
             "retryable": error.retryable,
+            **({} if error.usage is None else {"usage": asdict(error.usage)}),
         }
     }
 

@@ -7,24 +7,36 @@ import contextlib
 import logging
 import resource
 import socket
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import uvicorn
+from rewardplane.gateway.server import identities_of
 from rewardplane.rewards.formats.gemini.reader import BadMessage
 from rewardplane.wire.errors import CallError, Internal, InvalidRequest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from .cloud_run import CloudRun
+from .connection import GONE, TASK, BoundedConnection
+from .eval_protocol import EvalProtocol
+from .facade import Answered, Facade, Handler
 from .gemini import GeminiValidation
+from .nemo_gym import NemoGym
+from .open_instruct import OpenInstruct
 from .openai import OpenAIGraders
-from .request import TooLarge, error_status, json_response
-from .reward_urls import RewardUrls
+from .openrlhf import OpenRlhf
+from .remote_rm import RemoteRm
+from .request import Bodies, TooLarge, error_status, json_response
+from .sandbox_fusion import SandboxFusion
+from .tls import certificate_of, server_context
 
 if TYPE_CHECKING:
+    from rewardplane.access.caller import Caller
+    from rewardplane.access.gate import Gate
     from rewardplane.config.settings import Limits
     from rewardplane.gateway.metrics import Metrics
     from rewardplane.gateway.scorer import Scorer
@@ -40,9 +52,13 @@ takes `net.core.somaxconn` where that is less; those that find no place try agai
 GEMINI_VALIDATE = (
     "/v1beta1/projects/{project}/locations/{location}/tuningJobs:validateReinforcementTuningReward"
 )
+_REWARDS = "/rewards/"
 OPENAI_GRADERS = "/v1/fine_tuning/alpha/graders"
 
-Handler = Callable[[Request], Awaitable[HttpResponse]]
+FACADES: tuple[type[Facade], ...] = (
+    *(CloudRun, OpenRlhf, RemoteRm, OpenInstruct, NemoGym, EvalProtocol, SandboxFusion),
+)
+"""The contracts that are answered with one reward."""
 
 
 class HttpFace:
@@ -55,25 +71,45 @@ class HttpFace:
         rewards: ServedRewards,
         metrics: Metrics,
         limits: Limits,
+        gate: Gate | None = None,
     ) -> None:
+        """`gate` says who calls, and has the certificate; without it anybody may do anything."""
+        self._gate = gate
+        self._metrics = metrics
         most = limits.max_item_bytes
-        target = CloudRun(scorer, rewards, metrics, most)
         gemini = GeminiValidation(validator, rewards, most)
         openai = OpenAIGraders(validator, rewards, most)
-        urls = RewardUrls(scorer, rewards, metrics, most)
         routes = [
-            Route("/", _answered(target.answer), methods=["POST"]),
-            Route("/rewards/{reward}", _answered(target.answer), methods=["POST"]),
-            Route(GEMINI_VALIDATE, _answered(gemini.answer), methods=["POST"]),
-            Route(f"{OPENAI_GRADERS}/validate", _answered(openai.validate), methods=["POST"]),
-            Route(f"{OPENAI_GRADERS}/run", _answered(openai.run), methods=["POST"]),
-            Route("/get_reward", _answered(urls.get_reward), methods=["POST"]),
-            Route("/remote_rm", _answered(urls.remote_rm), methods=["POST"]),
+            Route(GEMINI_VALIDATE, self._answered(gemini.answer), methods=["POST"]),
+            Route(f"{OPENAI_GRADERS}/validate", self._answered(openai.validate), methods=["POST"]),
+            Route(f"{OPENAI_GRADERS}/run", self._answered(openai.run), methods=["POST"]),
             Route("/healthz", _health, methods=["GET"]),
         ]
+        self._posts: dict[str, Handler] = {}
+        for facade in FACADES:
+            handlers = facade(scorer, rewards, metrics, most).routes()
+            self._posts |= {path: self._answered(handler) for path, handler in handlers.items()}
+        routes += [Route(path, post, methods=["POST"]) for path, post in self._posts.items()]
         self._app = Starlette(routes=routes)
+        self._app.state.bodies = Bodies(limits.max_in_flight_bytes)
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application. What trainers call thousandfold goes past routes and middleware.
+
+        They cost as much as all that is done for a call of a cheap reward.
+        """
+        path: str = scope["path"]
+        reward = path.removeprefix(_REWARDS) if path.startswith(_REWARDS) else ""
+        post = self._posts.get(_REWARDS + "{reward}" if reward else path)
+        if post is None or scope["method"] != "POST" or "/" in reward:
+            await self._app(scope, receive, send)
+            return
+        scope["app"] = self._app
+        scope["path_params"] = {"reward": reward} if reward else {}
+        response = await post(Request(scope, receive))
+        await response(scope, receive, send)
 
     async def start(self, host: str, port: int) -> int:
         """Listens; returns the port (`port` 0: any free one).
@@ -91,15 +127,21 @@ class HttpFace:
             raise OSError(f"cannot listen on {host}:{port}: {error}") from None
         _allow_descriptors()
         config = uvicorn.Config(
-            self._app,
+            self._respond,
             backlog=BACKLOG,
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
+            interface="asgi3",
             server_header=False,
             ws="none",
+            http=BoundedConnection,
             timeout_keep_alive=75,
         )
+        if self._gate is not None and (identities := identities_of(self._gate)) is not None:
+            config.load()
+            config.ssl = server_context(identities)
         self._server = _Quiet(config)
         self._task = asyncio.create_task(self._server.serve([listener]))
         while not self._server.started:
@@ -118,6 +160,48 @@ class HttpFace:
             self._server.force_exit = True
             await asyncio.wait((self._task,))
 
+    def _answered(self, handler: Handler) -> Handler:
+        """The outermost layer: errors of a call become its status, whatever they are."""
+
+        async def answer(request: Request) -> HttpResponse:
+            request.scope[TASK] = asyncio.current_task()
+            request.state.caller = None
+            try:
+                if self._gate is not None:
+                    request.state.caller = _caller(self._gate, request)
+                return await handler(request)
+            except Answered as answered:
+                return answered.response
+            except (asyncio.CancelledError, ClientDisconnect):
+                if not request.scope.get(GONE):
+                    raise
+                return HttpResponse(status_code=499)  # nobody reads it
+            except TooLarge as error:
+                return _refused(413, "TOO_LARGE", str(error), {})
+            except BadMessage as error:
+                return _refused(400, InvalidRequest.reason, str(error), {})
+            except CallError as error:
+                why = error.metadata.get("why") or error.metadata.get("quota") or error.reason
+                caller = request.state.caller
+                self._metrics.refused(why, caller.name if caller is not None else "")
+                status, headers = error_status(error)
+                return _refused(status, error.reason, error.message, headers)
+            except Exception:  # noqa: BLE001 - the outermost layer: our own faults end here
+                _log.exception("a request failed by our own fault")
+                return _refused(500, Internal.reason, "internal error; the log has the rest", {})
+
+        return answer
+
+
+def _caller(gate: Gate, request: Request) -> Caller:
+    """Who calls. Raises CallError."""
+    headers = request.headers
+    return gate.caller(
+        headers.get("authorization"),
+        lambda: certificate_of(request.scope),
+        headers.get("x-forwarded-client-cert"),
+    )
+
 
 class _Quiet(uvicorn.Server):
     """Leaves the signals to the process that it is part of."""
@@ -130,26 +214,6 @@ class _Quiet(uvicorn.Server):
 
 async def _health(_request: Request) -> HttpResponse:
     return json_response({"status": "SERVING"})
-
-
-def _answered(handler: Handler) -> Handler:
-    """The outermost layer: errors of a call become its status, whatever they are."""
-
-    async def answer(request: Request) -> HttpResponse:
-        try:
-            return await handler(request)
-        except TooLarge as error:
-            return _refused(413, "TOO_LARGE", str(error), {})
-        except BadMessage as error:
-            return _refused(400, InvalidRequest.reason, str(error), {})
-        except CallError as error:
-            status, headers = error_status(error)
-            return _refused(status, error.reason, error.message, headers)
-        except Exception:  # noqa: BLE001 - the outermost layer: our own faults end here
-            _log.exception("a request failed by our own fault")
-            return _refused(500, Internal.reason, "internal error; the log has the rest", {})
-
-    return answer
 
 
 def _refused(status: int, reason: str, message: str, headers: dict[str, str]) -> HttpResponse:

@@ -12,7 +12,7 @@ from rewardplane.rewards.types import Outcome, Reason, ScoreError
 from rewardplane.v1 import frame_pb2 as frames
 
 from .items import items_of
-from .segment import FAILED, RUNNING, SCORED, Segment
+from .segment import FAILED, RUNNING, SCORED, Segment, fault_of, words_of
 from .work import Work
 
 
@@ -98,7 +98,7 @@ class BatchWriter:
     def record(self, segment: Segment, index: int, outcome: Outcome) -> bool:
         """Writes an outcome; whether memory is out: then this process is no place for others."""
         if isinstance(outcome, ScoreError):
-            segment.append_error(index, outcome.reason.value, outcome.message)
+            segment.append_error(index, *fault_of(outcome))
             exhausted = outcome.reason is Reason.OUT_OF_MEMORY
             if exhausted:
                 segment.spent[0] = 1
@@ -109,9 +109,9 @@ class BatchWriter:
             at = index * segment.k
             for offset, name in enumerate(self._names):
                 segment.components[at + offset] = outcome.components[name]
-        if segment.words[0] and (outcome.explanation or outcome.step_rewards or outcome.answer):
-            steps = list(outcome.step_rewards)
-            segment.append_words(index, outcome.explanation, steps, outcome.answer)
+        wanted = segment.words[0]
+        if wanted and (words := words_of(outcome, wanted)):
+            segment.append_words(index, *words)
         segment.states[index] = SCORED
         return False
 

@@ -21,6 +21,7 @@ shares with the workers themselves.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -87,5 +88,10 @@ def receive(connection: socket.socket) -> Control | None:
     if len(data) < _HEAD.size:
         raise ValueError(f"a message of {len(data)} bytes")
     kind, number, value, extra = _HEAD.unpack_from(data)
+    if len(descriptors) != (2 if kind == WORKER else 0):
+        # This process has none left to take them, or somebody sends what nobody asked for.
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise ValueError(f"message {kind} with {len(descriptors)} descriptors")
     text = data[_HEAD.size :].decode("utf-8", "replace")
     return Control(kind, number, value, extra, text, list(descriptors))

@@ -7,6 +7,7 @@ a hang or a crash the next worker is there before the queue notices.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import struct
@@ -121,21 +122,25 @@ class ForkServer:
             return
         except OSError:
             data, descriptors = b"", []
-        if not data:
+        if len(data) != REPORT.size:
+            for descriptor in descriptors:
+                os.close(descriptor)
             self.close()
             return
         what, number, value, peak_bytes = REPORT.unpack(data)
         if what == ENDED:
-            ended = self._ends.pop(number)
-            if not ended.done():
+            ended = self._ends.pop(number, None)
+            if ended is not None and not ended.done():
                 ended.set_result((value, peak_bytes))
             return
         start = self._starts.get(number)
         if start is None or start.done():
             for descriptor in descriptors:
                 os.close(descriptor)
-        elif what == STARTED:
+        elif what == STARTED and descriptors:
             start.set_result((value, descriptors[0]))
         else:
             self._ends.pop(number).cancel()
-            start.set_exception(ForkServerLost(f"no process to be had: {os.strerror(value)}"))
+            # Without its descriptor: this process has none left.
+            why = os.strerror(errno.EMFILE if what == STARTED else value)
+            start.set_exception(ForkServerLost(f"no process to be had: {why}"))

@@ -11,7 +11,7 @@ from typing import Any, cast
 from rewardplane.rewards.types import Reason, ScoreError
 from rewardplane.wire.item_errors import DEADLINE_EXECUTING, NEVER_STARTED
 
-from .segment import FAILED, PENDING, RUNNING, SCORED, Segment
+from .segment import FAILED, PENDING, RUNNING, SCORED, Segment, fault_of
 from .work import Data, Work
 
 Range = tuple[int, int]
@@ -27,9 +27,9 @@ class Part:
     """Outcomes of some items of a shard, as columns over all n of them.
 
     `states[i]` is SCORED or FAILED for the items told here, PENDING for the others. `rewards` is n
-    f64, `components` n x K f64, `elapsed_us` n u64, all as bytes. `extras[i]` is [reason, message]
-    of a failed item, [explanation, step rewards, answer] of a scored one. `isolation` is
-    `Reward.isolation_held` where they ran; 0: no untrusted code, or nothing ran.
+    f64, `components` n x K f64, `elapsed_us` n u64, all as bytes. `extras[i]` is the `fault_of`
+    a failed item, the `words_of` a scored one. `isolation` is `Reward.isolation_held` where they
+    ran; 0: no untrusted code, or nothing ran.
     """
 
     states: bytes
@@ -76,7 +76,7 @@ class Job:
     deadline_s: float
     start_by_s: float
     label: str
-    words: bool
+    words: int
     """Whether explanations, step rewards and answers are wanted."""
     emit: Emit
     told: bytearray = field(default_factory=bytearray)
@@ -191,7 +191,7 @@ class Job:
                 if not self.told[index]:
                     states[index] = FAILED
                     elapsed[index] = elapsed_us
-                    extras[index] = [why.reason.value, why.message]
+                    extras[index] = fault_of(why)
         if extras:
             self._mark(states)
             self.emit(Part(bytes(states), bytes(8 * n), b"", elapsed.tobytes(), extras))
@@ -205,9 +205,9 @@ class Job:
 def _fits(state: int, extra: list[Any]) -> bool:
     """Whether a worker's extra is one for this state; a worker may hold foreign code."""
     match extra:
-        case [int(reason), str()]:
+        case [int(reason), str(), *_]:
             return state == FAILED and reason in _REASONS
-        case [str(), list(), str()]:
+        case [str(), list(), *_]:
             steps = cast("list[Any]", extra[1])
             return state == SCORED and all(type(step) is float for step in steps)
         case _:

@@ -27,10 +27,15 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
+from rewardplane.rewards.types import Score, ScoreError
+
 PENDING: Final = 0
 RUNNING: Final = 1
 SCORED: Final = 2
 FAILED: Final = 3
+
+WORDS: Final = 1
+DETAILS: Final = 2
 
 SLOTS: Final = 2
 SLOT_BYTES: Final = 4 * 2**20
@@ -59,6 +64,28 @@ Write = Callable[[memoryview], None]
 """Writes a payload into the memory that it is given."""
 
 
+def fault_of(error: ScoreError) -> list[Any]:
+    """An error as an extra: its reason's number, its message, and the usage where there is any."""
+    spent = error.usage
+    if spent is None:
+        return [error.reason.value, error.message]
+    tokens = [spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens, spent.calls]
+    return [error.reason.value, error.message, tokens]
+
+
+def words_of(score: Score, wanted: int) -> list[Any]:
+    """What a score says beside its numbers as an extra; empty: nothing that is wanted.
+
+    Explanation, step rewards, answer, details.
+    """
+    details = score.details_json if wanted & DETAILS else ""
+    if not wanted & WORDS:
+        return ["", [], "", details] if details else []
+    if not (details or score.explanation or score.step_rewards or score.answer):
+        return []
+    return [score.explanation, list(score.step_rewards), score.answer, details]
+
+
 class Segment:
     """A shard's items and outcomes in shared memory. `n` items, `k` components each."""
 
@@ -66,6 +93,8 @@ class Segment:
         "_extras_at",
         "_extras_end",
         "_extras_fd",
+        "_known",
+        "_known_end",
         "_view",
         "base",
         "components",
@@ -97,6 +126,8 @@ class Segment:
         )
         self._view = view
         self._extras_fd = extras_fd
+        self._known: dict[int, list[Any]] = {}
+        self._known_end = 0
         self._extras_at = payload_at + size if fd >= 0 else 0
         self.stop = view[_STOP_AT : _STOP_AT + 1]
         """1: the owner wants no further item started."""
@@ -105,7 +136,7 @@ class Segment:
         self.isolation = view[_STOP_AT + 2 : _STOP_AT + 3]
         """The level of isolation that untrusted code ran under: `Reward.isolation_held`."""
         self.words = view[_STOP_AT + 3 : _STOP_AT + 4]
-        """1: somebody wants what scores say beside their numbers."""
+        """What somebody wants of what scores say beside their numbers: `WORDS`, `DETAILS`, both."""
         cells = view[_STEPPING_AT:_COLUMNS_AT].cast("Q")
         self.stepping = cells[0:1]
         """Whose code has the event loop of an async reward's worker: an item's index + 1, or 0."""
@@ -168,15 +199,22 @@ class Segment:
         ended = states[base : cursor - 1].translate(ENDED)
         return b"".join((states[:base], ended, bytes((current,)), states[cursor:]))
 
-    def append_error(self, index: int, reason: int, message: str) -> None:
-        """Writes why an item failed; before its state, so that the reader of the state finds it."""
-        self._append([index, reason, message], _MAX_EXTRAS_BYTES)
+    def append_error(self, index: int, reason: int, message: str, *usage: list[int]) -> None:
+        """Writes why an item failed, its `fault_of`.
+
+        Before its state, so that the reader of the state finds it.
+        """
+        self._append([index, reason, message, *usage], _MAX_EXTRAS_BYTES)
 
     def append_words(
-        self, index: int, explanation: str, step_rewards: list[float], answer: str
+        self, index: int, explanation: str, step_rewards: list[float], answer: str, details: str
     ) -> None:
-        """Writes what a score says beside its numbers; left out where there is no room."""
-        self._append([index, explanation, step_rewards, answer], _MAX_EXPLANATION_BYTES)
+        """Writes what a score says beside its numbers, its `words_of`.
+
+        Left out where there is no room.
+        """
+        record = [index, explanation, step_rewards, answer, details]
+        self._append(record, _MAX_EXPLANATION_BYTES)
 
     def append_figures(self, figures: Mapping[str, float]) -> None:
         """Writes what the reward counted while it ran this."""
@@ -185,7 +223,7 @@ class Segment:
     def figures(self) -> dict[str, float]:
         """What the reward counted."""
         counted: dict[str, Any] = {}
-        for line in self._lines():
+        for line in self._extras_from(0).split(b"\n")[:-1]:
             if line.startswith(_FIGURES_LINE):
                 with contextlib.suppress(ValueError, RecursionError):
                     _, said = json.loads(line)
@@ -210,13 +248,18 @@ class Segment:
     def extras(self) -> dict[int, list[Any]]:
         """The extras so far by item; a torn last line, of a worker killed as it wrote, is left out.
 
-        [reason, message] of a failed item, [explanation, step rewards, answer] of a scored one.
+        `fault_of` a failed item, `words_of` a scored one.
         """
-        return dict(filter(None, map(self._extra, self._lines())))
+        # Asked again and again while the worker writes: what was read is not read once more.
+        data = self._extras_from(self._known_end)
+        end = data.rfind(b"\n") + 1
+        self._known_end += end
+        self._known.update(filter(None, map(self._extra, data[:end].split(b"\n")[:-1])))
+        return self._known
 
-    def _lines(self) -> list[bytes]:
-        size = min(self._extras_end[0], _MAX_EXTRAS_BYTES)
-        return os.pread(self._extras_fd, size, self._extras_at).split(b"\n")[:-1] if size else []
+    def _extras_from(self, begin: int) -> bytes:
+        size = min(self._extras_end[0], _MAX_EXTRAS_BYTES) - begin
+        return os.pread(self._extras_fd, size, self._extras_at + begin) if size > 0 else b""
 
     def _extra(self, line: bytes) -> tuple[int, list[Any]] | None:
         try:
@@ -224,8 +267,12 @@ class Segment:
         except (ValueError, RecursionError):
             return None
         match record:
-            case [int(index), int(), str()] | [int(index), str(), list(), str()] if (
+            case [int(index), int(), str()] | [int(index), str(), list(), str(), str()] if (
                 0 <= index < self.n
+            ):
+                return index, cast("list[Any]", record[1:])
+            case [int(index), int(), str(), [int(), int(), int(), int()] as spent] if (
+                0 <= index < self.n and min(spent) >= 0 and max(spent) < 2**31
             ):
                 return index, cast("list[Any]", record[1:])
             case _:

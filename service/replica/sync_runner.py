@@ -14,6 +14,7 @@ from rewardplane.wire.frame import read_example, read_response
 from rewardplane.wire.messages import FieldError
 
 from .batch_writer import BatchWriter, failed_whole, start
+from .process_state import CALL_NS, ProcessState
 from .segment import ENDED, RUNNING, SCORED, Segment
 from .work import Work
 
@@ -24,7 +25,9 @@ CHEAP_NS = 20_000
 class Runner:
     """Runs a reward on the items of segments."""
 
-    def __init__(self, reward: Reward, clip: Clip) -> None:
+    def __init__(self, reward: Reward, clip: Clip, state: ProcessState | None = None) -> None:
+        """`state`: what is put back after each segment and each long call."""
+        self._state = state
         self._reward = reward
         self._clip = clip
         self._writer = BatchWriter(reward)
@@ -36,7 +39,11 @@ class Runner:
 
         What is left PENDING is the owner's to run again elsewhere.
         """
-        work = Work.load(segment.payload())
+        self._run(segment, Work.load(segment.payload()))
+        if self._state is not None:
+            self._state.restore()
+
+    def _run(self, segment: Segment, work: Work) -> None:
         by_item = self._reward.unit is Unit.ITEM
         if by_item and self._is_cheap and work.is_whole(segment.n):
             self._run_cheap(segment, work)
@@ -135,6 +142,8 @@ class Runner:
             self._is_cheap = elapsed_ns < CHEAP_NS
             if forked[0]:
                 writer.end_forked()
+            if elapsed_ns >= CALL_NS and self._state is not None:
+                self._state.restore()
             if record(segment, index, outcome):
                 return False
         return True
@@ -160,6 +169,8 @@ class Runner:
         begin_ns = start(segment, first, end)
         outcomes = run_items(self._reward, items, self._clip)
         self._writer.end_forked()
+        if self._state is not None and time.monotonic_ns() - begin_ns >= CALL_NS:
+            self._state.restore()
         if splits and failed_whole(outcomes):
             segment.states[first:end] = bytes(end - first)
             return False

@@ -27,8 +27,8 @@ class Work:
     ranges: Sequence[tuple[int, int, int]]
     timeout_s: float
     deadline_ns: int
-    words: bool = False
-    """Whether somebody wants what scores say beside their numbers; in the segment's header."""
+    words: int = 0
+    """What somebody wants of what scores say beside their numbers; in the segment's header."""
     size: int = field(init=False)
     """Of the payload in bytes."""
 

@@ -29,6 +29,10 @@ class WorkerFailed(Exception):
     """The process could not set its reward up; the message says why."""
 
 
+class WorkerLost(WorkerFailed):
+    """It was lost while it started, with the process that forks it: another try may do."""
+
+
 class WorkersGone(WorkerFailed):
     """The replica whose workers these were is gone: what was theirs is to run elsewhere."""
 
@@ -94,11 +98,12 @@ class Worker:
 
         Raises:
             WorkerFailed: the set-up raised, died or took longer than 300 s.
+            WorkerLost: it had no chance to.
         """
         try:
             worker = cls(await fork_server.fork())
         except ForkServerLost as error:
-            raise WorkerFailed(str(error)) from None
+            raise WorkerLost(str(error)) from None
         segment = Segment.create(1, 0, json.dumps(asdict(spec)).encode())
         try:
             ended = await worker.feed(segment)
@@ -118,6 +123,8 @@ class Worker:
         if ended.done() and ended.result():
             return
         said = f"it took more than {START_TIMEOUT_S:g} s"
+        if ended.done() and self.exit_code is None:
+            raise WorkerLost(f"reward of kind {spec.kind!r} is not set up: its process was lost")
         if ended.done():
             said = segment.extras().get(0, [0, _ended_how(self.exit_code)])[1]
         raise WorkerFailed(f"reward of kind {spec.kind!r} cannot be set up: {said}")
@@ -246,19 +253,20 @@ class Worker:
 
     def _readable(self) -> None:
         try:
-            data = self._socket.recv(NUMBER.size)
+            data = self._socket.recv(NUMBER.size + 1)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        if len(data) == NUMBER.size:
-            self._end(NUMBER.unpack(data)[0], finished=True)
+        if len(data) == NUMBER.size and (number := NUMBER.unpack(data)[0]) in self._running:
+            self._end(number, finished=True)
             return
-        # A reward closed what is not its own. What runs is not to blame: it may end, and with it
-        # the process, which cannot tell.
         self._loop.remove_reader(self._socket)
         self._hears = False
-        if self.idle and not self.holders:
+        # A reward wrote where only its worker may: the process would go on and wait for ever. Or it
+        # closed what is not its own: then what runs is not to blame, it may end, and with it the
+        # process, which cannot tell.
+        if data or (self.idle and not self.holders):
             self.kill()
 
     def _end(self, number: int, *, finished: bool) -> None:
@@ -300,7 +308,6 @@ class Worker:
 
 
 def _ended_how(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "its process was lost"
+    exit_code = exit_code or 0
     how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
     return f"its process ended with {how}"

@@ -12,8 +12,6 @@ import hashlib
 import logging
 import os
 import socket
-import stat
-import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -34,6 +32,7 @@ from .control import (
     Control,
     receive,
 )
+from .own_folder import own_folder
 from .worker import Worker, WorkerFailed
 from .worker_pool import ForkedWorkers
 
@@ -45,22 +44,8 @@ def local_folder(session: str) -> Path | None:
 
     A folder that others could have made or can enter is no place.
     """
-    top = Path(tempfile.gettempdir()) / f"rewardplane-{os.geteuid()}"
     # A socket's path has 107 characters at the most.
-    folder = top / hashlib.blake2b(session.encode(), digest_size=6).hexdigest()
-    try:
-        for path in (top, folder):
-            with contextlib.suppress(FileExistsError):
-                path.mkdir(mode=0o700)
-            status = path.lstat()
-            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-                return None
-            if status.st_mode & 0o077:
-                return None
-    except OSError as error:
-        _log.warning("no sockets in %s, calls go by Serve's handle: %s", folder, error)
-        return None
-    return folder
+    return own_folder(hashlib.blake2b(session.encode(), digest_size=6).hexdigest())
 
 
 class WorkerHost:

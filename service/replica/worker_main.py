@@ -33,6 +33,7 @@ from rewardplane.wire.item_errors import MEMORY_EXIT
 from .async_runner import AsyncRunner
 from .memory import keep_freed_memory
 from .order import FIRST_SLOT, LINK, MAX_DESCRIPTORS, NUMBER, ORDER, OWN_FILE, RING
+from .process_state import ProcessState
 from .segment import Ring, Segment
 from .sync_runner import Runner
 
@@ -118,7 +119,8 @@ def main(descriptor: int) -> None:
     if reward.is_async:
         asyncio.run(_serve_async(supervisor, reward, clip, spec["concurrency"]))
     else:
-        _serve(supervisor, reward, Runner(reward, clip))
+        state = ProcessState() if reward.runs_named_code else None
+        _serve(supervisor, reward, Runner(reward, clip, state))
 
 
 def die_with_parent() -> None:
@@ -216,7 +218,9 @@ def _close(segment: Segment, reward: Reward) -> None:
 
 def _lifted(descriptor: int) -> int:
     """The descriptor under a high number that no child process inherits."""
-    lifted = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    above = _HIGH_DESCRIPTOR if soft == resource.RLIM_INFINITY else min(_HIGH_DESCRIPTOR, soft // 2)
+    lifted = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above)
     os.close(descriptor)
     return lifted
 

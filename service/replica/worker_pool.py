@@ -8,15 +8,21 @@ to the workers of the replica.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from .fork_server import ForkServer
-from .worker import Worker, WorkerFailed, WorkerSpec
+from .worker import Worker, WorkerFailed, WorkerLost, WorkerSpec
+
+_log = logging.getLogger(__name__)
 
 RESERVE_S = 60.0
 """How long a worker stands in reserve that nobody needs."""
+MAX_LOST = 4
+"""How often in a row a worker may be lost while it starts, with the process that forks it."""
+LOST_PAUSE_S = 0.2
 
 
 class WorkerPool(Protocol):
@@ -193,7 +199,7 @@ class ForkedWorkers:
         if self._closed:
             raise WorkerFailed("the replica is stopping")
         try:
-            worker = await Worker.spawn(self._spec, self._fork_server)
+            worker = await self._spawn_until_lost(MAX_LOST)
         except WorkerFailed as error:
             self.broken = str(error)
             raise
@@ -201,6 +207,15 @@ class ForkedWorkers:
         self._all.add(worker)
         worker.exited.add_done_callback(lambda _: self._all.discard(worker))
         return worker
+
+    async def _spawn_until_lost(self, times: int) -> Worker:
+        for lost in range(1, times):
+            try:
+                return await Worker.spawn(self._spec, self._fork_server)
+            except WorkerLost as error:
+                _log.warning("%s; once more", error)
+                await asyncio.sleep(LOST_PAUSE_S * lost)
+        return await Worker.spawn(self._spec, self._fork_server)
 
 
 def _look_at(reserve: asyncio.Future[Worker]) -> None:

@@ -6,7 +6,10 @@
                ├─ IncompleteGroup        a group reward got part of a group     FAILED_PRECONDITION
                ├─ InsufficientIsolation  the isolation demanded is not there    FAILED_PRECONDITION
                ├─ InlineCode             an inline configuration names code     PERMISSION_DENIED
+               ├─ Unauthenticated        nothing valid proves who calls         UNAUTHENTICATED
+               ├─ PermissionDenied       the caller may not do this             PERMISSION_DENIED
                ├─ Overloaded             come back after `retry_after_s`        RESOURCE_EXHAUSTED
+               │    └─ QuotaExceeded     the caller's own quota is used up      RESOURCE_EXHAUSTED
                ├─ NotReady               starting, draining or out of reach     UNAVAILABLE
                ├─ DeadlineExceeded       the client's own deadline passed       DEADLINE_EXCEEDED
                └─ Internal               our bug; the log has the rest          INTERNAL
@@ -88,6 +91,18 @@ class InlineCode(CallError):
     reason = "INLINE_CODE"
 
 
+class Unauthenticated(CallError):
+    """Nothing valid proves who calls; `metadata["why"]` says what is wrong: NO_CREDENTIALS, …."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(CallError):
+    """The caller is known and may not do this; `metadata["why"]`: UNKNOWN_CALLER, REWARD, …."""
+
+    reason = "PERMISSION_DENIED"
+
+
 class Overloaded(CallError):
     """There is no room for the call; `retry_after_s` is when there may be."""
 
@@ -104,6 +119,12 @@ class Overloaded(CallError):
 
     def __reduce__(self) -> tuple[type[CallError], tuple[object, ...]]:
         return type(self), (self.message, self.metadata, self.retry_after_s)
+
+
+class QuotaExceeded(Overloaded):
+    """A quota of the caller is used up; `metadata["quota"]` names it."""
+
+    reason = "QUOTA_EXCEEDED"
 
 
 class NotReady(CallError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from google.protobuf.message import DecodeError
 from rewardplane.rewards.types import Example, Response
-from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from .messages import FieldError, example_from, response_from
@@ -17,6 +16,8 @@ Span = tuple[int, int]
 """The first byte of a part of a message, and the byte after its last."""
 
 _GROUPS_TAG = 0x0A
+_EXAMPLE_TAG = 0x0A
+_RESPONSES_TAG = 0x12
 _TEXT_TAG = 0x0A
 _MALFORMED = "is no message of its type"
 
@@ -68,10 +69,51 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def part_of(group: frames.GroupFrame, first: int, end: int) -> bytes:
-    """Some responses of a group with its example, as a `ScoreRequest` of that one group."""
-    part = frames.GroupFrame(example=group.example, responses=group.responses[first:end])
-    return frames.RequestFrame(groups=[part]).SerializeToString()
+def group_cuts(data: bytes, group: Span, step: int) -> tuple[Span, list[int]]:
+    """Where the example and the responses of a group may be cut into parts, `step` responses each.
+
+    The span of the example has its tag and length. Each cut is the begin of a response; the last is
+    the end of the group. `group` is one of `group_spans`. What lies between two cuts are `step`
+    responses, perhaps with other fields between them.
+    """
+    example, cuts, count = (group[0], group[0]), list[int](), 0
+    _, at = _varint(data, group[0])
+    _, at = _varint(data, at)
+    while at < group[1]:
+        begin = at
+        tag, at = _varint(data, at)
+        wire_type = tag & 7
+        if wire_type == 2:
+            size, at = _varint(data, at)
+            at += size
+            if tag == _EXAMPLE_TAG:
+                example = (begin, at)
+            elif tag == _RESPONSES_TAG:
+                if count % step == 0:
+                    cuts.append(begin)
+                count += 1
+        elif wire_type == 0:
+            _, at = _varint(data, at)
+        else:
+            at += 4 if wire_type == 5 else 8
+    cuts.append(group[1])
+    return example, cuts
+
+
+def part_of(data: bytes, example: Span, responses: Span) -> list[bytes | memoryview]:
+    """Some responses of a group with its example, as a `ScoreRequest` of that one group, in pieces.
+
+    The bytes of both stay where they are, however often the example is sent.
+    """
+    view = memoryview(data)
+    size = example[1] - example[0] + responses[1] - responses[0]
+    head = bytearray((_GROUPS_TAG,))
+    while size >= 0x80:
+        head.append(size & 0x7F | 0x80)
+        size >>= 7
+    head.append(size)
+    # The example comes last: of one that lies among the responses, too, the last is what counts.
+    return [bytes(head), view[slice(*responses)], view[slice(*example)]]
 
 
 def read_example(data: bytes, *, prompt: bool) -> Example:
@@ -105,10 +147,12 @@ def read_response(data: bytes) -> Response:
         end = at + length
         # From 2 MiB on the length is longer, and protobuf's own time no longer counts.
         if end <= size and length < 1 << 21:
-            known = _NO_MORE if end == size else _read_rest(data[end:])
+            rest = data[end:]
+            known = _rests[rest] if rest in _rests else _read_rest(rest)
             if known is not None:
+                reason, tokens = known
                 try:
-                    return Response(data[at:end].decode(), *known)
+                    return Response(data[at:end].decode(), reason, tokens, (), _NONE, _NONE)
                 except UnicodeDecodeError:
                     raise FieldError("text", "is no UTF-8") from None
     try:
@@ -117,8 +161,8 @@ def read_response(data: bytes) -> Response:
         raise FieldError("", _MALFORMED) from None
 
 
-_NO_MORE = ("", None)
-_rests: dict[bytes, tuple[str, int | None] | None] = {}
+_NONE: dict[str, str] = {}
+_rests: dict[bytes, tuple[str, int | None] | None] = {b"": ("", None)}
 _MAX_RESTS = 8192
 _MAX_REST_BYTES = 8
 
@@ -130,10 +174,6 @@ def _read_rest(rest: bytes) -> tuple[str, int | None] | None:
     """
     if len(rest) > _MAX_REST_BYTES:
         return None
-    try:
-        return _rests[rest]
-    except KeyError:
-        pass
     try:
         message = pb.Response.FromString(rest)
     except DecodeError:

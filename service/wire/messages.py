@@ -30,6 +30,7 @@ from rewardplane.rewards.types import (
     Response,
     Score,
     ScoreError,
+    Usage,
 )
 from rewardplane.v1 import reward_service_pb2 as pb
 
@@ -171,15 +172,25 @@ def outcome_from(message: pb.Outcome, component_names: Sequence[str]) -> Outcome
                 raise FieldError("score.components", fault)
             components = dict(zip(component_names, values, strict=True))
         steps = tuple(score.step_rewards) if score.step_rewards else ()
-        return Score(score.reward, components, score.explanation, steps, score.answer)
+        told = score.explanation, steps, score.answer, score.details_json
+        return Score(score.reward, components, *told)
     if not message.HasField("error"):
         raise FieldError("result", "is neither score nor error")
     error = message.error
     reason = _REASONS.get(error.reason)
     if reason is not None:
-        return ScoreError(reason, error.message)
+        return ScoreError(reason, error.message, _usage_from(error))
     reason = Reason.UNAVAILABLE if error.retryable else Reason.RAISED
-    return ScoreError(reason, f"(reason {int(error.reason)} of a newer service) {error.message}")
+    told = f"(reason {int(error.reason)} of a newer service) {error.message}"
+    return ScoreError(reason, told, _usage_from(error))
+
+
+def _usage_from(error: pb.ScoreError) -> Usage | None:
+    if not error.HasField("usage"):
+        return None
+    spent = error.usage
+    tokens = spent.prompt_tokens, spent.completion_tokens, spent.cached_tokens
+    return Usage(*tokens, spent.calls)
 
 
 def _contents_from(messages: Sequence[pb.Content], path: str) -> Sequence[Content]:

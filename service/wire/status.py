@@ -25,6 +25,9 @@ from .errors import (
     InvalidRequest,
     NotReady,
     Overloaded,
+    PermissionDenied,
+    QuotaExceeded,
+    Unauthenticated,
     UnknownReward,
     VersionGone,
 )
@@ -39,7 +42,10 @@ _CODES: dict[type[CallError], grpc.StatusCode] = {
     IncompleteGroup: grpc.StatusCode.FAILED_PRECONDITION,
     InsufficientIsolation: grpc.StatusCode.FAILED_PRECONDITION,
     InlineCode: grpc.StatusCode.PERMISSION_DENIED,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     NotReady: grpc.StatusCode.UNAVAILABLE,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     Internal: grpc.StatusCode.INTERNAL,
@@ -148,7 +154,13 @@ def _foreign(
     elif code is grpc.StatusCode.CANCELLED:
         kind = NotReady
     else:
-        for known in (NotReady, DeadlineExceeded, InvalidRequest):
+        for known in (
+            NotReady,
+            DeadlineExceeded,
+            InvalidRequest,
+            Unauthenticated,
+            PermissionDenied,
+        ):
             if _CODES[known] is code:
                 kind = known
     return _made(kind, message, {"grpc_code": code.name}, violations, retry_after_s)
@@ -163,6 +175,6 @@ def _made(
 ) -> CallError:
     if kind is InvalidRequest:
         return InvalidRequest(message, metadata, violations)
-    if kind is Overloaded and retry_after_s is not None:
-        return Overloaded(message, metadata, retry_after_s)
+    if issubclass(kind, Overloaded) and retry_after_s is not None:
+        return kind(message, metadata, retry_after_s)
     return kind(message, metadata)

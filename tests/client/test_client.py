@@ -28,6 +28,8 @@ from rewardplane.wire.errors import (
     InvalidRequest,
     NotReady,
     Overloaded,
+    PermissionDenied,
+    Unauthenticated,
     UnknownReward,
     VersionGone,
 )
@@ -331,7 +333,10 @@ async def test_overload_is_tried_again_after_the_time_it_asks_for() -> None:
         (fails(VersionGone("gone")), VersionGone),
         (fails(InlineCode("code")), InlineCode),
         (fails(Internal("bug")), Internal),
-        (aborts(grpc.StatusCode.UNAUTHENTICATED, "who"), Internal),
+        (aborts(grpc.StatusCode.UNAUTHENTICATED, "who"), Unauthenticated),
+        (fails(Unauthenticated("who")), Unauthenticated),
+        (fails(PermissionDenied("you may not")), PermissionDenied),
+        (aborts(grpc.StatusCode.ABORTED, "what"), Internal),
     ],
 )
 async def test_what_will_not_change_is_not_tried_again(fault: Fault, kind: type[CallError]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from rewardplane.rewards.types import Reason, Score, ScoreError
+from rewardplane.rewards.types import Reason, Score, ScoreError, Usage
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.messages import outcome_from
 
@@ -500,6 +500,14 @@ async def test_sixty_percent_without_format_are_sixty_percent_fewer_calls(
         every = await it.score("open", *texts)
         calls = len(judge.bodies)
         gated = await it.score("gated", *texts)
+        # Quotas of tokens charge a composite with what its members take, and no more.
+        tokens = {name: it.rewards.find(name, "").judge_tokens_per_item for name in served}
+        health = {name: it.metrics.health.health(name, "") for name in served}
+    each = tokens["judge"]
+    assert each > 0
+    assert tokens == {"judge": each, "format": 0, "open": each, "gated": 0.4 * each}
+    # Of the rewards that calls named, not of their members.
+    assert {name: one.items for name, one in health.items() if one} == {"open": 100, "gated": 100}
     assert calls == 100
     assert len(judge.bodies) - calls == 40
     for at, (one, other) in enumerate(zip(every, gated, strict=True)):
@@ -532,6 +540,31 @@ async def test_a_panel_of_three_with_one_failing_judge(judge: JudgeServer) -> No
     assert two[1].message.startswith("0 of 3 members have a reward, want 2: member 'one': INVALID")
     assert isinstance(strict, ScoreError)
     assert strict.reason is Reason.JUDGE_REFUSED
+    assert strict.usage == Usage(100, 20, 0, 1)
     assert strict.message.startswith("2 of 3 members have a reward, want 3: member 'judge': JUDGE_")
     assert median.reward == 2
     assert median.components["votes"] == 3
+
+
+async def test_details_are_one_document_and_usage_is_summed() -> None:
+    served: dict[str, dict[str, Any]] = {
+        "telling": {"kind": "python", "function": "telling:grade"},
+        "plain": poison(),
+        "sum": {
+            "kind": "composite",
+            "formula": "a + 0*b + plain",
+            "members": {"a": "telling", "b": "telling"},
+        },
+    }
+    async with rig(served) as it:
+        request = request_of("sum", ["7", "refused"])
+        request.options.include_details = True
+        scored, failed = (await it.answer(request)).groups[0].outcomes
+        assert json.loads(scored.score.details_json) == {"a": {"it": "7"}, "b": {"it": "7"}}
+        assert not scored.score.explanation
+        assert (failed.error.usage.prompt_tokens, failed.error.usage.calls) == (200, 4)
+        request.options.include_details = False
+        request.options.include_explanations = True
+        scored, _ = (await it.answer(request)).groups[0].outcomes
+        assert not scored.score.details_json
+        assert scored.score.explanation == "a: words\nb: words"

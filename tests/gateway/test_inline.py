@@ -82,6 +82,22 @@ async def test_a_long_batch_lets_others_in(it: Rig) -> None:
     assert sorted(waits)[len(waits) // 2] < 0.1
 
 
+@pytest.mark.parametrize("reward", ["tags", "many_tags"])
+async def test_one_group_lets_others_in(it: Rig, reward: str) -> None:
+    """Measured in CPU time of the thread: others on the machine do not count."""
+    texts = ["<think></think>" * 400 for _ in range(1500)]
+    data = request_of(reward, texts).SerializeToString()
+    call = asyncio.create_task(it.scorer.score(data, 60.0, ""))
+    breaths_s: list[float] = []
+    while not call.done():
+        begin_s = time.thread_time()
+        await asyncio.sleep(0)
+        breaths_s.append(time.thread_time() - begin_s)
+    assert all((await call).states)
+    assert len(breaths_s) > 5
+    assert sorted(breaths_s)[-3] < 0.025
+
+
 async def test_a_batch_too_long_for_its_deadline_is_answered_in_time(it: Rig) -> None:
     long = "<think>" * 9000  # 32 looks through 63 kB: some milliseconds
     request = request_of("many_tags", *[[long] for _ in range(400)])

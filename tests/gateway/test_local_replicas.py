@@ -16,7 +16,6 @@ import pytest
 from rewardplane.gateway import local_replicas
 from rewardplane.gateway.lane import ReplicaLost
 from rewardplane.gateway.local_replicas import LocalReplicas
-from rewardplane.replica import worker_host
 from rewardplane.replica.linked_workers import LinkedWorkers
 from rewardplane.replica.worker_host import local_folder
 
@@ -209,7 +208,7 @@ def _socket_in(folder: Path) -> Path:
 
 
 def test_a_folder_of_others_is_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_host.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     folder = local_folder("session")
     assert folder is not None
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

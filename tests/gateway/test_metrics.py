@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
-from rewardplane.gateway.metrics import MAX_JOBS, Metrics, TimeHistogram
+from rewardplane.access.gate import Gate
+from rewardplane.gateway.metrics import MAX_CALLERS, MAX_JOBS, Metrics, TimeHistogram
 from rewardplane.rewards.types import Reason
 
 from ..support.rig import Rig, poison, request_of, rig
@@ -181,3 +184,42 @@ async def test_reasons_are_the_labels(it: Rig) -> None:
     names = {reason.name for reason in Reason} | {"SCORED"}
     for figures in it.metrics.rewards.values():
         assert set(figures.items) <= names
+
+
+async def test_health_is_open_on_the_port_of_the_metrics(free_port: int) -> None:
+    metrics = Metrics()
+    stop = metrics.serve(free_port, "127.0.0.1")
+
+    def status() -> int:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/healthz") as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+
+    try:
+        assert await asyncio.to_thread(status) == 200
+        metrics.ready = lambda: False
+        assert await asyncio.to_thread(status) == 503
+    finally:
+        await asyncio.to_thread(stop)
+
+
+async def test_callers_are_labels_of_few_values_and_credentials_tell_their_end(
+    free_port: int, tmp_path: Path
+) -> None:
+    (tmp_path / "tokens").write_text(f"{'a' * 64} one until=2100-01-01\n{'b' * 64} two\n")
+    (tmp_path / "access.yaml").write_text("tokens_file: tokens\ncallers: {one: {}}\n")
+    metrics = Metrics()
+    metrics.gate = Gate(tmp_path / "access.yaml")
+    for number in range(2 * MAX_CALLERS):
+        metrics.refused("REWARD", f"caller-{number}")
+    metrics.refused("NO_CREDENTIALS", "")
+    samples = await scraped(metrics, free_port)
+    found = {dict(labels)["caller"] for name, labels in samples if "refusals_total" in name}
+    assert len(found) == MAX_CALLERS + 2
+    assert of(samples, "rewardplane_refusals_total", reason="REWARD", caller="other") == MAX_CALLERS
+    expiry = "rewardplane_credential_expiry_timestamp_seconds"
+    assert of(samples, expiry, credential="token") == 4_102_444_800
+    assert of(samples, "rewardplane_access_fault", what="files") == 0

@@ -64,12 +64,20 @@ def test_extras_are_read_by_item() -> None:
     worker = Segment.attach(os.dup(owner.fd))
     assert owner.extras() == {}
     worker.append_error(0, 4, "a\nb\0c 'd' \u2028 😀")
-    worker.append_words(2, "because", [0.5, 1.0], "read")
-    assert owner.extras() == {0: [4, "a\nb\0c 'd' \u2028 😀"], 2: ["because", [0.5, 1.0], "read"]}
+    worker.append_words(2, "because", [0.5, 1.0], "read", "{}")
+    worker.append_error(1, 14, "silent", [100, 20, 7, 2])
+    assert owner.extras() == {
+        0: [4, "a\nb\0c 'd' \u2028 😀"],
+        1: [14, "silent", [100, 20, 7, 2]],
+        2: ["because", [0.5, 1.0], "read", "{}"],
+    }
     os.pwrite(worker.fd, b'[1,4,"torn', os.fstat(worker.fd).st_size)
-    assert set(owner.extras()) == {0, 2}
+    assert set(owner.extras()) == {0, 1, 2}
     set_end(worker)
-    assert set(owner.extras()) == {0, 2}
+    assert set(owner.extras()) == {0, 1, 2}
+    worker.append_error(1, 14, "no usage", [-1, 20, 7, 2])
+    worker.append_error(1, 14, "nor this", [1 << 80, 20, 7, 2])
+    assert owner.extras()[1] == [14, "silent", [100, 20, 7, 2]]
     for end in (owner, worker):
         end.close()
 
@@ -125,8 +133,8 @@ def test_errors_have_room_when_explanations_have_none_left() -> None:
     owner = Segment.create(3, 0, b"")
     worker = Segment.attach(os.dup(owner.fd))
     for _ in range(9):
-        worker.append_words(0, "x" * (8 << 20), [], "")
-    worker.append_words(1, "x" * (9 << 20), [], "")
+        worker.append_words(0, "x" * (8 << 20), [], "", "")
+    worker.append_words(1, "x" * (9 << 20), [], "", "")
     worker.append_error(2, 4, "still told")
     extras = owner.extras()
     assert 1 not in extras
@@ -233,7 +241,7 @@ def test_a_failed_item_whose_reason_is_lost_has_one_all_the_same() -> None:
     segment.states[0] = FAILED
     segment.append_error(1, 99, "no such reason")
     segment.states[1] = FAILED
-    segment.append_words(2, "because", [], "")
+    segment.append_words(2, "because", [], "", "")
     segment.states[2] = FAILED
     job.tell(segment)
     segment.close()

@@ -168,7 +168,8 @@ class FakeService(pb_grpc.RewardServiceServicer):
     ) -> None:
         self.calls.append(score)
         self.metadata.append(dict(context.invocation_metadata() or ()))
-        self.remaining_s.append(context.time_remaining() or float("inf"))
+        remaining_s = context.time_remaining()
+        self.remaining_s.append(float("inf") if remaining_s is None else remaining_s)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:

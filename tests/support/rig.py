@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
+from rewardplane.access.gate import Gate
 from rewardplane.config.load import RewardConfig, ServiceConfig, parse
 from rewardplane.gateway.admission import Admission
 from rewardplane.gateway.doors.door import DoorKind
@@ -185,10 +186,13 @@ class Rig:
         config: ServiceConfig,
         connect: Callable[[RewardConfig], Send] | None,
         door: DoorKind = DoorKind.NATIVE,
+        gate: Gate | None = None,
     ) -> None:
         self.config = config
+        self.gate = gate
         self.pools: dict[str, Pool] = {}
         self.metrics = Metrics()
+        self.metrics.gate = gate
         self.admission = Admission(config.limits)
 
         def lane(served: ServedReward) -> PoolLane:
@@ -209,7 +213,7 @@ class Rig:
         self.scorer = Scorer(self.rewards, self.admission, self.metrics)
         validator = Validator(self.scorer, self.metrics, config.limits)
         servicer = Servicer(self.scorer, validator, self.rewards, config.limits, self.metrics)
-        self.server = Server(servicer, self.admission, config.limits, door)
+        self.server = Server(servicer, self.admission, config.limits, door, gate=gate)
         self.address = ""
         self.channel: grpc.aio.Channel
 
@@ -263,10 +267,11 @@ def rig(
     limits: Mapping[str, Any] | None = None,
     connect: Callable[[RewardConfig], Send] | None = None,
     door: DoorKind = DoorKind.NATIVE,
+    gate: Gate | None = None,
 ) -> Rig:
     """A service of these rewards."""
     document = {"rewards": {name: dict(reward) for name, reward in rewards.items()}}
-    return Rig(parse({**document, "limits": dict(limits or {})}, FOLDER), connect, door)
+    return Rig(parse({**document, "limits": dict(limits or {})}, FOLDER), connect, door, gate)
 
 
 def flat(answer: pb.ScoreResponse) -> list[Outcome]:

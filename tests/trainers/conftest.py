@@ -29,10 +29,16 @@ REWARDS: dict[str, Any] = {
     "picky": {"kind": "python", "function": "trainer_rewards:picky"},
     "shaped": {"kind": "python", "function": "trainer_rewards:shaped"},
     "exact": {"kind": "exact"},
+    "code": {"kind": "code_tests", "program": "none"},
+    "run": {"kind": "program_run"},
 }
 
 
-HTTP = {"openrlhf": {"reward": "math"}, "remote_rm": {"reward": "math"}}
+HTTP = {
+    **{name: {"reward": "math"} for name in ("openrlhf", "remote_rm", "eval_protocol")},
+    "open_instruct": {"reward": "code"},
+    "sandbox_fusion": {"reward": "run"},
+}
 
 
 class Service:

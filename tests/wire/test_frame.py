@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
-from rewardplane.wire.frame import group_spans, part_of, read_example, read_response
+from rewardplane.wire.frame import group_cuts, group_spans, part_of, read_example, read_response
 from rewardplane.wire.messages import FieldError, response_from
 
 TEXTS = st.one_of(
@@ -84,7 +86,31 @@ def test_fields_of_old_group_types_are_refused() -> None:
         group_spans(b"\x7b\x7c")
 
 
-def test_a_part_of_a_group_keeps_its_example() -> None:
-    group = frames.GroupFrame(example=b"e", responses=[b"0", b"1", b"2"], reward="gone")
-    (part,) = frames.RequestFrame.FromString(part_of(group, 1, 3)).groups
-    assert (part.example, list(part.responses), part.reward) == (b"e", [b"1", b"2"], "")
+@pytest.mark.parametrize("step", [1, 2, 3, 7])
+@pytest.mark.parametrize("where", ["first", "among", "last", "none", "twice"])
+def test_parts_of_a_group_keep_its_example(step: int, where: str) -> None:
+    def field(tag: bytes, value: bytes) -> bytes:
+        return tag + bytes([len(value)]) + value
+
+    fields = [field(b"\x12", b"%d" % i) for i in range(7)]
+    example = field(b"\x0a", b"e" * 100)
+    if where in ("among", "twice"):
+        fields.insert(3, example)
+    if where in ("first", "twice"):
+        fields.insert(0, example)
+    if where == "last":
+        fields.append(example)
+    fields.insert(2, b"\x18\x07")  # expected_size
+    fields.append(field(b"\x22", b"gone"))
+    body = b"".join(fields)
+    data = field(b"\x1a", b"id") + b"\x0a" + bytes([len(body) & 0x7F | 0x80, len(body) >> 7]) + body
+    (group,) = group_spans(data)
+    example_at, cuts = group_cuts(data, group, step)
+    got: list[bytes] = []
+    for responses in pairwise(cuts):
+        pieces = part_of(data, example_at, responses)
+        (part,) = frames.RequestFrame.FromString(b"".join(pieces)).groups
+        assert part.example == (b"" if where == "none" else b"e" * 100)
+        assert len(part.responses) <= step
+        got += part.responses
+    assert got == [b"%d" % i for i in range(7)]

@@ -23,6 +23,9 @@ from rewardplane.wire.errors import (
     InvalidRequest,
     NotReady,
     Overloaded,
+    PermissionDenied,
+    QuotaExceeded,
+    Unauthenticated,
     UnknownReward,
     VersionGone,
 )
@@ -37,7 +40,10 @@ ERRORS: list[CallError] = [
     IncompleteGroup("1 of 8"),
     InsufficientIsolation("process is promised", {"demanded": "confined"}),
     InlineCode("names code"),
+    Unauthenticated("the token is refused", {"why": "TOKEN_EXPIRED"}),
+    PermissionDenied("not this reward", {"why": "REWARD"}),
     Overloaded("no room", {}, 0.25),
+    QuotaExceeded("over the quota", {"quota": "items_per_s"}, 2.5),
     NotReady("draining"),
     DeadlineExceeded("too late"),
     Internal("a bug 漢字 \U0001f600"),
@@ -119,6 +125,8 @@ FOREIGN = {
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
     grpc.StatusCode.RESOURCE_EXHAUSTED: InvalidRequest,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
 }
 
 

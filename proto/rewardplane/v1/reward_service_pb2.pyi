@@ -115,20 +115,24 @@ class StreamScoresRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[ScoreRequest, _Mapping]] = ...) -> None: ...
 
 class ScoreOptions(_message.Message):
-    __slots__ = ("include_components", "include_explanations", "include_step_rewards", "item_timeout", "queue_timeout", "min_isolation")
+    __slots__ = ("include_components", "include_explanations", "include_step_rewards", "item_timeout", "queue_timeout", "min_isolation", "include_health", "include_details")
     INCLUDE_COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_STEP_REWARDS_FIELD_NUMBER: _ClassVar[int]
     ITEM_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     MIN_ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_HEALTH_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_DETAILS_FIELD_NUMBER: _ClassVar[int]
     include_components: bool
     include_explanations: bool
     include_step_rewards: bool
     item_timeout: _duration_pb2.Duration
     queue_timeout: _duration_pb2.Duration
     min_isolation: IsolationLevel
-    def __init__(self, include_components: bool = ..., include_explanations: bool = ..., include_step_rewards: bool = ..., item_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., min_isolation: _Optional[_Union[IsolationLevel, str]] = ...) -> None: ...
+    include_health: bool
+    include_details: bool
+    def __init__(self, include_components: bool = ..., include_explanations: bool = ..., include_step_rewards: bool = ..., item_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., min_isolation: _Optional[_Union[IsolationLevel, str]] = ..., include_health: bool = ..., include_details: bool = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("example", "responses", "expected_size", "reward", "version")
@@ -267,14 +271,46 @@ class FunctionResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., response_json: _Optional[str] = ...) -> None: ...
 
 class ScoreResponse(_message.Message):
-    __slots__ = ("groups", "rewards", "request_id")
+    __slots__ = ("groups", "rewards", "request_id", "health")
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     REWARDS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
     groups: _containers.RepeatedCompositeFieldContainer[GroupOutcomes]
     rewards: _containers.RepeatedCompositeFieldContainer[RewardUsed]
     request_id: str
-    def __init__(self, groups: _Optional[_Iterable[_Union[GroupOutcomes, _Mapping]]] = ..., rewards: _Optional[_Iterable[_Union[RewardUsed, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    health: _containers.RepeatedCompositeFieldContainer[RewardHealth]
+    def __init__(self, groups: _Optional[_Iterable[_Union[GroupOutcomes, _Mapping]]] = ..., rewards: _Optional[_Iterable[_Union[RewardUsed, _Mapping]]] = ..., request_id: _Optional[str] = ..., health: _Optional[_Iterable[_Union[RewardHealth, _Mapping]]] = ...) -> None: ...
+
+class RewardHealth(_message.Message):
+    __slots__ = ("reward", "items", "error_ratio", "mean", "deviation", "p10", "p50", "p90", "alike_ratio", "saturation", "clip_ratio", "length_correlation", "advice")
+    REWARD_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_RATIO_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    DEVIATION_FIELD_NUMBER: _ClassVar[int]
+    P10_FIELD_NUMBER: _ClassVar[int]
+    P50_FIELD_NUMBER: _ClassVar[int]
+    P90_FIELD_NUMBER: _ClassVar[int]
+    ALIKE_RATIO_FIELD_NUMBER: _ClassVar[int]
+    SATURATION_FIELD_NUMBER: _ClassVar[int]
+    CLIP_RATIO_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_CORRELATION_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    reward: str
+    items: int
+    error_ratio: float
+    mean: float
+    deviation: float
+    p10: float
+    p50: float
+    p90: float
+    alike_ratio: float
+    saturation: float
+    clip_ratio: float
+    length_correlation: float
+    advice: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, reward: _Optional[str] = ..., items: _Optional[int] = ..., error_ratio: _Optional[float] = ..., mean: _Optional[float] = ..., deviation: _Optional[float] = ..., p10: _Optional[float] = ..., p50: _Optional[float] = ..., p90: _Optional[float] = ..., alike_ratio: _Optional[float] = ..., saturation: _Optional[float] = ..., clip_ratio: _Optional[float] = ..., length_correlation: _Optional[float] = ..., advice: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GroupOutcomes(_message.Message):
     __slots__ = ("outcomes", "reward_index", "queue_us", "execution_us", "isolation")
@@ -311,28 +347,44 @@ class Outcome(_message.Message):
     def __init__(self, score: _Optional[_Union[Score, _Mapping]] = ..., error: _Optional[_Union[ScoreError, _Mapping]] = ...) -> None: ...
 
 class Score(_message.Message):
-    __slots__ = ("reward", "components", "explanation", "step_rewards", "answer")
+    __slots__ = ("reward", "components", "explanation", "step_rewards", "answer", "details_json")
     REWARD_FIELD_NUMBER: _ClassVar[int]
     COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     STEP_REWARDS_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_JSON_FIELD_NUMBER: _ClassVar[int]
     reward: float
     components: _containers.RepeatedScalarFieldContainer[float]
     explanation: str
     step_rewards: _containers.RepeatedScalarFieldContainer[float]
     answer: str
-    def __init__(self, reward: _Optional[float] = ..., components: _Optional[_Iterable[float]] = ..., explanation: _Optional[str] = ..., step_rewards: _Optional[_Iterable[float]] = ..., answer: _Optional[str] = ...) -> None: ...
+    details_json: str
+    def __init__(self, reward: _Optional[float] = ..., components: _Optional[_Iterable[float]] = ..., explanation: _Optional[str] = ..., step_rewards: _Optional[_Iterable[float]] = ..., answer: _Optional[str] = ..., details_json: _Optional[str] = ...) -> None: ...
 
 class ScoreError(_message.Message):
-    __slots__ = ("reason", "message", "retryable")
+    __slots__ = ("reason", "message", "retryable", "usage")
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     reason: ErrorReason
     message: str
     retryable: bool
-    def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., message: _Optional[str] = ..., retryable: bool = ...) -> None: ...
+    usage: Usage
+    def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., message: _Optional[str] = ..., retryable: bool = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "calls")
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    calls: int
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., calls: _Optional[int] = ...) -> None: ...
 
 class StreamScoresResponse(_message.Message):
     __slots__ = ("outcomes", "reward", "queue_us", "execution_us", "request_id", "isolation")

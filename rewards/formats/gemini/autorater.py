@@ -68,6 +68,17 @@ class Autorater:
             open_ended=exact is not None and has_references(exact.expression),
         )
 
+    def examine(self, example: Example) -> None:
+        """Fills the prompt and the expression.
+
+        Raises:
+            RewardFault: a reference is missing, or the text would be too long.
+        """
+        nothing = Response("")
+        fill(self._scorer.autorater_prompt, example, nothing, self._options, parsed="")
+        if (exact := self._scorer.exact_match_scorer) is not None:
+            filled_gold(exact.expression, example, nothing, self._options)
+
     async def score(
         self, example: Example, response: Response, parsed: str, judge: Judge
     ) -> Rating:

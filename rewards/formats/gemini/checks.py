@@ -10,9 +10,10 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from ...result import shown
+from ...text.pattern import compiled
 from .match import expression_of
 from .options import CloudRun, Undocumented
-from .parse import Parse, compiled
+from .parse import Parse
 from .prompt import IN_PROMPT, has_references, unknown_placeholders
 from .reader import BadMessage, message_of, spelled
 from .schema import (
@@ -223,7 +224,7 @@ class _Checker:
         is_regex = match.match_operation is MatchOperation.REGEX_CONTAINS
         if is_regex and not has_references(match.expression):
             try:
-                compiled(match.expression, self._options.dot_matches_newline)
+                compiled(match.expression, dot_nl=self._options.dot_matches_newline)
             except ValueError as error:
                 self._fault(f"{at}.expression", str(error))
 

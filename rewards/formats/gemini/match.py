@@ -6,9 +6,9 @@ import json
 from typing import Any, cast
 
 from ...reading.json_text import NoJson, read_json
+from ...text.pattern import compiled
 from ...types import Example, InvalidInput, InvalidReference, Response
 from .options import Undocumented
-from .parse import compiled
 from .prompt import escaped, filled_gold, has_references
 from .schema import JsonMatchExpression, MatchOperation, StringMatchExpression, StringMatchScorer
 
@@ -38,6 +38,14 @@ class StringMatch:
         expression = expression_of(scorer)
         is_right = matches(expression, example, response, parsed, self._options)
         return scorer.correct_answer_reward if is_right else scorer.wrong_answer_reward
+
+    def examine(self, example: Example) -> None:
+        """Fills the expression.
+
+        Raises:
+            InvalidReference: a reference is missing or empty, or makes no expression.
+        """
+        matches(expression_of(self._scorer), example, Response(""), "", self._options)
 
     def _value(self, text: str, match: JsonMatchExpression) -> str | None:
         try:
@@ -86,7 +94,7 @@ def matches(
     if not is_regex:
         return expression in target
     try:
-        pattern = compiled(expression, options.dot_matches_newline)
+        pattern = compiled(expression, dot_nl=options.dot_matches_newline)
     except ValueError as error:
         if not has_references(match.expression):
             raise

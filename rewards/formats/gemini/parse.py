@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
-import re2
-
+from ...text.pattern import compiled
 from .schema import ParseResponseConfig, ParseType
-
-
-@lru_cache(maxsize=4096)
-def compiled(pattern: str, dot_matches_newline: bool = False) -> Any:
-    """An RE2 expression.
-
-    Raises:
-        ValueError: it is none, or needs too much memory.
-    """
-    untyped: Any = re2
-    options = untyped.Options()
-    options.log_errors = False
-    options.dot_nl = dot_matches_newline
-    try:
-        # As bytes: of a str the binding works out offsets in characters, six times slower.
-        return untyped.compile(pattern.encode(), options)
-    except untyped.error as error:
-        reason: Any = error.args[0] if error.args else "unknown fault"
-        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        raise ValueError(f"no RE2 expression: {text}") from None
-    except UnicodeEncodeError:
-        raise ValueError("no RE2 expression: it holds a lone surrogate") from None
 
 
 class Parse:
@@ -47,7 +23,7 @@ class Parse:
             return
         if not config.regex_extract_expression:
             raise ValueError("REGEX_EXTRACT wants an expression")
-        self._pattern = compiled(config.regex_extract_expression, dot_matches_newline)
+        self._pattern = compiled(config.regex_extract_expression, dot_nl=dot_matches_newline)
         if self._pattern.groups > 1:
             raise ValueError(f"want at most one capturing group, not {self._pattern.groups}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -38,14 +39,16 @@ def loads(text: str | bytes) -> Any:
         BadMessage: it is none, or nested more than `MAX_DEPTH` deep.
     """
     try:
-        document = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
+        if isinstance(text, bytes):
+            text = text.decode(json.detect_encoding(text), "surrogatepass")
+        document = _DECODER.decode(text)
     except BadMessage:
         raise
     except RecursionError:
         raise BadMessage(["nested too deep"]) from None
     except ValueError as error:
         raise BadMessage([f"no JSON: {error}"]) from None
-    if is_deep(document, MAX_DEPTH):
+    if text.count("[") + text.count("{") > MAX_DEPTH and is_deep(document, MAX_DEPTH):
         raise BadMessage([f"nested more than {MAX_DEPTH} deep"])
     return document
 
@@ -68,7 +71,7 @@ def message_of(message: type[_M], document: object, path: str = "") -> tuple[_M,
 
 def spelled(fields: Mapping[str, Any], name: str) -> Any:
     """The value of a field by its proto name, in either spelling; None where it is not set."""
-    value = fields.get(to_camel(name))
+    value = fields.get(_camel(name))
     return fields.get(name) if value is None else value
 
 
@@ -103,13 +106,17 @@ def _join(path: str, key: object) -> str:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise BadMessage([f"{key[:80]!r} stands twice in one object"])
-        found[key] = value
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        key = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise BadMessage([f"{key[:80]!r} stands twice in one object"])
     return found
 
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise BadMessage([f"{constant} is no JSON"])
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_refuse_constant)
+_camel = lru_cache(maxsize=256)(to_camel)

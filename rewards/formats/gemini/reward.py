@@ -12,6 +12,7 @@ from ...models.question import Judge
 from ...result import plain
 from ...types import (
     MAX_MESSAGE_CHARS,
+    MAX_SCORE_ANSWER_CHARS,
     Example,
     InvalidInput,
     Response,
@@ -95,6 +96,17 @@ class Single:
         if self._code is not None:
             self._code.setup(make_runner)
 
+    def examine(self, example: Example) -> None:
+        """Fills what is filled from the example, as if a response had an answer.
+
+        Raises:
+            RewardFault: a reference is missing, or makes no expression.
+        """
+        if self._match is not None:
+            self._match.examine(example)
+        elif self._autorater is not None:
+            self._autorater.examine(example)
+
     def score_now(self, example: Example, response: Response) -> Score:
         """As `score`, of a reward that waits for nothing."""
         assert self._match is not None  # noqa: S101 - see is_async
@@ -168,7 +180,9 @@ class Single:
         value = clipped(reward)
         self._clipped += value != reward
         explanation = aux_info or ("" if parsed is not None else NO_MATCH)
-        return Score(value, _PARSED if parsed is not None else _NOT_PARSED, explanation)
+        answer = parsed[:MAX_SCORE_ANSWER_CHARS] if parsed and self._parse.extracts else ""
+        components = _PARSED if parsed is not None else _NOT_PARSED
+        return Score(value, components, explanation, (), answer)
 
 
 _PARSED: Mapping[str, float] = {"parsed": 1.0}

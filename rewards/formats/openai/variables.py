@@ -50,7 +50,17 @@ def references_in(template: str) -> list[str]:
     return [str(path[1]) for path in found if path[0] == "item" and len(path) > 1]
 
 
-def filled(template: str, variables: Mapping[str, Any]) -> str:
+def filled_from_item(template: str, variables: Mapping[str, Any]) -> str:
+    """The template with what the item has; what a sample would bring is empty.
+
+    Raises:
+        InvalidVariable: the item does not have it.
+        InvalidInput: the text would be too long.
+    """
+    return filled(template, variables, with_sample=False)
+
+
+def filled(template: str, variables: Mapping[str, Any], *, with_sample: bool = True) -> str:
     """The template with the values of `variables`, ``{"item", "sample"}``.
 
     Raises:
@@ -61,6 +71,8 @@ def filled(template: str, variables: Mapping[str, Any]) -> str:
 
     def lookup(path: str) -> str:
         sampled = path.startswith("sample")
+        if sampled and not with_sample:
+            return ""
         try:
             value = find(path, variables)
         except MissingKey as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 import types
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +24,7 @@ from .values import Unplain, dump
 def main(request: bytes, channel: Channel) -> None:
     """`request`: JSON with `candidates`, `prompt`, `function`, and `inputs`, arguments each."""
     order = json.loads(request)
-    send, encode = channel.send, json.dumps
+    send, encode, clock_ns = channel.send, json.dumps, time.process_time_ns
     name: str = order["function"]
     wanted = [name.rpartition(".")[2]] if "." not in name else [name.partition("(")[0]]
     program = choose(order["candidates"], prompt=order["prompt"], wanted=wanted)
@@ -43,12 +44,14 @@ def main(request: bytes, channel: Channel) -> None:
     send(b'{"load": ""}\n')
     for index, arguments in enumerate(order["inputs"]):
         answer: dict[str, Any] = {"test": index}
+        before_ns = clock_ns()
         try:
             answer.update(_called(function, arguments))
         except Unplain as error:
             answer["raised"] = f"it returned what is no plain value: {error}"
         except BaseException as error:  # noqa: BLE001 - foreign code
             answer["raised"] = said(error)
+        answer["us"] = (clock_ns() - before_ns) // 1000
         send(encode(answer).encode() + b"\n")
 
 

@@ -11,8 +11,10 @@ from importlib import import_module
 from typing import ClassVar
 
 import grpc
+from rewardplane.access.certificates import Identity
 from rewardplane.config.settings import Limits
 
+from .connections import CALL_BYTES
 from .rpc import Handle, Rpc
 
 
@@ -25,8 +27,18 @@ class DoorKind(StrEnum):
     """`grpc.aio`: every host that grpcio runs on."""
 
 
+NO_TLS = (
+    "the native door has no TLS: choose the other one (`--door grpc`, the default where the access "
+    "file has `tls`), or take `tls` out, say `behind_envoy: true`, and put the Envoy of "
+    "deploy/envoy in front"
+)
+
 Lost = Callable[[str], None]
 """Called once in the event loop when a door has died; the text says how."""
+
+
+Identities = Callable[[], Identity]
+"""The certificate to serve with now; asked from any thread, at each handshake."""
 
 
 class DoorUnavailable(Exception):
@@ -42,14 +54,37 @@ class Door(ABC):
     """
 
     kind: ClassVar[DoorKind]
+    has_tls: ClassVar[bool]
 
     def __init__(
-        self, methods: Mapping[str, bool], handle: Handle, limits: Limits, on_lost: Lost
+        self,
+        methods: Mapping[str, bool],
+        handle: Handle,
+        limits: Limits,
+        on_lost: Lost,
+        identities: Identities | None = None,
     ) -> None:
+        """`identities`: TLS with these; None: in the clear.
+
+        Raises:
+            DoorUnavailable: TLS is asked of a door that has none.
+        """
+        if identities is not None and not self.has_tls:
+            raise DoorUnavailable(NO_TLS)
         self._methods = dict(methods)
         self._handle = handle
         self._limits = limits
         self._on_lost = on_lost
+        self._identities = identities
+        self.turned_away = 0
+        """Calls that were refused here, before the gateway looked at them."""
+        self.received: dict[str, int] = {}
+        """By peer, the bytes of calls handed on; whoever watches the connections empties it."""
+
+    def _note(self, peer: str, message: bytes) -> None:
+        """A message is complete."""
+        received = self.received
+        received[peer] = received.get(peer, 0) + len(message) + CALL_BYTES
 
     @abstractmethod
     async def open(self, host: str, port: int, *, share_port: bool = False) -> int:

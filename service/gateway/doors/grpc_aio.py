@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 import grpc
+from rewardplane.access.certificates import Identity, name_in
 
-from .door import Door, DoorKind, address_of
+from .door import Door, DoorKind, Identities, address_of
 from .reflection import reflection_handlers
 from .rpc import Metadata, Rpc
 
@@ -33,6 +35,10 @@ class _AioRpc(Rpc):
         self.ended: asyncio.Future[bytes | _Failure | None] = (
             asyncio.get_running_loop().create_future()
         )
+
+    def certificate(self) -> str:
+        found = self.context.auth_context().get("x509_pem_cert") or ()
+        return next((_name_in(certificate) for certificate in found), "")
 
     def _end(self, how: bytes | _Failure | None, trailers: Metadata) -> None:
         if self.ended.done():
@@ -76,6 +82,7 @@ class GrpcAioDoor(Door):
     """One task per call, on the loop of whoever opens it."""
 
     kind = DoorKind.GRPC
+    has_tls = True
 
     _server: grpc.aio.Server
 
@@ -100,7 +107,10 @@ class GrpcAioDoor(Door):
         )
         address = address_of(host, port)
         try:
-            taken = server.add_insecure_port(address)
+            if self._identities is None:
+                taken = server.add_insecure_port(address)
+            else:
+                taken = server.add_secure_port(address, _credentials(self._identities))
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: {error}") from None
         await server.start()
@@ -118,6 +128,7 @@ class GrpcAioDoor(Door):
     async def run(self, rpc: _AioRpc) -> bytes | None:
         """Hands a call on and waits until it has ended."""
         self._calls.add(rpc)
+        self._note(rpc.peer, rpc.message)
         try:
             self._handle((rpc,))
             how = await rpc.ended
@@ -131,6 +142,33 @@ class GrpcAioDoor(Door):
             code, text, trailers = how
             await rpc.context.abort(code, text, cast("Any", tuple(trailers)))
         return how
+
+
+@lru_cache(maxsize=1024)
+def _name_in(certificate: bytes) -> str:
+    return name_in(certificate)
+
+
+def _credentials(identities: Identities) -> grpc.ServerCredentials:
+    """Credentials that each handshake asks anew; so a renewed certificate needs no restart."""
+    served = identities()
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal served
+        now = identities()
+        if now is served:
+            return None
+        served = now
+        return _configuration(now)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(served), cast("Any", renewed), served.authorities is not None
+    )
+
+
+def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
+    pair = (identity.key, identity.chain)
+    return grpc.ssl_server_certificate_configuration([pair], identity.authorities)
 
 
 class _Handlers(grpc.GenericRpcHandler):

@@ -1,8 +1,9 @@
 """The native door: HTTP/2 and gRPC on Rust threads outside the GIL (pygrpc-native).
 
 Calls come in bursts: one thread takes what has arrived and wakes the event loop once for it, so
-that a call costs an entry in a dict, no task, no timer and no future. TLS it has none. It holds a
-message whole before it can refuse it as too large: serve it to clients that can be trusted so far.
+that a call costs an entry in a dict, no task, no timer and no future. TLS it has none: an Envoy may
+stand in front (deploy/envoy). It holds a message whole before it can refuse it as too large: serve
+it to clients that can be trusted so far.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from typing import Any, cast
 
 import grpc
 from pygrpc_native import EVENT_CALL, STREAM_CLOSED, STREAM_FULL, NativeGrpcFront
+from rewardplane.wire.status import encode
 
+from ..admission import overloaded
 from .door import Door, DoorKind, address_of
 from .probe import answers
 from .reflection import reflection_handlers
@@ -34,6 +37,9 @@ MAX_BATCH = 64
 MAX_STREAMS = 1_000_000
 """Calls on one connection; more wait in the client, where no refusal of ours reaches them."""
 MAX_METADATA_BYTES = 64 * 1024
+FRONT_S = 1000.0
+"""How long calls may wait until the gateway looks at them; the newest beyond it are refused.
+So long because the measured cost of a call jumps: bursts of 20,000 must all be answered."""
 FLUSH_S = 2.0
 """The longest that `close` waits until answers have been written to their connections."""
 PROBE_EVERY_S = 2.0
@@ -94,13 +100,19 @@ class NativeDoor(Door):
     """One reader thread, and in the event loop nothing that waits."""
 
     kind = DoorKind.NATIVE
+    has_tls = False
 
     front: NativeGrpcFront
 
     async def open(self, host: str, port: int, *, share_port: bool = False) -> int:
         """See `Door`."""
         self._calls: dict[int, _NativeRpc] = {}
-        self._arrived: deque[list[_Event]] = deque()
+        self._arrived: deque[tuple[int, list[_Event]]] = deque()
+        # Of what has arrived and of what was taken: each is written by one thread only.
+        self._arrived_calls = self._arrived_bytes = 0
+        self._taken_calls = self._taken_bytes = 0
+        self._call_s = 0.0
+        """What the gateway takes to look at a call."""
         self._woken = False
         self._closing = False
         self._loop = asyncio.get_running_loop()
@@ -162,7 +174,10 @@ class NativeDoor(Door):
         why = "its reader ended"
         try:
             while (events := self.front.recv_batch_details(MAX_BATCH)) is not None:
-                self._arrived.append(cast("list[_Event]", events))
+                size = sum([len(event[3] or b"") for event in cast("list[_Event]", events)])
+                self._arrived.append((size, cast("list[_Event]", events)))
+                self._arrived_calls += len(events)
+                self._arrived_bytes += size
                 del events  # the thread sleeps in the next call, and would hold the messages
                 if not self._woken:
                     self._woken = True
@@ -178,7 +193,7 @@ class NativeDoor(Door):
         now_s = time.monotonic()
         fresh: list[Rpc] = []
         while self._arrived and len(fresh) < MAX_BATCH:
-            for kind, number, method, message, _key, details in self._arrived.popleft():
+            for kind, number, method, message, _key, details in self._taken_from(left=True):
                 if kind == EVENT_CALL and message is not None and details is not None:
                     if (rpc := self._made(number, method, message, details, now_s)) is not None:
                         fresh.append(rpc)
@@ -189,12 +204,55 @@ class NativeDoor(Door):
             self._loop.call_soon(self._take)
         if fresh:
             self._handle(fresh)
+            self._call_s += 0.2 * ((time.monotonic() - now_s) / len(fresh) - self._call_s)
+        if len(self._arrived) > 1 and self._is_full():
+            self._turn_away()
+
+    def _taken_from(self, *, left: bool) -> list[_Event]:
+        """The oldest burst that has arrived, or the newest."""
+        size, events = self._arrived.popleft() if left else self._arrived.pop()
+        self._taken_calls += len(events)
+        self._taken_bytes += size
+        return events
+
+    def _is_full(self) -> bool:
+        """Whether more waits here than the gateway can look at soon, or may hold."""
+        waiting_s = (self._arrived_calls - self._taken_calls) * self._call_s
+        waiting_bytes = self._arrived_bytes - self._taken_bytes
+        return waiting_s > FRONT_S or waiting_bytes > self._limits.max_in_flight_bytes
+
+    def _turn_away(self) -> None:
+        """Refuses the newest calls, unparsed, until there is room; questions of health wait on."""
+        refusal = overloaded("too many calls wait to be looked at", FRONT_S)
+        _code, text, trailers = encode(refusal)
+        kept: list[list[_Event]] = []
+        while self._arrived and self._is_full():
+            rest: list[_Event] = []
+            for event in self._taken_from(left=False):
+                kind, number, method, message, _key, details = event
+                if (
+                    kind != EVENT_CALL
+                    or message is None
+                    or details is None
+                    or self._paths[method].startswith("/grpc.health.")
+                ):
+                    rest.append(event)
+                else:
+                    self._note(details[1], message)
+                    self.turned_away += 1
+                    self.front.fail(number, 8, text, trailers)  # RESOURCE_EXHAUSTED
+            if rest:
+                kept.append(rest)
+        for rest in reversed(kept):
+            self._arrived.append((0, rest))
+            self._taken_calls -= len(rest)
 
     def _made(
         self, number: int, method: int, message: bytes, details: _Details, now_s: float
     ) -> _NativeRpc | None:
         """The call, unless its message is too large: then it is refused."""
         most = self._limits.max_request_bytes
+        self._note(details[1], message)
         if len(message) > most:
             text = f"received a message larger than max ({len(message)} vs. {most})"
             self.front.fail(number, 8, text, None)  # RESOURCE_EXHAUSTED

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import grpc
+from rewardplane.access.caller import Caller
 
 Metadata = Sequence[tuple[str, str | bytes]]
 """Keys in lower case; values of keys that end with `-bin` are bytes, all others text."""
@@ -22,7 +23,16 @@ class Rpc(ABC):
     What is said to a call that has ended is dropped: its caller has left, or has its answer.
     """
 
-    __slots__ = ("deadline_s", "lasting", "message", "metadata", "method", "on_cancel", "peer")
+    __slots__ = (
+        "caller",
+        "deadline_s",
+        "lasting",
+        "message",
+        "metadata",
+        "method",
+        "on_cancel",
+        "peer",
+    )
 
     def __init__(
         self, method: str, message: bytes, metadata: Metadata, deadline_s: float | None, peer: str
@@ -37,6 +47,8 @@ class Rpc(ABC):
         self.on_cancel: Callable[[], object] | None = None
         """Called once when the call ends before its answer: cancelled by its client, its deadline
         passed, its connection lost, or cut by the door when it closes. Not after an answer."""
+        self.caller: Caller | None = None
+        """Who calls, once the gate has said it. None: nobody asks."""
         self.lasting = False
         """Whether the call lasts as long as the door: draining does not wait for it."""
 
@@ -45,6 +57,10 @@ class Rpc(ABC):
         if self.deadline_s is None:
             return None
         return max(0.0, self.deadline_s - time.monotonic())
+
+    def certificate(self) -> str:
+        """The name in the client's certificate; empty: it has none."""
+        return ""
 
     @abstractmethod
     def answer(self, message: bytes, trailers: Metadata = ()) -> None:

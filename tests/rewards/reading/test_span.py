@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rewardplane.rewards.reading.fence import unfenced
 from rewardplane.rewards.reading.json_text import NoJson, read_json
-from rewardplane.rewards.reading.span import STOP_STRINGS, THOUGHTS, is_marked, span
+from rewardplane.rewards.reading.span import STOP_STRINGS, is_marked, span
 from rewardplane.rewards.reading.tag import last_block
+from rewardplane.rewards.reading.thoughts import CHANNEL, TRAINED
+
+THOUGHTS = (*TRAINED, CHANNEL)
 
 
 @pytest.mark.parametrize(("opening", "closing"), THOUGHTS)

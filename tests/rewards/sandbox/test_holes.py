@@ -76,6 +76,7 @@ async def test_each_new_zygote_is_attacked_before_it_is_used(
 SECRET = b"open('/tmp/note', 'w').write('SECRET'); import time; time.sleep(1)"
 LOOK = b"""
 import os
+channel.receive()
 told = [str(os.listdir('/tmp'))]
 for name in ('/tmp/note', 'note'):
     try: told.append(open(name).read())

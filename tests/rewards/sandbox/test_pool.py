@@ -162,7 +162,9 @@ async def test_a_seed_that_dies_is_started_anew_once() -> None:
             os.kill(pid, signal.SIGKILL)
         ended = await asyncio.gather(*[run(pool) for _ in range(4)])
         assert [e.answer for e in ended] == [b"done"] * 4
-        assert len(set(children_of(os.getpid())) - others) == 1
+        started_since = set(children_of(os.getpid())) - others
+        # Where this process takes up orphans, the zygotes that died lie here as zombies.
+        assert [pid for pid in started_since if alive(pid)] == [pool.seed_pid]
 
 
 async def test_a_seed_that_dies_under_a_memory_limit_is_not_started_anew() -> None:

@@ -107,6 +107,15 @@ def close_all_descriptors():
     return 1.0
 
 
+def stray(size):
+    """Writes into every socket that this process has."""
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(path.readlink()).startswith("socket:"):
+                os.write(int(path.name), b"\x7f" * int(size))
+    return 1.0
+
+
 def shout(megabytes):
     line = "x" * 1023 + "\n"
     for _ in range(int(megabytes) << 10):
@@ -173,6 +182,7 @@ COMMANDS = {
     "close": close_descriptors,
     "closeall": close_all_descriptors,
     "shout": shout,
+    "stray": stray,
     "fork": fork_and_return,
     "child": leave_child,
     "childhang": leave_child_and_hang,

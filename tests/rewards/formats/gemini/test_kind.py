@@ -18,7 +18,7 @@ from rewardplane.rewards.sandbox.level import IsolationUnavailable
 from rewardplane.rewards.types import Example, Reason, Response, Score, ScoreError, Usage
 
 from ....support.judge_server import says
-from .configs import cloud_run, code, composite, match, rater
+from .configs import ANSWER, cloud_run, code, composite, match, rater
 from .world import outcome_of, world
 
 JUDGE = {"base_url": "http://127.0.0.1:9/v1"}
@@ -164,10 +164,18 @@ async def test_an_error_has_cost_what_all_judges_took() -> None:
     assert isinstance(outcome, ScoreError)
     assert outcome.reason is Reason.UNAVAILABLE
     assert outcome.usage == Usage(200, 40, 0, 2)
-    assert "(judge: 200 + 40 tokens in 2 calls)" in outcome.message
 
 
 async def test_what_a_snippet_returns_is_clipped_and_told() -> None:
     async with world() as here:
         outcome = await outcome_of(here.reward(code("return 10")), Example(), Response("4"))
     assert outcome == Score(1.0, {"parsed": 1.0}, "evaluate returned 10, clipped to [-1, 1]")
+
+
+async def test_what_the_parse_expression_read_is_the_answer() -> None:
+    for text, answer in (("so <answer> 4 </answer>", "4"), ("none", "")):
+        async with world() as here:
+            reward = here.reward(match("EXACT_MATCH", "4", parse=ANSWER))
+            outcome = await outcome_of(reward, Example(), Response(text))
+        assert isinstance(outcome, Score)
+        assert outcome.answer.strip() == answer

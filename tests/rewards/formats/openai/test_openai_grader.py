@@ -353,7 +353,7 @@ async def test_a_member_that_fails_fails_the_whole_and_leaves_the_others(
     assert isinstance(found, ScoreError)
     assert (found.reason.name, found.message) == (
         "JUDGE_REFUSED",
-        "s: the judge refused: no (judge: 100 + 20 tokens in 1 call)",
+        "s: the judge refused: no",
     )
     assert found.usage == Usage(100, 20, 0, 1)
     result = await ran(grader, "x", judge)

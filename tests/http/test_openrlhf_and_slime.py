@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 from rewardplane.config.load import ConfigError, parse
 from rewardplane.config.settings import RewardUrl
-from rewardplane.http.reward_urls import openrlhf_items, remote_rm_item
+from rewardplane.http.openrlhf import openrlhf_items
+from rewardplane.http.remote_rm import remote_rm_item
 from rewardplane.wire.errors import InvalidRequest
 
 from ..support.rig import FOLDER, executions, poison

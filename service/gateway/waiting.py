@@ -1,0 +1,93 @@
+"""Admission by time and by share: whether a call may wait as long as it would have to.
+
+Items and bytes in flight bound what a gateway holds; what they cost is measured per reward. A call
+is refused where the work before it would take half the time that its items may wait, or more: its
+own `queue_timeout`, the reward's `queue_timeout_s`, or its deadline, whichever ends first. So what
+was admitted is served in time, and who is refused knows it at once and when to come again.
+
+No reward takes all places where others are served: a slow one would have all others refused.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+from .admission import overloaded
+from .call import Call, CallOptions
+from .served import ServedReward
+
+SHARE = 0.75
+"""Of the places for items, what one reward may take where others are served."""
+
+
+MARGIN = 0.5
+"""Of the time that items may wait, what the work before them may take by its measured cost: that
+counts what the reward takes, and not what it takes to get there."""
+
+
+def items_by_reward(call: Call) -> Mapping[ServedReward, int]:
+    """How many items of the call are for which reward."""
+    served = call.served
+    first = served[0]
+    if len(served) == 1 or served.count(first) == len(served):
+        return {first: call.n}
+    items: dict[ServedReward, int] = {}
+    for group, reward in enumerate(served):
+        size = call.offsets[group + 1] - call.offsets[group]
+        items[reward] = items.get(reward, 0) + size
+    return items
+
+
+def _where_they_run(items: Mapping[ServedReward, int]) -> Mapping[ServedReward, int]:
+    """The items of composites as those of their members, all of which they may reach."""
+    if all(served.combining is None for served in items):
+        return items
+    found: dict[ServedReward, int] = {}
+    for served, count in items.items():
+        of = {served: count}
+        if served.combining is not None:
+            of = _where_they_run(Counter(served.members.values()))
+            of = {member: count * times for member, times in of.items()}
+        for reward, more in of.items():
+            found[reward] = found.get(reward, 0) + more
+    return found
+
+
+def check_waiting(items: Mapping[ServedReward, int], options: CallOptions) -> None:
+    """Refuses a call whose items would not start in time, the last of them included.
+
+    One that has too much work of its own to start it all in time is taken for what it gets done.
+
+    Raises:
+        Overloaded: with how long until they might.
+    """
+    for served, count in _where_they_run(items).items():
+        wait_s = served.backlog_s
+        if wait_s <= 0:
+            continue
+        room_s = min(
+            options.queue_timeout_s,
+            served.settings.queue_timeout_s,
+            options.answer_by_s - time.monotonic(),
+        )
+        own_s = count * served.pool.item_s / served.settings.replicas
+        if own_s < room_s:
+            room_s -= own_s
+        if wait_s > MARGIN * room_s > 0:
+            why = f"reward {served.name!r} has work for {wait_s:.2g} s, and {room_s:.2g} s are left"
+            raise overloaded(why, wait_s - MARGIN * room_s)
+
+
+def check_share(items: Mapping[ServedReward, int], max_items: int) -> None:
+    """Refuses a call that would leave no place for other rewards.
+
+    Raises:
+        Overloaded: a reward has its share already.
+    """
+    most = int(SHARE * max_items)
+    for served, count in items.items():
+        if served.items and served.items + count > most:
+            why = f"reward {served.name!r} has {served.items} of the {most} items that it may have"
+            raise overloaded(why, served.backlog_s)

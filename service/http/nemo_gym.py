@@ -1,0 +1,116 @@
+"""A resources server of NeMo Gym: the URLs that its agents call.
+
+`POST /verify` with the task's fields, `responses_create_params` and `response` is answered with all
+that and `reward`, `mask_sample`, `failure_kind`, `failure_reason`; `POST /seed_session` and
+`/close_session` keep nothing; `POST /aggregate_metrics` gives the mean of the rewards that were not
+masked, and no other figure (NeMo Gym 0.7.0, nemo_gym/base_resources_server.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from rewardplane.rewards.formats.nemo_gym import row, verdict_of
+from rewardplane.rewards.text.end_tokens import without_end_tokens
+from rewardplane.rewards.types import Reason, Response, Score
+from rewardplane.wire.errors import InvalidRequest
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+
+from .facade import Asked, Facade, Handler, Item, switched_off
+from .items import example_of, turns_of
+from .request import json_object, json_response, read_body
+
+if TYPE_CHECKING:
+    from rewardplane.config.settings import NemoGymUrl
+
+_NAME = "nemo_gym"
+
+
+class NemoGym(Facade):
+    """Answers as a resources server does."""
+
+    def routes(self) -> Mapping[str, Handler]:
+        """See the base."""
+        return {
+            "/verify": self.verify,
+            "/seed_session": self.session,
+            "/close_session": self.session,
+            "/aggregate_metrics": self.aggregate_metrics,
+        }
+
+    async def verify(self, request: Request) -> HttpResponse:
+        """The request and the verdict on it.
+
+        Raises:
+            Answered, CallError, TooLarge: there is none.
+        """
+        settings = self._settings()
+        fields: Mapping[str, Any] = {}
+
+        def read(body: bytes) -> Asked:
+            nonlocal fields
+            fields = json_object(body)
+            return Asked([verify_item(fields, settings)])
+
+        (outcome,) = await self.outcomes(request, settings.reward, read, tells=settings.tells)
+        if isinstance(outcome, Score):
+            told = verdict_of(outcome.reward)
+        elif outcome.reason is Reason.NOT_APPLICABLE:
+            told = verdict_of(None)
+        else:
+            told = verdict_of(settings.value_on_error, outcome.reason, outcome.message)
+        return json_response({**fields, **told})
+
+    async def session(self, request: Request) -> HttpResponse:
+        """There is nothing to keep: the id of the session, where it has one.
+
+        Raises:
+            Answered, CallError, TooLarge: the call is refused.
+        """
+        self._settings()
+        fields = json_object(await read_body(request, self._max_bytes))
+        name = "resources_session_id"
+        return json_response({name: fields[name]} if isinstance(fields.get(name), str) else {})
+
+    async def aggregate_metrics(self, request: Request) -> HttpResponse:
+        """The mean reward.
+
+        Raises:
+            Answered, CallError, TooLarge: the call is refused.
+        """
+        self._settings()
+        fields = json_object(await read_body(request, self._max_bytes))
+        verified: object = fields.get("verify_responses")
+        if not isinstance(verified, list):
+            raise InvalidRequest("verify_responses: want a list")
+        rewards: list[float] = []
+        for one in cast("list[object]", verified):
+            told = cast("dict[str, object]", one) if isinstance(one, dict) else {}
+            reward = told.get("reward")
+            if isinstance(reward, int | float) and not told.get("mask_sample"):
+                rewards.append(reward)
+        mean = {"mean/reward": sum(rewards) / len(rewards)} if rewards else {}
+        return json_response({"agent_metrics": mean, "key_metrics": mean})
+
+    def _settings(self) -> NemoGymUrl:
+        settings = self.rewards.http.nemo_gym
+        if settings is None:
+            raise switched_off(_NAME)
+        return settings
+
+
+def verify_item(fields: Mapping[str, Any], settings: NemoGymUrl) -> Item:
+    """The item of a request.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    try:
+        messages, text, columns = row(fields)
+    except (AttributeError, KeyError, TypeError) as error:
+        why = "want responses_create_params and response as NeMo Gym sends them"
+        raise InvalidRequest(f"{why}: {type(error).__name__} {error}") from None
+    turns = turns_of(messages, "responses_create_params.input")
+    return example_of(turns, columns), Response(without_end_tokens(text, settings.end_tokens))

@@ -1,0 +1,232 @@
+"""Rude clients beside a polite one: what the polite one notices, and what they may hold.
+
+    python -m tests.load.hostile [--scale 1.0] [--door native]
+
+64 connections that each hold half of a 60 MB message, 1,000 idle ones, 1,000 half heads on the HTTP
+port, a storm of 50,000 calls that are taken back at once, streams that nobody reads. Meanwhile
+single calls go at a fixed rate: their p99 may be twice what it was before. The gateway's memory
+stays below what the configuration allows, and places come back by the deadline. Ends with 1
+otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import re
+import sys
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import grpc
+from rewardplane.v1 import reward_service_pb2 as pb
+
+from ..support.h2 import Rude
+from .generator import CHANNEL_OPTIONS
+from .overload import gateway_rss, p99
+from .peer import Service, free_port
+from .scoring import METHOD
+
+STREAM = METHOD.replace("/Score", "/StreamScores")
+MAX_BYTES = 256 << 20
+DEADLINE_S = 10
+CONFIG = f"""\
+limits: {{max_in_flight_bytes: {MAX_BYTES}, default_deadline_s: {DEADLINE_S}}}
+http: {{reward: exact}}
+rewards:
+  exact: {{kind: exact, lane: inline, reference: answer}}
+"""
+RATE = 100.0
+GAUGE = re.compile(r"^rewardplane_in_flight_items(?:\{.*?\})? (\S+)", re.MULTILINE)
+
+
+@dataclass
+class Rudely(Service):
+    """A service with an HTTP port too."""
+
+    http_port: int = 0
+
+    def command(self) -> Sequence[str]:
+        """As its users run it."""
+        self.http_port = free_port()
+        return [*super().command(), "--http-port", str(self.http_port)]
+
+
+@dataclass
+class Polite:
+    """A client that sends one item at a fixed rate; `latencies_s` of those answered."""
+
+    address: str
+    latencies_s: list[float] = field(default_factory=list)
+    failed: int = 0
+
+    async def run(self, over: asyncio.Event) -> None:
+        """Until it is over."""
+        group = pb.Group(example={"references": {"answer": "1"}}, responses=[pb.Response(text="1")])
+        data = pb.ScoreRequest(reward="exact", groups=[group]).SerializeToString()
+        async with grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS) as channel:
+            send = channel.unary_unary(METHOD)
+            tasks: set[asyncio.Task[None]] = set()
+
+            async def one() -> None:
+                begin_s = time.perf_counter()
+                try:
+                    await send(data, timeout=30)
+                except grpc.aio.AioRpcError:
+                    self.failed += 1
+                else:
+                    self.latencies_s.append(time.perf_counter() - begin_s)
+
+            while not over.is_set():
+                task = asyncio.ensure_future(one())
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                await asyncio.sleep(1 / RATE)
+            await asyncio.gather(*tasks)
+
+
+async def _quiet(_service: Rudely, _scale: float, _stack: AsyncExitStack) -> str:
+    await asyncio.sleep(5)
+    return ""
+
+
+async def _halves(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
+    clients = [
+        await stack.enter_async_context(Rude(service.port)) for _ in range(max(4, int(64 * scale)))
+    ]
+    half = b"x" * (30 << 20)
+
+    async def hold(client: Rude) -> None:
+        try:
+            await client.message(client.begin(METHOD), half, of=60 << 20)
+        except ConnectionError:
+            return
+
+    await asyncio.gather(*(hold(client) for client in clients))
+    await asyncio.sleep(2)
+    cut = sum(client.closed.is_set() for client in clients)
+    await asyncio.sleep(DEADLINE_S + 1)
+    left = sum(not client.closed.is_set() for client in clients)
+    return f"{cut} of {len(clients)} cut for memory, {left} left after the deadline"
+
+
+async def _idle(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
+    for _ in range(int(1000 * scale)):
+        await stack.enter_async_context(Rude(service.port))
+    await asyncio.sleep(5)
+    return ""
+
+
+async def _heads(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
+    readers: list[asyncio.StreamReader] = []
+    for _ in range(int(1000 * scale)):
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.http_port)
+        stack.callback(writer.transport.abort)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-")
+        readers.append(reader)
+    await asyncio.sleep(23)
+    left = sum(not reader.at_eof() and reader.exception() is None for reader in readers)
+    return f"{left} of {len(readers)} open after 23 s"
+
+
+async def _storm(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
+    client = await stack.enter_async_context(Rude(service.port))
+    for index in range(int(50_000 * scale)):
+        if client.closed.is_set():
+            await asyncio.sleep(3)
+            return f"cut after {index}"
+        client.reset(client.begin(METHOD))
+        if index % 200 == 0:
+            await asyncio.sleep(0)
+    await asyncio.sleep(3)
+    return ""
+
+
+async def _unread(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
+    group = pb.Group(responses=[pb.Response(text=str(i)) for i in range(2000)])
+    request = pb.ScoreRequest(reward="exact", groups=[group])
+    data = pb.StreamScoresRequest(request=request).SerializeToString()
+    for _ in range(max(2, int(20 * scale))):
+        client = await stack.enter_async_context(Rude(service.port, reads_data=False))
+        await client.message(client.begin(STREAM, timeout_s=DEADLINE_S), data)
+    await asyncio.sleep(DEADLINE_S + 2)
+    url = f"http://127.0.0.1:{service.metrics_port}/metrics"
+    with await asyncio.to_thread(urllib.request.urlopen, url, timeout=30) as reply:
+        found = sum(map(float, GAUGE.findall(reply.read().decode())))
+    if found:
+        raise RuntimeError(f"{found:.0f} items are still in flight after the deadline")
+    return "no item in flight after the deadline"
+
+
+Behaviour = Callable[[Rudely, float, AsyncExitStack], Awaitable[str]]
+BEHAVIOURS: dict[str, Behaviour] = {
+    "nobody": _quiet,
+    "half messages": _halves,
+    "idle connections": _idle,
+    "half heads": _heads,
+    "reset storm": _storm,
+    "unread streams": _unread,
+}
+
+
+async def run(service: Rudely, scale: float) -> list[str]:
+    """Prints the table; returns what was broken."""
+    broken: list[str] = []
+    at_first = 0.0
+    idle = gateway_rss(service)
+    print("| | calls of others, p50 / p99 | failed | gateway, largest | |\n|---|--:|--:|--:|---|")
+    for name, behave in BEHAVIOURS.items():
+        polite, over, most = Polite(service.address), asyncio.Event(), 0
+        calling = asyncio.create_task(polite.run(over))
+
+        async def watch(over: asyncio.Event = over) -> None:
+            nonlocal most
+            while not over.is_set():
+                most = max(most, await asyncio.to_thread(gateway_rss, service))
+                await asyncio.sleep(0.2)
+
+        watching = asyncio.create_task(watch())
+        async with AsyncExitStack() as stack:
+            said = await behave(service, scale, stack)
+        over.set()
+        await asyncio.gather(calling, watching)
+        took = sorted(polite.latencies_s) or [0.0]
+        at_first = at_first or p99(took)
+        print(
+            f"| {name} | {1e3 * took[len(took) // 2]:.1f} / {1e3 * p99(took):.1f} ms "
+            f"| {polite.failed} of {len(took)} | {most >> 20} MB | {said} |",
+            flush=True,
+        )
+        checks = {
+            "p99": p99(took) <= 2 * at_first,
+            "failed": not polite.failed,
+            # What is admitted, and what is not complete: each has its bound.
+            "memory": most <= idle + 2 * MAX_BYTES + (128 << 20),
+        }
+        broken += [f"{name}: {check}" for check, held in checks.items() if not held]
+    return broken
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--door", default="native")
+    args = parser.parse_args()
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # of connections that were shut on us
+    service = Rudely("service", config=CONFIG, door=args.door)
+    service.start()
+    try:
+        broken = asyncio.run(run(service, args.scale))
+    finally:
+        service.stop()
+    print("broken: " + (", ".join(broken) or "nothing"))
+    sys.exit(bool(broken))
+
+
+if __name__ == "__main__":
+    main()
