@@ -21,11 +21,14 @@ ROOT = Path(__file__).parents[1]
 
 def test_every_kind_is_told_with_its_lane() -> None:
     text = (ROOT / "docs" / "rewards.md").read_text()
-    told = dict(re.findall(r"^\| `(\w+)` \| (inline|pool|sandbox) \|", text, re.MULTILINE))
+    told = dict(
+        re.findall(r"^\| `(\w+)` \| (inline|pool|sandbox|composite) \|", text, re.MULTILINE)
+    )
     lanes = {n: "inline" if k.fits_inline else "pool" for n, k in kinds().items()}
     # Kinds that always run untrusted code; others may, as they are configured.
     always = ("code_tests", "program_run", "snippet")
-    assert told == {**lanes, **dict.fromkeys(always, "sandbox")}
+    composed = dict.fromkeys(("composite", "panel", "best_of"), "composite")
+    assert told == {**lanes, **dict.fromkeys(always, "sandbox"), **composed}
 
 
 def test_every_setting_and_limit_is_told() -> None:

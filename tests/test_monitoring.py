@@ -32,6 +32,7 @@ LABELS = {
     "code",
     "reason",
     "cause",
+    "source",
     "verdict",
     "caller",
     "credential",

@@ -48,7 +48,7 @@ def reward_json(reward: RewardConfig) -> dict[str, str | int | list[str]]:
         "digest": reward.digest,
         "kind": settings.kind,
         "lane": reward.lane,
-        "replicas": settings.replicas,
+        "replicas": settings.replicas if reward.has_replicas else 0,
         "components": list(reward.facts.component_names),
     }
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rewardplane.config.load import ConfigError, RewardConfig, ServiceConfig, load
+from rewardplane.rewards.compose.combining import Combining
 from rewardplane.rewards.types import Example
 from rewardplane.wire.errors import CallError
 
@@ -81,11 +82,31 @@ def check(
             raise typer.BadParameter(f"no reward is named {name!r}", param_hint="--reward")
     chosen = {name: served.rewards[name] for name in only or served.rewards}
     columns = _columns("", rename)
-    sound = data is None or _check_data(data, chosen, served, columns, hosted)
+    single = _not_composed(chosen, served)
+    sound = data is None or _check_data(data, single, served, columns, hosted)
     if fixtures:
-        sound = _check_fixtures(data, chosen, columns) and sound
+        for name in (name for name in chosen if name not in single):
+            why = "not tried itself, only its members: it is put together by a running service"
+            OUT.print(f"{name}: {why} (`rewardplane score`)", markup=False, soft_wrap=True)
+        sound = _check_fixtures(data, single, columns) and sound
     if not sound:
         raise typer.Exit(1)
+
+
+def _not_composed(
+    chosen: dict[str, RewardConfig], served: ServiceConfig
+) -> dict[str, RewardConfig]:
+    """The rewards that run somewhere: in the place of composites their members."""
+    found: dict[str, RewardConfig] = {}
+    left = list(reversed(chosen))
+    while left:
+        name = left.pop()
+        built = served.rewards[name].build()
+        if isinstance(built, Combining):
+            left += [*built.members.values()][::-1]
+        else:
+            found[name] = served.rewards[name]
+    return found
 
 
 def _check_data(
@@ -194,6 +215,27 @@ def score(
             ERR.print(f"{reason}: {message}", style="yellow", markup=False, soft_wrap=True)
     if summary.errors:
         raise typer.Exit(2)
+
+
+@app.command()
+def calibrate(
+    data: Annotated[Path, typer.Argument(help="JSON lines with a value and a label each.")],
+    output: Annotated[Path, typer.Argument(help="The file for a panel's `calibration`.")],
+    method: Annotated[
+        str, typer.Option(help="affine, isotonic, or standard, which needs no labels.")
+    ] = "affine",
+    value: Annotated[str, typer.Option(help="Where the value is: reward, components.x.")] = "value",
+    label: Annotated[str, typer.Option(help="Where the label is.")] = "label",
+    reward: Annotated[str, typer.Option(help="The reward whose values they are.")] = "",
+) -> None:
+    """Fit how a judge's values become a panel's, on values whose labels are known."""
+    from .calibrate import BadData, calibrate_file
+
+    try:
+        told = calibrate_file(data, output, method, value, label, reward)
+    except (BadData, OSError) as error:
+        fail(error)
+    OUT.print(told, markup=False)
 
 
 @app.command()

@@ -15,7 +15,12 @@ from .chunks import EncodedGroup
 from .results import RewardHealth, RewardInfo, RewardUsed, Scores, StreamedOutcome, Validation
 
 _M = TypeVar("_M", bound=Message)
-_LANES = {pb.LANE_INLINE: "inline", pb.LANE_POOL: "pool", pb.LANE_SANDBOX: "sandbox"}
+_LANES = {
+    pb.LANE_INLINE: "inline",
+    pb.LANE_POOL: "pool",
+    pb.LANE_SANDBOX: "sandbox",
+    pb.LANE_COMPOSITE: "composite",
+}
 _SCOPES = {pb.SCOPE_ITEM: "item", pb.SCOPE_GROUP: "group"}
 
 

@@ -222,7 +222,10 @@ class Cluster:
         import ray
 
         old = self._config.rewards if self._config else {}
-        fresh = [r for r in config.rewards.values() if app_name(r) not in self._up]
+        served = {r.fingerprint for r in old.values()}
+        rewards = list(config.rewards.values())
+        fresh = [r for r in rewards if r.has_replicas and app_name(r) not in self._up]
+        made = [r for r in rewards if not r.has_replicas and r.fingerprint not in served]
         self._deploy(fresh, progress, patient=patient)
         published = self._membership.publish.remote(config.as_dict())
         generation: Any = ray.get(published, timeout=ANSWER_S)
@@ -231,13 +234,15 @@ class Cluster:
         self._wait_switched(generation, progress)
         wanted = {r.fingerprint for r in config.rewards.values()}
         self._retired |= {
-            r.fingerprint: app_name(r) for r in old.values() if r.fingerprint not in wanted
+            r.fingerprint: app_name(r)
+            for r in old.values()
+            if r.has_replicas and r.fingerprint not in wanted
         }
         for fingerprint in wanted:
             self._retired.pop(fingerprint, None)
         self._config = config
         gone = [name for name in old if name not in config.rewards]
-        return [r.name for r in fresh] + gone
+        return [r.name for r in (*fresh, *made)] + gone
 
     def _retire(self) -> None:
         if not self._retired:

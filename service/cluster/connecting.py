@@ -52,7 +52,7 @@ def guard_local_ray() -> None:
         return
     if "ray" in sys.modules:
         _log.warning(
-            "ray was imported before it could be told to ask for a token: whoever reaches its ports "
+            "ray was imported before it was told to ask for a token: whoever reaches its ports "
             "runs code as this user; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         )
     else:
@@ -77,7 +77,8 @@ def connect(options: Options, config: ServiceConfig, progress: Progress) -> None
         "log_to_driver": True,
     }
     if is_local:
-        need = sum(wanted(r).get("CPU", 0) * r.settings.replicas for r in config.rewards.values())
+        run = [r for r in config.rewards.values() if r.has_replicas]
+        need = sum(wanted(r).get("CPU", 0) * r.settings.replicas for r in run)
         # Twice: a reload deploys new versions beside the old. These are Ray's books, not cores.
         given |= {
             "address": "local",  # whatever RAY_ADDRESS says

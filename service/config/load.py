@@ -27,13 +27,17 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from pydantic import ValidationError
+from rewardplane.rewards.compose.combining import Combining
 from rewardplane.rewards.registry import build, kinds
 from rewardplane.rewards.reward import Facts, Reward
 
 from .document import read
+from .draft import Draft, check_settings, resolve
 from .faults import told
 from .settings import HttpSettings, Limits, RewardSettings
 
+Lane = Literal["inline", "pool", "sandbox", "composite"]
+"""Where a reward runs. `composite`: nowhere itself; its members run in their own lanes."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 INLINE_CHARS = 64 * 1024
 """The longest response of the inline lane; the group of a longer one goes to the reward's pool."""
@@ -61,9 +65,14 @@ class RewardConfig:
     name: str
     settings: RewardSettings
     params: Mapping[str, Any]
-    lane: Literal["inline", "pool", "sandbox"]
+    lane: Lane
     facts: Facts
     digest: str
+
+    @property
+    def has_replicas(self) -> bool:
+        """Whether replicas run it: one that is made of others runs in the gateways alone."""
+        return self.lane != "composite"
 
     def build(self) -> Reward:
         """The reward function."""
@@ -172,11 +181,16 @@ def parse(document: object, folder: Path) -> ServiceConfig:
     if not isinstance(named, dict) or not named:
         faults.append("rewards: want at least one reward under its name")
         named = {}
+    drafts: dict[str, Draft] = {}
     for name, entry in cast("dict[object, object]", named).items():
         try:
-            rewards[str(name)] = parse_reward(str(name), entry, folder)
+            drafts[str(name)] = _draft(str(name), entry, folder, named_code=True)
         except ConfigError as error:
             faults += [f"rewards.{fault}" for fault in error.faults]
+    broken = {str(name) for name in cast("dict[object, object]", named)} - drafts.keys()
+    for name, why in resolve(drafts, broken, rewards, _resolved):
+        faults.append(f"rewards.{name}{why}")
+    rewards = {name: rewards[name] for name in drafts if name in rewards}
     faults += _hosted_faults(http)
     if http.reward and http.reward not in named:
         faults.append(f"http.reward: no reward is named {http.reward!r}")
@@ -255,17 +269,32 @@ _TOP = {"limits", "http", "rewards"}
 
 
 def parse_reward(
-    name: str, entry: object, folder: Path | None, *, named_code: bool = True
+    name: str,
+    entry: object,
+    folder: Path | None,
+    *,
+    named_code: bool = True,
+    beside: Mapping[str, RewardConfig] | None = None,
 ) -> RewardConfig:
     """One reward from its entry under `rewards:`. Imports what it names, to know its shape.
 
     `folder` is where custom functions may lie beside the installed packages. `named_code` allows
-    kinds whose configuration names code to import.
+    kinds whose configuration names code to import. `beside` are the rewards that it may be made of.
 
     Raises:
         ConfigError: it cannot be served; all faults at once.
         NamedCode: it names code and may not.
     """
+    draft = _draft(name, entry, folder, named_code=named_code)
+    rewards = dict(beside or {})
+    faults = resolve({name: draft}, (), rewards, _resolved)
+    if faults:
+        raise ConfigError([f"{of}{why}" for of, why in faults])
+    return rewards[name]
+
+
+def _draft(name: str, entry: object, folder: Path | None, *, named_code: bool) -> Draft:
+    """As `parse_reward`, but for what follows from other rewards."""
     if not NAME.fullmatch(name):
         raise ConfigError([f"{name}: want a name of letters, digits, '.', '_', '-'; at most 128"])
     if not isinstance(entry, dict):
@@ -292,7 +321,8 @@ def parse_reward(
             raise NamedCode([f"{name}: names addresses, keys or files; not allowed here"])
         reward.check()
         settings = RewardSettings.model_validate({**reward.defaults, **settings_part})
-        return _resolved(name, settings, params, reward)
+        check_settings(settings_part, reward)
+        return Draft(settings, params, reward)
     except ValidationError as error:
         names = [*known, *(kind.model_fields if kind is not None else ())]
         raise ConfigError(told(name, error, names)) from None
@@ -302,24 +332,30 @@ def parse_reward(
         raise ConfigError([f"{name}: {error}"]) from None
 
 
-def _resolved(
-    name: str, settings: RewardSettings, params: Mapping[str, Any], reward: Reward
-) -> RewardConfig:
-    if settings.lane == "inline" and not reward.fits_inline:
-        raise ValueError(f"lane: kind {settings.kind!r} does not fit the inline lane; use pool")
-    digest = _digest(settings, params, reward)
-    return RewardConfig(name, settings, params, _lane(settings, reward), reward.facts, digest)
+def _resolved(name: str, draft: Draft, members: Mapping[str, RewardConfig]) -> RewardConfig:
+    settings, params, reward = draft.settings, draft.params, draft.reward
+    facts = reward.facts
+    if isinstance(reward, Combining):
+        facts = reward.facts_over({alias: one.facts for alias, one in members.items()})
+    digest = _digest(draft, {alias: one.digest for alias, one in members.items()})
+    return RewardConfig(name, settings, params, _lane(settings, reward), facts, digest)
 
 
-def _lane(settings: RewardSettings, reward: Reward) -> Literal["inline", "pool", "sandbox"]:
+def _lane(settings: RewardSettings, reward: Reward) -> Lane:
+    if isinstance(reward, Combining):
+        return "composite"
     if reward.isolation:
         return "sandbox"
     return "inline" if reward.fits_inline and settings.lane != "pool" else "pool"
 
 
-def _digest(settings: RewardSettings, params: Mapping[str, Any], reward: Reward) -> str:
-    """16 hex digits of all that decides a score: settings, parameters, source, libraries."""
-    deciding = {
+def _digest(draft: Draft, members: Mapping[str, str]) -> str:
+    """16 hex digits of all that decides a score: settings, parameters, source, libraries, members.
+
+    `members` are the digests of those.
+    """
+    settings, params, reward = draft.settings, draft.params, draft.reward
+    deciding: dict[str, Any] = {
         "kind": settings.kind,
         "clip": settings.clip,
         "version": settings.version,
@@ -332,5 +368,7 @@ def _digest(settings: RewardSettings, params: Mapping[str, Any], reward: Reward)
             hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in reward.source_files
         ],
     }
+    if members:
+        deciding["members"] = dict(members)
     canonical = json.dumps(deciding, sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -33,6 +33,9 @@ class Limits(_Settings):
     """Bytes of one item, example and response together."""
     default_deadline_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     """The deadline of a call that sets none."""
+    cache_mb: Annotated[int, Field(ge=0, le=65_536)] = 64
+    """Memory for the scores of deterministic rewards that are not cheap, in MiB: an item that is
+    equal byte by byte to one that was scored, or that executes, is not executed again. 0: off."""
 
 
 class OnError(_Settings):

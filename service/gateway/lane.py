@@ -344,7 +344,7 @@ def _message(job: list[Shard], now_s: float) -> tuple[Any, ...]:
     at = 0
     for shard in job:
         data += shard.data()
-        if shard.losses:
+        if shard.losses or shard.call.sparse:
             ranges += [(first + at, end + at) for first, end in shard.pending]
         elif ranges and ranges[-1][1] == at:
             ranges[-1] = ranges[-1][0], at + shard.n

@@ -17,7 +17,12 @@ from .health import Healths
 from .served import ServedReward
 
 _RETRYABLE_NUMBERS = frozenset(reason.value for reason in RETRYABLE)
-_LANES = {"inline": pb.LANE_INLINE, "pool": pb.LANE_POOL, "sandbox": pb.LANE_SANDBOX}
+_LANES = {
+    "inline": pb.LANE_INLINE,
+    "pool": pb.LANE_POOL,
+    "sandbox": pb.LANE_SANDBOX,
+    "composite": pb.LANE_COMPOSITE,
+}
 
 
 def render_call(call: Call) -> bytes:

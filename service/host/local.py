@@ -140,7 +140,7 @@ class LocalService:
 
     async def _set_up(self, rewards: list[RewardConfig]) -> None:
         """Starts the replicas of reward versions, side by side; all or none."""
-        new = [r for r in rewards if r.fingerprint not in self._replicas]
+        new = [r for r in rewards if r.has_replicas and r.fingerprint not in self._replicas]
         made = {r.fingerprint: [LendingPool(r) for _ in range(r.settings.replicas)] for r in new}
         up = 0
         names = {r.fingerprint: r.name for r in new}

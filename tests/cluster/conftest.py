@@ -39,6 +39,7 @@ def rewards(**more: dict[str, Any]) -> dict[str, Any]:
                 **CPUS,
             },
             "code": {"kind": "code_tests", "replicas": 2, "reference": "test", **CPUS},
+            "both": {"kind": "composite", "weights": {"math": 0.5, "exact": 0.5}},
             # Its sockets lie where the gateway does not look, as those of another container do.
             "apart": {
                 "kind": "python",
