@@ -119,7 +119,13 @@ def run_each(
 
 
 def run_items(reward: Reward, items: Sequence[Item], clip: Clip) -> list[Outcome]:
-    """The outcomes of one call with many items, in their order. Raises nothing."""
+    """The outcomes of one call with many items, in their order. Raises nothing.
+
+    Of a whole group, an item that could not be read has its error in place of its response: it is
+    left out of the call and gets this error.
+    """
+    if reward.whole_group and any(isinstance(item[1], ScoreError) for item in items):
+        return _in_place(items, run_items(reward, _readable(items), clip))
     try:
         results = cast("Sequence[Result]", reward.score_items(items))
         return _outcomes(reward.component_names, results, len(items), clip)
@@ -134,8 +140,11 @@ async def run_items_async(
 
     Under `Unit.ITEM` there is exactly one item. All items are TIMED_OUT when the call outlasts
     `timeout_s`, even where it swallows its cancellation. Raises nothing but CancelledError, and
-    that only when the caller cancels.
+    that only when the caller cancels. Of a whole group, as in `run_items`.
     """
+    if reward.whole_group and any(isinstance(item[1], ScoreError) for item in items):
+        readable = await run_items_async(reward, _readable(items), clip, timeout_s)
+        return _in_place(items, readable)
     limit = asyncio.timeout(timeout_s)
     ends_in(timeout_s)
     outcomes: list[Outcome] = []
@@ -155,6 +164,16 @@ async def run_items_async(
     if limit.expired():
         return [timed_out(timeout_s)] * len(items)
     return outcomes
+
+
+def _readable(items: Sequence[Item]) -> list[Item]:
+    return [item for item in items if not isinstance(item[1], ScoreError)]
+
+
+def _in_place(items: Sequence[Item], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes of the readable items, with the errors of the others between them."""
+    left = iter(outcomes)
+    return [item[1] if isinstance(item[1], ScoreError) else next(left) for item in items]
 
 
 def timed_out(timeout_s: float) -> ScoreError:
@@ -198,6 +217,8 @@ def _outcome(names: Sequence[str], result: object, clip: Clip) -> Outcome:
         raise result
     elif result is None:
         return ScoreError(Reason.NOT_APPLICABLE, "the reward returned None")
+    elif isinstance(result, RewardFault):
+        raise result
     else:
         if inspect.iscoroutine(result):
             _close(result)

@@ -13,21 +13,30 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import kubernetes_validate
 import pytest
 import typer.main
 import yaml
 from rewardplane.cli.commands import app
-from rewardplane.cluster.options import Options
+from rewardplane.cluster.gateway import DRAIN_S
+from rewardplane.cluster.names import GATEWAY_LABEL, NO_GATEWAY
 from rewardplane.config.load import ServiceConfig, load
+from rewardplane.host.options import Options
+
+from .support.rendered import DEPLOY, rendered
+from .support.rendered import documents as read
 
 ROOT = Path(__file__).parents[1]
-DEPLOY = ROOT / "deploy"
-OVERLAYS = ("dev", "prod")
+RAY_DRAIN_S = 30.0
+"""How long Ray waits for a node that is told to end."""
+OVERLAYS = ("dev", "prod", "prod-sandbox", "prod-gpu", "prod-autoscaled")
+COMPONENTS = ("sandbox", "gpu", "autoscaled", "redis", "route", "monitoring")
 PORTS = {"grpc": Options().port, "http-metrics": Options().metrics_port}
 
 
 def documents(path: str) -> list[Any]:
-    return list(yaml.safe_load_all((DEPLOY / path).read_text()))
+    return read(DEPLOY / path)
 
 
 def objects(kind: str) -> list[dict[str, Any]]:
@@ -37,40 +46,32 @@ def objects(kind: str) -> list[dict[str, Any]]:
 
 
 def ray_cluster(overlay: str) -> dict[str, Any]:
-    """The RayCluster as an overlay's patch leaves it."""
-    (cluster,) = documents("base/raycluster.yaml")
-    (patch_file,) = [
-        patch["path"]
-        for patch in documents(f"overlays/{overlay}/kustomization.yaml")[0]["patches"]
-        if patch["target"] == {"kind": "RayCluster"}
-    ]
-    for change in documents(f"overlays/{overlay}/{patch_file}")[0]:
-        *above, last = [int(p) if p.isdigit() else p for p in change["path"].split("/")[1:]]
-        place: Any = cluster
-        for part in above:
-            place = place[part]
-        assert change["op"] == "replace", change
-        assert type(place[last]) is type(change["value"]), change
-        place[last] = change["value"]
-    return cluster["spec"]
+    """The RayCluster as an overlay leaves it."""
+    (found,) = [o for o in rendered(DEPLOY / "overlays" / overlay) if o["kind"] == "RayCluster"]
+    return found["spec"]
+
+
+def groups(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
 
 
 def sandbox_group() -> dict[str, Any]:
     """The worker group that the component of deploy/sandbox adds."""
-    ((change,),) = documents("sandbox/workers.yaml")
-    assert (change["op"], change["path"]) == ("add", "/spec/workerGroupSpecs/-")
-    return change["value"]
+    (group,) = [
+        g for g in ray_cluster("prod-sandbox")["workerGroupSpecs"] if g["groupName"] == "sandbox"
+    ]
+    return group
 
 
 def rewards(overlay: str) -> ServiceConfig:
-    own = DEPLOY / "overlays" / overlay / "rewards.yaml"
+    own = DEPLOY / "overlays" / overlay.partition("-")[0] / "rewards.yaml"
     return load(own if own.exists() else DEPLOY / "base" / "rewards.yaml")
 
 
-def pods() -> list[dict[str, Any]]:
-    spec = documents("base/raycluster.yaml")[0]["spec"]
-    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"], sandbox_group()]
-    return [group["template"]["spec"] for group in groups]
+def pods(*overlays: str) -> list[dict[str, Any]]:
+    """The pod templates' specs of these overlays; without any, of all."""
+    specs = [ray_cluster(overlay) for overlay in overlays or OVERLAYS]
+    return [group["template"]["spec"] for spec in specs for group in groups(spec)]
 
 
 @pytest.mark.parametrize("path", sorted(DEPLOY.rglob("kustomization.yaml")), ids=str)
@@ -78,7 +79,7 @@ def test_a_kustomization_names_files_that_exist(path: Path) -> None:
     (spec,) = yaml.safe_load_all(path.read_text())
     generated = [f for g in spec.get("configMapGenerator", []) for f in g["files"]]
     named = [
-        *spec["resources"],
+        *spec.get("resources", []),
         *spec.get("components", []),
         *(patch["path"] for patch in spec.get("patches", [])),
         *(file.rpartition("=")[2] for file in generated),
@@ -93,7 +94,7 @@ def test_kustomize_builds_an_overlay(overlay: str) -> None:
     built = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = {doc["kind"]: doc for doc in yaml.safe_load_all(built)}
     assert found["RayCluster"]["spec"] == ray_cluster(overlay)
-    config = {doc["metadata"]["name"]: doc for doc in yaml.safe_load_all(built)}
+    config = {d["metadata"]["name"]: d for d in yaml.safe_load_all(built) if "data" in d}
     assert set(config["rewardplane-config"]["data"]) == {"rewards.yaml", "head.sh"}
 
 
@@ -109,7 +110,7 @@ def test_versions_are_those_of_the_project_and_the_lock() -> None:
 
 
 def test_ports_are_those_that_the_service_listens_on() -> None:
-    for pod in pods():
+    for pod in pods("prod"):
         (container,) = pod["containers"]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         assert ports.items() >= PORTS.items()
@@ -134,6 +135,7 @@ def test_selectors_select_the_cluster() -> None:
         ("ray.io/node-type", "head"),
         *(("ray.io/group", group["groupName"]) for group in cluster["spec"]["workerGroupSpecs"]),
         ("ray.io/group", sandbox_group()["groupName"]),
+        ("rewardplane/gateway", "true"),
     }
     selectors = [service["spec"]["selector"] for service in objects("Service")]
     selectors += [
@@ -154,25 +156,56 @@ def test_the_monitor_finds_the_metrics_service() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_has_room_for_its_rewards_twice(overlay: str) -> None:
-    spec = ray_cluster(overlay)
-    (group,) = spec["workerGroupSpecs"]
-    assert group["replicas"] == group["minReplicas"] == group["maxReplicas"]
-    env, access = spec["headGroupSpec"]["template"]["spec"]["containers"][0]["env"]
-    assert env == {"name": "GATEWAYS", "value": str(1 + group["replicas"])}
+    group = ray_cluster(overlay)["workerGroupSpecs"][0]
+    if overlay == "prod-autoscaled":
+        assert group["minReplicas"] <= group["replicas"] < group["maxReplicas"]
+    else:
+        assert group["replicas"] == group["minReplicas"] == group["maxReplicas"]
+    env = ray_cluster(overlay)["headGroupSpec"]["template"]["spec"]["containers"][0]["env"]
     file = "--access /etc/rewardplane-access/access.yaml"
-    assert access == {"name": "ACCESS", "value": "--insecure" if overlay == "dev" else file}
+    assert env[2] == {"name": "ACCESS", "value": "--insecure" if overlay == "dev" else file}
     settings = [reward.settings for reward in rewards(overlay).rewards.values()]
-    needed = sum(s.replicas * s.ray_actor_options["num_cpus"] for s in settings)
-    assert 2 * needed <= group["replicas"] * int(group["rayStartParams"]["num-cpus"])
+    needed = sum(s.replicas * s.ray_actor_options.get("num_cpus", 1) for s in settings)
+    assert 2 * needed <= group["maxReplicas"] * int(group["rayStartParams"]["num-cpus"])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_gateways_service_selects_the_pods_that_have_one(overlay: str) -> None:
+    """A gateway runs on every node that is not labelled; its pods say so, and are asked for it."""
+    for group in groups(ray_cluster(overlay)):
+        (container, *_) = group["template"]["spec"]["containers"]
+        has_one = group.get("labels", {}).get(GATEWAY_LABEL) != NO_GATEWAY
+        told = group["template"].get("metadata", {}).get("labels", {})
+        assert (told.get("rewardplane/gateway") == "true") == has_one
+        probed = container["readinessProbe"]["httpGet"]["path"]
+        assert (probed == "/healthz") == has_one
 
 
 def test_disruption_takes_one_worker_at_a_time_and_never_the_head() -> None:
-    floors = {
-        pdb["metadata"]["name"]: pdb["spec"]["minAvailable"]
-        for pdb in objects("PodDisruptionBudget")
-    }
+    budgets = {pdb["metadata"]["name"]: pdb["spec"] for pdb in objects("PodDisruptionBudget")}
     workers = ray_cluster("prod")["workerGroupSpecs"][0]["replicas"]
-    assert floors == {"rewardplane-head": 1, "rewardplane-pool": workers - 1}
+    assert {name: spec["minAvailable"] for name, spec in budgets.items()} == {
+        "rewardplane-head": 1,
+        "rewardplane-pool": workers - 1,
+        "rewardplane-sandbox": sandbox_group()["replicas"] - 1,
+    }
+    # Else a pod that never became ready could not be evicted from a node that is drained.
+    assert {spec["unhealthyPodEvictionPolicy"] for spec in budgets.values()} == {"AlwaysAllow"}
+
+
+def test_a_pod_has_time_to_drain() -> None:
+    for pod in pods():
+        assert pod["terminationGracePeriodSeconds"] > max(RAY_DRAIN_S, DRAIN_S)
+
+
+def test_orphans_have_a_parent() -> None:
+    for pod in pods():
+        assert pod["containers"][0]["command"][:2] == ["tini", "--"]
+
+
+def test_a_new_image_replaces_the_pods() -> None:
+    for overlay in OVERLAYS:
+        assert ray_cluster(overlay)["upgradeStrategy"] == {"type": "Recreate"}
 
 
 NAMESPACED_NEEDS = {"clone", "unshare", "mount", "umount2", "pivot_root", "setns"}
@@ -238,18 +271,18 @@ def test_a_sandbox_pod_reaches_its_own_cluster_alone() -> None:
     assert open_to_all == [{"to": [{"podSelector": own}]}]
 
 
-def test_sandbox_pods_hold_sandbox_rewards_alone_and_have_gateways() -> None:
+def test_sandbox_pods_hold_sandbox_rewards_alone() -> None:
     group = sandbox_group()
     assert group["replicas"] == group["minReplicas"] == group["maxReplicas"]
-    assert group["rayStartParams"]["num-cpus"] == "0"
-    resources = json.loads(json.loads(group["rayStartParams"]["resources"].strip("'")))
+    assert group["rayStartParams"] == {}  # KubeRay takes resources from one of the two
     cpus = int(group["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
-    assert resources == {"sandbox": cpus - 1}  # one CPU is left to the gateway
-    ((gateways,),) = documents("overlays/prod-sandbox/gateways.yaml")
-    workers = ray_cluster("prod")["workerGroupSpecs"][0]["replicas"]
-    assert gateways["value"] == str(1 + workers + group["replicas"])
-    env = "/spec/headGroupSpec/template/spec/containers/0/env/0/value"
-    assert (gateways["op"], gateways["path"]) == ("replace", env)
+    assert group["resources"] == {"CPU": "0", "sandbox": str(cpus - 1)}  # one is for Ray's own
+
+
+def has_gateway(pod: Any) -> bool:
+    """Whether a gateway runs in a pod: its readiness is that of the gateway then."""
+    probe = pod["containers"][0]["readinessProbe"]
+    return probe["httpGet"]["path"] == "/healthz"
 
 
 def serve_lines() -> list[list[str]]:
@@ -260,7 +293,8 @@ def serve_lines() -> list[list[str]]:
     program, *arguments = json.loads(default)
     assert program == "serve"
     access = "--access /etc/rewardplane-access/access.yaml"
-    return [shlex.split(line.replace("$GATEWAYS", "3").replace("$ACCESS", access)), arguments]
+    line = line.replace("${ACCESS-}", access).replace("${SERVE_FLAGS-}", "--autoscaled")
+    return [shlex.split(line), arguments]
 
 
 @pytest.mark.parametrize("arguments", serve_lines(), ids=["head.sh", "Dockerfile"])
@@ -272,9 +306,126 @@ def test_the_command_line_takes_what_is_written_down(arguments: list[str]) -> No
     for pod in pods():
         mounts = {m["name"]: m["mountPath"] for m in pod["containers"][0]["volumeMounts"]}
         assert mounts["config"] == str(context.params["config"].parent)
-        if context.params["access"] is not None:
+        if context.params["access"] is not None and has_gateway(pod):
             assert mounts["access"] == str(context.params["access"].parent)
     assert (
         context.params["config"].name
         in documents("base/kustomization.yaml")[0]["configMapGenerator"][0]["files"]
     )
+
+
+# ---- schemas ---------------------------------------------------------------------------------
+
+_WORDS = {"additionalProperties": {"type": "string"}, "type": "object"}
+_GROUP = {
+    "rayStartParams": _WORDS,
+    "resources": _WORDS,
+    "labels": _WORDS,
+    "template": {"type": "object"},  # held to Kubernetes' own schema
+}
+_SECRET = {"type": "object", "required": ["valueFrom"], "additionalProperties": False}
+RAY_CLUSTER: dict[str, Any] = {
+    "type": "object",
+    "required": ["rayVersion", "authOptions", "upgradeStrategy", "headGroupSpec"],
+    "additionalProperties": False,
+    "properties": {
+        "rayVersion": {"type": "string"},
+        "authOptions": {"const": {"mode": "token"}},
+        "upgradeStrategy": {"properties": {"type": {"enum": ["Recreate", "None"]}}},
+        "enableInTreeAutoscaling": {"type": "boolean"},
+        "autoscalerOptions": {
+            "additionalProperties": False,
+            "properties": {
+                "version": {"enum": ["v1", "v2"]},
+                "idleTimeoutSeconds": {"type": "integer"},
+                "upscalingMode": {"enum": ["Default", "Aggressive", "Conservative"]},
+                "resources": {"type": "object"},
+                "securityContext": {"type": "object"},
+            },
+        },
+        "gcsFaultToleranceOptions": {
+            "additionalProperties": False,
+            "required": ["redisAddress"],
+            "properties": {
+                "redisAddress": {"type": "string"},
+                "redisPassword": {**_SECRET, "properties": {"valueFrom": {"type": "object"}}},
+            },
+        },
+        "headGroupSpec": {"additionalProperties": False, "properties": _GROUP},
+        "workerGroupSpecs": {
+            "type": "array",
+            "items": {
+                "additionalProperties": False,
+                "required": ["groupName", "replicas", "minReplicas", "maxReplicas", "template"],
+                "properties": {
+                    **_GROUP,
+                    "groupName": {"type": "string", "pattern": "^[a-z][a-z0-9-]*$"},
+                    **{f"{name}eplicas": {"type": "integer"} for name in ("r", "minR", "maxR")},
+                },
+            },
+        },
+    },
+}
+"""The fields of a RayCluster that deploy/ uses, as KubeRay 1.6 and 1.7 know them; no others."""
+
+
+@pytest.mark.parametrize("version", ["1.33"])
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_objects_are_those_that_kubernetes_knows(overlay: str, version: str) -> None:
+    """Unknown fields are errors."""
+    for made in rendered(DEPLOY / "overlays" / overlay):
+        if made["apiVersion"] in ("v1", "policy/v1", "networking.k8s.io/v1"):
+            kubernetes_validate.validate(made, version, strict=True)
+    spec = ray_cluster(overlay)
+    jsonschema.validate(spec, RAY_CLUSTER)
+    for group in groups(spec):
+        template = group["template"]
+        pod = {"apiVersion": "v1", "kind": "Pod", "spec": template["spec"]}
+        pod["metadata"] = {"name": "it", **template.get("metadata", {})}
+        kubernetes_validate.validate(pod, version, strict=True)
+        # KubeRay refuses a group that has resources in both.
+        books = {"num-cpus", "num-gpus", "memory", "resources"} & set(group["rayStartParams"])
+        assert not (books and group.get("resources"))
+        assert "labels" not in group["rayStartParams"]
+
+
+def test_an_unknown_field_is_an_error() -> None:
+    spec = ray_cluster("prod")
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**spec, "upgradeStrategi": {}}, RAY_CLUSTER)
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "it"}, "spec": pods("prod")[0]}
+    broken = json.loads(json.dumps(pod).replace("readinessProbe", "readynessProbe"))
+    kubernetes_validate.validate(pod, "1.33", strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, "1.33", strict=True)
+
+
+def test_pods_pass_restricted_admission() -> None:
+    """By the rules of https://kubernetes.io/docs/concepts/security/pod-security-standards/."""
+    contexts = [(pod, c["securityContext"]) for pod in pods() for c in pod["containers"]]
+    for pod, container in contexts:
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & {k for k, v in pod.items() if v}
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] != 0
+        assert pod["securityContext"]["seccompProfile"]["type"] in ("RuntimeDefault", "Localhost")
+        assert container["allowPrivilegeEscalation"] is False
+        assert container["capabilities"] == {"drop": ["ALL"]}
+        assert container["readOnlyRootFilesystem"] is True
+        kinds = {key for volume in pod["volumes"] for key in volume if key != "name"}
+        assert kinds <= {"configMap", "emptyDir", "secret", "projected", "downwardAPI"}
+    sidecar = ray_cluster("prod-autoscaled")["autoscalerOptions"]["securityContext"]
+    assert sidecar["capabilities"] == {"drop": ["ALL"]}
+    assert sidecar["allowPrivilegeEscalation"] is False
+    assert sidecar["runAsNonRoot"] is True
+    assert sidecar["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+@pytest.mark.parametrize("overlay", [name for name in OVERLAYS if name != "dev"])
+def test_what_is_asked_for_fits_what_the_pod_has(overlay: str) -> None:
+    """Ray's books leave a CPU of the pod to the gateway and to Ray itself."""
+    for group in ray_cluster(overlay)["workerGroupSpecs"]:
+        limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+        told = group.get("resources") or {"CPU": group["rayStartParams"]["num-cpus"]}
+        taken = int(told["CPU"]) + int(told.get("sandbox", 0))
+        assert taken < int(limits["cpu"])
+        assert int(told.get("GPU", 0)) == int(limits.get("nvidia.com/gpu", 0))

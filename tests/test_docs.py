@@ -21,12 +21,14 @@ ROOT = Path(__file__).parents[1]
 
 def test_every_kind_is_told_with_its_lane() -> None:
     text = (ROOT / "docs" / "rewards.md").read_text()
-    told = dict(re.findall(r"^\| `(\w+)` \| (inline|pool|sandbox|model) \|", text, re.MULTILINE))
-    lanes = {n: "inline" if k.fits_inline else "pool" for n, k in kinds().items()}
+    lanes = "inline|pool|sandbox|model|composite"
+    told = dict(re.findall(rf"^\| `(\w+)` \| ({lanes}) \|", text, re.MULTILINE))
+    usual = {n: "inline" if k.fits_inline else "pool" for n, k in kinds().items()}
     # Kinds that always run untrusted code; others may, as they are configured.
     asking = dict.fromkeys(("reward_model", "judge", "pairwise", "rubric"), "model")
     always = ("code_tests", "program_run", "snippet")
-    assert told == {**lanes, **asking, **dict.fromkeys(always, "sandbox")}
+    composed = dict.fromkeys(("composite", "panel", "best_of"), "composite")
+    assert told == {**usual, **asking, **dict.fromkeys(always, "sandbox"), **composed}
 
 
 def test_every_setting_and_limit_is_told() -> None:

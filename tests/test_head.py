@@ -34,8 +34,8 @@ def head(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     env = {
         "PATH": f"{tmp_path}:/usr/bin:/bin",
         "KUBERAY_GEN_RAY_START_CMD": "ray start --head --resources='{\"a\":1}'",
-        "GATEWAYS": "3",
         "ACCESS": "--access /etc/access.yaml",
+        "SERVE_FLAGS": "--autoscaled",
     }
     command = ["bash", ROOT / "deploy" / "base" / "head.sh"]
     process = subprocess.Popen(command, cwd=tmp_path, env=env, start_new_session=True)
@@ -54,7 +54,7 @@ def test_the_head_drains_the_service_when_the_pod_ends(
 ) -> None:
     started, served = (tmp_path / "said").read_text().splitlines()
     assert started == 'start --head --resources={"a":1}'
-    assert served.endswith("--address auto --gateways 3 --access /etc/access.yaml")
+    assert served.endswith("--address auto --keep --access /etc/access.yaml --autoscaled")
     head.send_signal(signal.SIGTERM)
     assert head.wait(timeout=10) == 0
     assert (tmp_path / "said").read_text().splitlines()[-1] == "drained"

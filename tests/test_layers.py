@@ -24,18 +24,11 @@ ROOMS: dict[str, set[str]] = {
     "models": {"replica", "config", "wire"},
     "gateway": {"access", "replica", "config", "wire"},
     "http": {"access", "gateway", "replica", "config", "wire"},
-    "cluster": {"access", "http", "gateway", "models", "replica", "config", "wire"},
+    "host": {"access", "http", "gateway", "replica", "config", "wire"},
+    "cluster": {"access", "host", "http", "gateway", "models", "replica", "config", "wire"},
     "cli": {
-        "access",
-        "cluster",
-        "http",
-        "gateway",
-        "models",
-        "replica",
-        "config",
-        "integrations",
-        "client",
-        "wire",
+        *("access", "cluster", "host", "http", "gateway", "models", "replica", "config"),
+        *("integrations", "client", "wire"),
     },
 }
 # The libraries that stand for a subsystem, each with the rooms that may import it.

@@ -23,6 +23,8 @@ from .support.rig import rig
 ROOT = Path(__file__).parents[1]
 MONITORING = ROOT / "deploy" / "monitoring"
 GAUGES = set(gauges(Admission(Limits()), cast("Any", SimpleNamespace(connections=None))))
+GENERATION = "rewardplane_config_generation"
+"""The front's own gauge: it knows what is served."""
 LABELS = {
     "reward",
     "model",
@@ -31,6 +33,7 @@ LABELS = {
     "code",
     "reason",
     "cause",
+    "source",
     "verdict",
     "caller",
     "credential",
@@ -57,7 +60,7 @@ def families() -> dict[str, set[str]]:
         family.name: {family.name + suffix for suffix in suffixes[family.type]}
         for family in Metrics().registry.collect()
     }
-    return found | {name: {name} for name in GAUGES}
+    return found | {name: {name} for name in (*GAUGES, GENERATION)}
 
 
 async def test_the_gauges_are_those_that_the_gateway_sets() -> None:

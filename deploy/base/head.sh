@@ -1,6 +1,7 @@
 #!/bin/bash
 # The head pod: a Ray head node and, once that is up, the service. When either ends, so does the
-# container, and Kubernetes starts both anew. On SIGTERM the service drains first.
+# container, and Kubernetes starts both anew. On SIGTERM the service is left running (--keep): the
+# gateways of the other pods serve on until a new head is there or Ray misses this one.
 set -u
 serve=
 trap '[ -z "$serve" ] || { kill -TERM "$serve"; wait "$serve"; }; exit' TERM
@@ -13,10 +14,9 @@ until ray health-check >/dev/null 2>&1; do
   sleep 1
 done
 
-# ACCESS is two words or one.
-# shellcheck disable=SC2086
-rewardplane serve /etc/rewardplane/rewards.yaml --host 0.0.0.0 --address auto \
-  --gateways "$GATEWAYS" $ACCESS &
+# shellcheck disable=SC2086 # several words each
+rewardplane serve /etc/rewardplane/rewards.yaml --host 0.0.0.0 --address auto --keep \
+  ${ACCESS-} ${SERVE_FLAGS-} &
 serve=$!
 wait -n
 exit 1

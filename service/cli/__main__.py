@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+import traceback
+
+DEBUG_ENV = "REWARDPLANE_DEBUG"
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Runs the command line. What nobody foresaw is told in a line, its traceback in a file."""
     try:
         from .commands import app
     except ModuleNotFoundError as error:
         print(  # noqa: T201 - nothing prettier is installed then
             f"rewardplane: the command needs what a trainer does not ({error.name} is missing): "
-            "pip install 'rewardplane[serve]'",
+            "pip install '.[serve]' in a clone of the repository, or 'rewardplane[serve]' from "
+            "where the wheel is",
             file=sys.stderr,
         )
         sys.exit(1)
-    app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get(DEBUG_ENV):
+            raise
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="rewardplane-", suffix=".txt", delete=False
+        ) as file:
+            traceback.print_exc(file=file)
+        print(  # noqa: T201 - it may be the console that failed
+            f"rewardplane: {type(error).__name__}: {error}\n"
+            f"This is a fault of rewardplane itself; {file.name} has its traceback.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rewardplane.client.client import RewardClient
 from rewardplane.cluster.cluster import Cluster
-from rewardplane.cluster.options import Options
 from rewardplane.config.load import parse
+from rewardplane.host.options import Options
 from rewardplane.rewards.types import Outcome, Score
 from rich.console import Console
 from rich.table import Table

@@ -32,7 +32,7 @@ def models(config: ServiceConfig, out: Console, *, loads: bool) -> bool:
                 memory, good = str(fit), good and fit.fits
         table.add_row(name, s.runs, s.head, model.digest, str(s.replicas), memory)
     out.print(table)
-    used = {reward.model.name for reward in config.rewards.values() if reward.model is not None}
+    used = {model.name for model in config.asked_models()}
     for name in config.models.keys() - used:
         out.print(f"{name}: no reward asks it; it is not served", style="yellow", markup=False)
     if loads:

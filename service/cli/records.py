@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,10 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         return {"error": outcome.reason.name, "message": outcome.message}
     out: dict[str, Any] = {"reward": outcome.reward}
     if outcome.components:
-        out["components"] = dict(outcome.components)
+        out["components"] = {
+            name: value if math.isfinite(value) else None
+            for name, value in outcome.components.items()
+        }
     if outcome.explanation:
         out["explanation"] = outcome.explanation
     if outcome.answer:
@@ -90,6 +94,9 @@ def _items(raw: object) -> Iterator[Item]:
 def _outcome(raw: Mapping[str, Any]) -> Outcome:
     if "error" in raw:
         return ScoreError(Reason[raw["error"]], str(raw.get("message", "")))
-    parts = {str(name): float(value) for name, value in raw.get("components", {}).items()}
+    parts = {
+        str(name): math.nan if value is None else float(value)
+        for name, value in raw.get("components", {}).items()
+    }
     said, answer = str(raw.get("explanation", "")), str(raw.get("answer", ""))
     return Score(float(raw["reward"]), parts, said, (), answer)

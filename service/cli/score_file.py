@@ -25,6 +25,8 @@ from .rows import Columns
 
 CALL_ITEMS = 256
 CALLS_AT_ONCE = 8
+SHOWN = 3
+"""Messages of each reason that are shown; the file of outcomes has all."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,8 @@ class Summary:
 
     rewards: list[float] = field(default_factory=list[float])
     reasons: Counter[str] = field(default_factory=Counter[str])
+    messages: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """Some of what the errors say, by reason, each with its line."""
     call_s: list[float] = field(default_factory=list[float])
     elapsed_s: float = 0.0
 
@@ -111,13 +115,17 @@ async def _score(
         call_s = time.perf_counter()
         groups = [line.group for line in batch]
         outcomes = await client.score(
-            reward, groups, include_explanations=found is not None, timeout_s=timeout_s
+            reward,
+            groups,
+            include_components=sink is not None or found is not None,
+            include_explanations=found is not None,
+            timeout_s=timeout_s,
         )
         places.release()
         now_s = time.perf_counter()
         summary.call_s.append(now_s - call_s)
-        for group in outcomes:
-            _count(group, summary)
+        for line, group in zip(batch, outcomes, strict=True):
+            _count(line, group, summary)
         wanted = sink is not None or found is not None
         done[number] = [
             list(items_of(line.group.example, line.group.responses, group))
@@ -157,12 +165,16 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))]
 
 
-def _count(outcomes: Sequence[Outcome], summary: Summary) -> None:
-    for outcome in outcomes:
+def _count(line: Line, outcomes: Sequence[Outcome], summary: Summary) -> None:
+    for index, outcome in enumerate(outcomes):
         if isinstance(outcome, Score):
             summary.rewards.append(outcome.reward)
-        else:
-            summary.reasons[outcome.reason.name] += 1
+            continue
+        name = outcome.reason.name
+        summary.reasons[name] += 1
+        shown = summary.messages.setdefault(name, [])
+        if len(shown) < SHOWN:
+            shown.append(f"line {line.number}, response {index + 1}: {outcome.message}")
 
 
 def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:

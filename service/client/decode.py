@@ -29,6 +29,7 @@ _LANES = {
     pb.LANE_POOL: "pool",
     pb.LANE_SANDBOX: "sandbox",
     pb.LANE_MODEL: "model",
+    pb.LANE_COMPOSITE: "composite",
 }
 _SCOPES = {pb.SCOPE_ITEM: "item", pb.SCOPE_GROUP: "group"}
 

@@ -122,9 +122,9 @@ class Validation:
 class RewardInfo:
     """A reward as it is served.
 
-    `lane` is "inline", "pool" or "sandbox" and `scope` "item" or "group"; a value that this version
-    does not know is "". Times are in seconds; `max_request_items`, `max_item_bytes` and
-    `max_request_bytes` are the service's limits. `isolation` is what its untrusted code has at
+    `lane` is "inline", "pool", "sandbox" or "composite" and `scope` "item" or "group"; a value that
+    this version does not know is "". Times are in seconds; `max_request_items`, `max_item_bytes`
+    and `max_request_bytes` are the service's limits. `isolation` is what its untrusted code has at
     least, of `ISOLATION_LEVELS`.
     """
 

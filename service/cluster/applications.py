@@ -1,42 +1,82 @@
-"""The Serve applications that a configuration is made of, and how they come up."""
+"""The Serve applications that a configuration is made of: its rewards' and its models'."""
 # pyright: basic
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.models import ModelConfig
+from rewardplane.host.progress import DeployFailed, Progress
 from rewardplane.models.host import definition_of
 
-from .options import app_name, model_app_name
+from .names import Deployed, app_name
+from .status import what_lacks
 
 READY_S = 300.0
 MODEL_READY_S = 3_600.0
 """Weights of hundreds of gigabytes are read in that."""
+DRAINED_S = 600.0
+"""How long calls may use a model in whose place another comes."""
 PREPARE_S = 60.0
 
 
-class DeployFailed(Exception):
-    """The configuration could not be brought onto the cluster; the message says why."""
+def apps_of(config: ServiceConfig) -> dict[str, Deployed]:
+    """What has replicas, by application: rewards with their own, and the models that are asked."""
+    parts = [r for r in config.rewards.values() if r.has_replicas]
+    return {app_name(part): part for part in (*parts, *config.asked_models())}
 
 
-def models_of(config: ServiceConfig) -> dict[str, ModelConfig]:
-    """The models that rewards ask, by fingerprint."""
-    asked = [r.model for r in config.rewards.values() if r.model is not None]
-    return {model.fingerprint: model for model in asked}
+def in_place(fresh: Mapping[str, Deployed], up: Collection[str]) -> dict[str, list[str]]:
+    """Of what is to come, the models with `swap: in_place`, with those in whose place they come."""
+    swaps: dict[str, list[str]] = {}
+    for app, model in fresh.items():
+        if isinstance(model, ModelConfig) and model.settings.swap == "in_place":
+            stem = app.rpartition("-")[0]
+            gone = [old for old in up if old.rpartition("-")[0] == stem]
+            if gone:
+                swaps[app] = gone
+    return swaps
 
 
-def asks(reward: RewardConfig, fingerprint: str) -> bool:
-    """Whether a reward asks the model of this fingerprint."""
-    return reward.model is not None and reward.model.fingerprint == fingerprint
+def application(part: Deployed) -> Any:
+    """The application that runs one version of a reward or a model.
+
+    Raises:
+        DeployFailed: Ray refuses what it is given for its replicas.
+    """
+    from .deployments import pool_application
+    from .models import model_application
+
+    if isinstance(part, ModelConfig):
+        return model_application(part)
+    try:
+        return pool_application(part)
+    except (ValueError, TypeError) as error:
+        raise DeployFailed(f"rewards.{part.name}.ray_actor_options: {error}") from None
 
 
-def app_of(reward: RewardConfig) -> str:
-    """The application that runs a reward."""
-    return app_name(reward) if reward.model is None else model_app_name(reward.model)
+def bring_up(apps: Mapping[str, Deployed], progress: Progress) -> None:
+    """Has applications run; returns when they do.
+
+    Raises:
+        DeployFailed: one does not come up, or not in time.
+        Stopped: a signal asked to end.
+    """
+    from ray import serve
+    from ray.serve import RunTarget
+
+    if not apps:
+        return
+    targets = [
+        RunTarget(application(part), name=app, route_prefix=None) for app, part in apps.items()
+    ]
+    serve.run_many(targets, wait_for_applications_running=False)
+    models = {app: part for app, part in apps.items() if isinstance(part, ModelConfig)}
+    rewards = {app: part for app, part in apps.items() if app not in models}
+    progress.expect(lambda: what_lacks(rewards), READY_S)
+    progress.expect(lambda: what_lacks(models), MODEL_READY_S)
 
 
 def prepare(rewards: Iterable[RewardConfig], membership: Any) -> None:
@@ -51,39 +91,10 @@ def prepare(rewards: Iterable[RewardConfig], membership: Any) -> None:
     for reward in rewards:
         if reward.model is None:
             continue
-        app = model_app_name(reward.model)
         try:
-            asked = membership.prepare.remote(app, definition_of(reward))
+            asked = membership.prepare.remote(app_name(reward.model), definition_of(reward))
             fault: Any = ray.get(asked, timeout=PREPARE_S)
         except RayError as error:
             fault = str(error)
         if fault:
             raise DeployFailed(f"rewards.{reward.name}: {fault}")
-
-
-def wait_running(apps: list[str], ready_s: float = READY_S) -> None:
-    """Waits until applications serve.
-
-    Raises:
-        DeployFailed: one does not come up, or not in time.
-    """
-    from ray import serve
-
-    if not apps:
-        return
-    deadline_s = time.monotonic() + ready_s
-    while time.monotonic() < deadline_s:
-        status = serve.status().applications
-        states = {app: status[app] for app in apps if app in status}
-        for app, state in states.items():
-            if state.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-                raise DeployFailed(f"{app}: {_why(state)}")
-        if len(states) == len(apps) and all(s.status == "RUNNING" for s in states.values()):
-            return
-        time.sleep(0.05)
-    raise DeployFailed(f"not running after {ready_s:g} s: {', '.join(apps)}")
-
-
-def _why(state: Any) -> str:
-    texts = [state.message, *(d.message for d in state.deployments.values())]
-    return " ".join(text for text in texts if text)[-4000:]

@@ -7,54 +7,34 @@ imported, in every process of the cluster, so they are set before.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import math
 import os
-import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 from rewardplane.config.load import RewardConfig, ServiceConfig
-from rewardplane.config.models import ModelConfig
 from rewardplane.config.settings import Limits
+from rewardplane.host.options import Options
+from rewardplane.host.progress import DeployFailed, Progress, Stopped
 from rewardplane.replica.worker_host import local_folder
 
-from .applications import (
-    MODEL_READY_S,
-    DeployFailed,
-    app_of,
-    asks,
-    models_of,
-    prepare,
-    wait_running,
-)
+from . import placement
+from .applications import DRAINED_S, READY_S, apps_of, bring_up, in_place, prepare
+from .connecting import connect
 from .membership import NAME as MEMBERSHIP
-from .membership import Membership
-from .options import NAMESPACE, Options, app_name, model_app_name
+from .membership import POLL_S, STALE_S, Membership
+from .names import APP_PREFIX, GATEWAY, GATEWAY_APP, NAMESPACE, Deployed, app_name, told
+from .status import deploying, gateways_up
 
-GATEWAY_APP = "rewardplane-gateway"
-DRAINED_S = 600.0
 SWITCH_S = 60.0
-STOP_S = 30.0
-UPKEEP_S = 10.0
-
-FLAGS = {
-    # One loop for the router, the replica and our server: no hop between threads per call.
-    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
-    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
-    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
-    "RAY_SERVE_LOG_TO_STDERR": "0",
-    # The controller looks at its deployments ten times a second otherwise: 3 % of a core, idle.
-    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray runs its workers at niceness 15: right for batch work, wrong for what a trainer waits for.
-    "RAY_worker_niceness": "0",
-}
+GATHER_S = 30.0
+"""How long a start waits for the gateways of all nodes; it goes on with those that are there."""
+STOP_S = 60.0
+ANSWER_S = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -63,147 +43,70 @@ class Cluster:
     """One configuration on one Ray cluster: `start`, `reload` as often as wanted, `stop`."""
 
     def __init__(self, options: Options) -> None:
-        # A gateway that is replaced must come back where its clients look for it.
-        self._options = options if options.port else replace(options, port=_free_port(options.host))
+        self._options = options.with_port()
+        self._is_local = options.address == "local"
+        self._owner = f"pid {os.getpid()} on {socket.gethostname()}"
         self._config: ServiceConfig | None = None
         self._membership: Any = None
         self._generation = 0
-        self._retired: dict[str, set[str]] = {}
-        """Applications that are to go, each with the fingerprints of the rewards that use it."""
+        self._gateways = 0
+        self._apps: set[str] = set()
+        """The applications that this process has deployed or found."""
+        self._up: set[str] = set()
+        """Those whose replicas run."""
+        self._retired: dict[str, str] = {}
+        """Applications that go when no call uses them, by the fingerprint of what they run."""
 
     @property
     def port(self) -> int:
         """Where the gateways serve; chosen here where the options leave it open."""
         return self._options.port
 
-    def start(self, config: ServiceConfig) -> None:
-        """Deploys all rewards and the gateway; returns when the gateway answers.
+    def start(self, config: ServiceConfig, progress: Progress | None = None) -> None:
+        """Deploys all rewards, their models and the gateways; returns when a gateway answers.
+
+        A service that a process with `keep` has left on the cluster is taken over as it runs.
 
         Raises:
-            DeployFailed: it did not come up.
+            DeployFailed: it did not come up; nothing of it is left.
+            Stopped: a signal asked to end; nothing is left.
         """
-        set_flags(config.limits)
-        if self._options.address == "local":
-            guard_local_ray()
-        import ray
-        from ray import serve
-
-        self._connect(config)
-        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        progress = progress or Progress()
+        connect(self._options, config, progress)
         try:
-            serve.start(
-                proxy_location="Disabled",
-                logging_config={"log_level": "WARNING", "enable_access_log": False},
-            )
-            actor = ray.remote(Membership).options(
-                name=MEMBERSHIP,
-                namespace=NAMESPACE,
-                lifetime="detached",
-                get_if_exists=True,
-                num_cpus=0,
-                max_restarts=-1,
-            )
-            self._membership = actor.remote()
-            self._deploy(list(config.rewards.values()), models_of(config).values())
-            generation: Any = ray.get(self._membership.publish.remote(config.as_dict()))
-            self._generation = generation
-            self._run_gateway(config.limits)
-            self._wait_switched(generation)
+            progress.say("Ray is up; deploying")
+            with deploying():
+                self._begin(config, progress)
         except BaseException:
-            self.stop()
+            self.stop(keep=False)
             raise
-        self._config = config
 
-    def reload(self, config: ServiceConfig) -> list[str]:
+    def reload(self, config: ServiceConfig, progress: Progress | None = None) -> list[str]:
         """Serves `config` from now on; returns the names of the rewards that changed.
 
         New versions are deployed beside the old, all gateways switch, old versions are kept until
-        `upkeep` finds them unused. No call in flight fails.
+        `upkeep` finds them unused. A model with `swap: in_place` takes the place of the old one:
+        calls wait meanwhile. No call in flight fails.
 
         Raises:
-            DeployFailed: a new version did not come up; what was served goes on being served.
+            DeployFailed: a new version did not come up, for whatever reason; what was served goes
+                on being served.
+            Stopped: a signal asked to end; what was served goes on being served.
         """
-        old = self._config.rewards if self._config else {}
+        progress = progress or Progress()
         if self._config and config.limits != self._config.limits:
             raise DeployFailed("limits: cannot change while serving; restart the service")
-        served = {r.fingerprint for r in old.values()}
-        fresh = [r for r in config.rewards.values() if r.fingerprint not in served]
-        old_models = models_of(self._config) if self._config else {}
-        new_models = {k: m for k, m in models_of(config).items() if k not in old_models}
-        swaps = {
-            old_model.fingerprint: model
-            for model in new_models.values()
-            for old_model in old_models.values()
-            if model.settings.swap == "in_place" and old_model.name == model.name
-        }
-        later = {model.fingerprint for model in swaps.values()}
-        self._deploy(
-            [r for r in fresh if r.model is None or r.model.fingerprint not in later],
-            [m for k, m in new_models.items() if k not in later],
-        )
-        self._publish(config)
-        for fingerprint, model in swaps.items():
-            users = {r.fingerprint for r in old.values() if asks(r, fingerprint)}
-            try:
-                self._swap(old_models[fingerprint], users, model, config)
-            except DeployFailed:
-                self._deploy([], [old_models[fingerprint]])
-                self._publish(self._config or config)
-                raise
-        self._retire_later(config)
-        for fingerprint in swaps:
-            self._retired.pop(model_app_name(old_models[fingerprint]), None)
-        self._config = config
-        gone = [name for name in old if name not in config.rewards]
-        return [r.name for r in fresh] + gone
-
-    def _publish(self, config: ServiceConfig) -> None:
-        """Has all gateways serve a configuration, and waits until they do."""
-        import ray
-        from ray.exceptions import RayError
-
-        try:
-            generation: Any = ray.get(self._membership.publish.remote(config.as_dict()))
-        except RayError as error:
-            raise DeployFailed(f"the configuration could not be published: {error}") from None
-        self._generation = generation
-        self._wait_switched(generation)
-
-    def _swap(
-        self, old: ModelConfig, users: set[str], new: ModelConfig, config: ServiceConfig
-    ) -> None:
-        """Puts a model in the place of another: calls wait in the gateways until it is up.
-
-        `users` are the fingerprints of the rewards that used the old one.
-        """
-        import ray
-        from ray import serve
-
-        deadline_s = time.monotonic() + DRAINED_S
-        while time.monotonic() < deadline_s:
-            _, used, _ = ray.get(self._membership.in_use.remote(0))
-            if not users & set(used):
-                break
-            time.sleep(0.1)
-        serve.delete(model_app_name(old), _blocking=True)
-        self._deploy([r for r in config.rewards.values() if asks(r, new.fingerprint)], [new])
-
-    def _retire_later(self, config: ServiceConfig) -> None:
-        """Notes what `config` does not serve any more, to be taken down when no call uses it."""
-        old = self._config.rewards.values() if self._config else ()
-        wanted = {app_of(r) for r in config.rewards.values()}
-        for reward in old:
-            app = app_of(reward)
-            if app not in wanted:
-                self._retired.setdefault(app, set()).add(reward.fingerprint)
-        for app in wanted:
-            self._retired.pop(app, None)
+        with deploying():
+            return self._switch(config, progress, patient=self._options.autoscaled)
 
     def upkeep(self) -> None:
-        """Takes down old versions that no call uses; restores what the membership actor has lost.
+        """Looks after what has been deployed: to be called now and then.
 
-        To be called now and then. A control plane that does not answer is tried again the next
-        time: the gateways go on with what they know.
+        Takes down old versions that no call uses, restores what the membership actor has lost, has
+        a gateway on each node that is there.
+
+        A control plane that does not answer is tried again the
+        next time: the gateways go on with what they know.
         """
         import ray
         from ray.exceptions import RayError
@@ -211,14 +114,189 @@ class Cluster:
         if self._config is None:
             return
         try:
-            known: Any = ray.get(self._membership.generation.remote(), timeout=UPKEEP_S)
+            known: Any = ray.get(
+                self._membership.claim.remote(self._owner, force=True), timeout=ANSWER_S
+            )
             if known < self._generation:
                 config = self._config.as_dict()
                 restored = self._membership.restore.remote(self._generation, config)
-                ray.get(restored, timeout=UPKEEP_S)
+                ray.get(restored, timeout=ANSWER_S)
             self._retire()
+            self._follow_nodes()
         except RayError as error:
-            _log.warning("the membership actor does not answer: %s", error)
+            _log.warning("the control plane does not answer: %s", error)
+
+    def addresses(self) -> list[str]:
+        """Where the gateways listen."""
+        import ray
+
+        return ray.get(self._membership.in_use.remote(0), timeout=ANSWER_S)[2]
+
+    def stop(self, *, keep: bool | None = None) -> None:
+        """Drains the gateways, then ends everything.
+
+        With `keep` (None: as the options say) only this process leaves, and the service goes on.
+        """
+        import ray
+        from ray import serve
+
+        if not ray.is_initialized():
+            return
+        if (self._options.keep if keep is None else keep) and not self._is_local:
+            ray.shutdown()
+            return
+        if GATEWAY_APP in self._apps:
+            serve.delete(GATEWAY_APP)
+        if not self._is_local:
+            for app in self._apps - {GATEWAY_APP}:
+                serve.delete(app, _blocking=False)
+        if self._membership is not None:
+            ray.kill(self._membership)
+        folder = local_folder(ray.get_runtime_context().get_session_name())
+        ray.shutdown()
+        if folder is not None and self._is_local:
+            # Replicas that Ray ended with their node leave their sockets behind.
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _begin(self, config: ServiceConfig, progress: Progress) -> None:
+        import ray
+        from ray import serve
+
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        serve.start(
+            proxy_location="Disabled",
+            logging_config={"log_level": "WARNING", "enable_access_log": False},
+        )
+        actor = ray.remote(Membership).options(
+            name=MEMBERSHIP,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            max_restarts=-1,
+        )
+        membership: Any = actor.remote()
+
+        def claimed() -> str:
+            known: Any = ray.get(membership.claim.remote(self._owner), timeout=READY_S)
+            if isinstance(known, str):
+                return f"the cluster has a rewardplane service already, of {known}"
+            self._generation = known
+            return ""
+
+        # An owner that was killed is known to be gone after a while.
+        progress.expect(claimed, STALE_S + 2)
+        self._membership = membership
+        if not self._is_local:
+            self._take_over(config, progress)
+        self._switch(config, progress, patient=not self._is_local)
+
+    def _take_over(self, config: ServiceConfig, progress: Progress) -> None:
+        """Goes on with what a service before this one has left running on the cluster.
+
+        Its gateways stay if they were started as these would be. Replicas of versions that are
+        still wanted stay, all others go when no call uses them.
+        """
+        import ray
+        from ray import serve
+
+        known = serve.status().applications
+        self._apps |= {app for app in known if app.startswith(APP_PREFIX)}
+        for app in self._apps - {GATEWAY_APP}:
+            if known[app].status == "RUNNING":
+                self._up.add(app)
+            # The fingerprint stands at the end of an application's name.
+            self._retired[app.rpartition("-")[2]] = app
+        if GATEWAY_APP not in self._apps:
+            return
+
+        def silent() -> str:
+            fronts: Any = ray.get(self._membership.fronts.remote(), timeout=ANSWER_S)
+            self._gateways = -int(fronts == [told(self._options, config.limits)])
+            return "" if fronts else "the gateways that are there have not told of themselves"
+
+        progress.wait(silent, 2 * POLL_S + 2)
+        if not self._gateways:
+            serve.delete(GATEWAY_APP)
+
+    def _switch(self, config: ServiceConfig, progress: Progress, *, patient: bool) -> list[str]:
+        """Deploys what is new of `config`, then has all gateways serve it."""
+        old = self._config
+        served = {r.fingerprint for r in old.rewards.values()} if old else set[str]()
+        wanted = apps_of(config)
+        fresh = {app: part for app, part in wanted.items() if app not in self._up}
+        swaps = in_place(fresh, self._up)
+        made = [r for r in config.rewards.values() if r.fingerprint not in served]
+        asking = [r for r in made if r.model is not None and app_name(r.model) not in swaps]
+        beside = {app: part for app, part in fresh.items() if app not in swaps}
+        self._deploy(beside, asking, progress, patient=patient)
+        self._publish(config, progress)
+        for app, gone in swaps.items():
+            self._swap(gone, app, config, progress)
+        if old:
+            self._retire_later(old, wanted)
+        for part in wanted.values():
+            self._retired.pop(part.fingerprint, None)
+        self._config = config
+        return [r.name for r in made] + [
+            name for name in (old.rewards if old else ()) if name not in config.rewards
+        ]
+
+    def _publish(self, config: ServiceConfig, progress: Progress) -> None:
+        """Has all gateways serve a configuration; returns when they do."""
+        import ray
+
+        published = self._membership.publish.remote(config.as_dict())
+        generation: Any = ray.get(published, timeout=ANSWER_S)
+        self._generation = generation
+        self._run_gateways(config.limits, progress)
+        self._wait_switched(generation, progress)
+
+    def _swap(self, gone: list[str], app: str, config: ServiceConfig, progress: Progress) -> None:
+        """Puts a model in the place of others; its calls wait in the gateways until it is up.
+
+        Raises:
+            DeployFailed: it does not come up; the others are back.
+        """
+        import ray
+        from ray import serve
+
+        model = apps_of(config)[app]
+        fingerprints = {old.rpartition("-")[2] for old in gone}
+
+        def used() -> str:
+            asked = self._membership.in_use.remote(0)
+            _switched, in_use, _addresses = ray.get(asked, timeout=ANSWER_S)
+            return f"calls use the old {model.name}" if fingerprints & set(in_use) else ""
+
+        progress.wait(used, DRAINED_S)
+        for old in gone:
+            serve.delete(old, _blocking=True)
+            self._forget(old)
+        asking = [r for r in config.rewards.values() if r.model == model]
+        try:
+            self._deploy({app: model}, asking, progress, patient=True)
+        except Stopped:
+            raise
+        except Exception:
+            if self._config is not None:
+                before = apps_of(self._config)
+                back = {old: before[old] for old in gone if old in before}
+                self._deploy(back, [], Progress(), patient=True)
+                self._publish(self._config, Progress())
+                self._retire_later(config, before)
+            raise
+
+    def _retire_later(self, config: ServiceConfig, wanted: Mapping[str, Deployed]) -> None:
+        """Has what runs of `config`, and is not wanted, go when no call uses it."""
+        for app in (apps_of(config).keys() & self._up) - wanted.keys():
+            self._retired[app.rpartition("-")[2]] = app
+
+    def _forget(self, app: str) -> None:
+        """Notes that an application is gone."""
+        self._apps.discard(app)
+        self._up.discard(app)
+        self._retired.pop(app.rpartition("-")[2], None)
 
     def _retire(self) -> None:
         if not self._retired:
@@ -226,148 +304,94 @@ class Cluster:
         import ray
         from ray import serve
 
-        _switched, used, _addresses = ray.get(self._membership.in_use.remote(0), timeout=UPKEEP_S)
-        for app, users in list(self._retired.items()):
-            if not users & set(used):
+        _switched, used, _addresses = ray.get(self._membership.in_use.remote(0), timeout=ANSWER_S)
+        for fingerprint, app in list(self._retired.items()):
+            if fingerprint not in used:
                 serve.delete(app, _blocking=False)
-                del self._retired[app]
+                self._forget(app)
 
-    def addresses(self) -> list[str]:
-        """Where the gateways listen."""
-        import ray
-
-        return ray.get(self._membership.in_use.remote(0))[2]
-
-    def stop(self) -> None:
-        """Drains the gateway, then ends everything."""
-        import ray
-        from ray import serve
-
-        if not ray.is_initialized():
-            return
-        serve.delete(GATEWAY_APP)
-        if self._options.address != "local":
-            apps = set(self._retired)
-            if self._config is not None:
-                apps |= {app_of(reward) for reward in self._config.rewards.values()}
-            for app in apps:
-                serve.delete(app, _blocking=False)
-        if self._membership is not None:
-            ray.kill(self._membership)
-        folder = local_folder(ray.get_runtime_context().get_session_name())
-        ray.shutdown()
-        if folder is not None and self._options.address == "local":
-            # Replicas that Ray ended with their node leave their sockets behind.
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def _connect(self, config: ServiceConfig) -> None:
-        import ray
-
-        options: dict[str, Any] = {
-            "namespace": NAMESPACE,
-            "logging_level": "ERROR",
-            "log_to_driver": True,
-        }
-        if self._options.address == "local":
-            pools = [r for r in config.rewards.values() if r.model is None]
-            need = sum(_cpus(r) * r.settings.replicas for r in pools)
-            need += sum(m.settings.cpus * m.settings.replicas for m in models_of(config).values())
-            # Twice: a reload deploys new versions beside the old. These are Ray's books, not cores.
-            cpus = max(os.cpu_count() or 1, math.ceil(2 * need) + 1)
-            ray.init(
-                num_cpus=cpus,
-                include_dashboard=False,
-                object_store_memory=128 * 2**20,
-                _system_config={"prestart_worker_first_driver": False},
-                **options,
-            )
-        else:
-            ray.init(
-                self._options.address, runtime_env={"env_vars": _flags(config.limits)}, **options
-            )
-
-    def _deploy(self, rewards: list[RewardConfig], models: Iterable[ModelConfig] = ()) -> None:
+    def _deploy(
+        self,
+        apps: Mapping[str, Deployed],
+        asking: list[RewardConfig],
+        progress: Progress,
+        *,
+        patient: bool,
+    ) -> None:
         """Brings versions of rewards and models up, side by side; all or none.
 
-        A reward that asks a model has no replicas of its own: it is shown to the model.
+        `asking` have no replicas of their own: they are shown to their models. `patient`: nodes may
+        be added.
         """
+        from ray import serve
+
+        if not patient:
+            placement.check(apps.values())
+        self._apps |= set(apps)
+        try:
+            bring_up(apps, progress)
+            prepare(asking, self._membership)
+        except BaseException:
+            for app in apps:
+                with contextlib.suppress(Exception):
+                    serve.delete(app, _blocking=False)
+            raise
+        self._up |= set(apps)
+
+    def _run_gateways(self, limits: Limits, progress: Progress) -> None:
+        """Has gateways come up on the nodes that are there; returns when one of them runs."""
+        if self._gateways:
+            self._follow_nodes()
+            return
         from ray import serve
         from ray.serve import RunTarget
 
-        from .deployments import pool_application
-        from .models import model_application
-
-        pools = {app_name(r): pool_application(r) for r in rewards if r.model is None}
-        engines = {model_app_name(m): model_application(m) for m in models}
-        targets = [
-            RunTarget(application, name=app, route_prefix=None)
-            for app, application in {**pools, **engines}.items()
-        ]
-        if targets:
-            serve.run_many(targets, wait_for_applications_running=False)
-        try:
-            wait_running(list(pools))
-            wait_running(list(engines), MODEL_READY_S)
-            prepare(rewards, self._membership)
-        except DeployFailed:
-            for target in targets:
-                serve.delete(target.name, _blocking=False)
-            raise
-
-    def _run_gateway(self, limits: Limits) -> None:
-        from ray import serve
-
         from .deployments import gateway_application
 
-        serve.run(
-            gateway_application(self._options, limits),
+        nodes = placement.gateway_nodes(self._options.gateways)
+        target = RunTarget(
+            gateway_application(self._options, limits, nodes),
             name=GATEWAY_APP,
             route_prefix=None,
-            blocking=False,
+            external_scaler_enabled=True,
         )
-        wait_running([GATEWAY_APP])
+        self._apps.add(GATEWAY_APP)
+        serve.run_many([target], wait_for_applications_running=False)
+        self._gateways = nodes * self._options.gateways_per_node
+        begin_s = time.monotonic()
 
-    def _wait_switched(self, generation: int) -> None:
+        def lacking() -> str:
+            up = gateways_up()
+            late = up and time.monotonic() - begin_s > GATHER_S
+            return "" if late or up >= self._gateways else f"{up} of {self._gateways} gateways run"
+
+        progress.expect(lacking, READY_S)
+        if (up := gateways_up()) < self._gateways:
+            _log.warning("%d of %d gateways run; it serves with these", up, self._gateways)
+
+    def _follow_nodes(self) -> None:
+        """Has as many gateways as there are nodes for them."""
+        import ray
+        from ray.serve._private.common import DeploymentID
+        from ray.serve.context import _get_global_client
+
+        nodes = placement.gateway_nodes(self._options.gateways)
+        wanted = nodes * self._options.gateways_per_node
+        if nodes and wanted != self._gateways:
+            client: Any = _get_global_client()
+            of = DeploymentID(name=GATEWAY, app_name=GATEWAY_APP)
+            scaled = client._controller.update_deployment_replicas.remote(of, wanted)
+            ray.get(scaled, timeout=ANSWER_S)
+            if self._gateways > 0:
+                _log.warning("gateways: %d, as there are nodes; %d before", wanted, self._gateways)
+            self._gateways = wanted
+
+    def _wait_switched(self, generation: int, progress: Progress) -> None:
         import ray
 
-        deadline_s = time.monotonic() + SWITCH_S
-        while time.monotonic() < deadline_s:
-            switched, _used, _addresses = ray.get(self._membership.in_use.remote(generation))
-            if switched:
-                return
-            time.sleep(0.05)
-        raise DeployFailed(f"the gateways did not switch within {SWITCH_S:g} s")
+        def lacking() -> str:
+            asked = self._membership.in_use.remote(generation)
+            switched, _used, _addresses = ray.get(asked, timeout=ANSWER_S)
+            return "" if switched else "the gateways do not serve the new configuration yet"
 
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def set_flags(limits: Limits) -> None:
-    """Sets Serve's flags for this process and what it starts; before ray is imported."""
-    for name, value in _flags(limits).items():
-        os.environ[name] = value
-
-
-def guard_local_ray() -> None:
-    """Has a Ray that this process starts ask for a token of its own; before ray is imported.
-
-    Its ports are open to the whole network, and whoever reaches them runs code as this user.
-    RAY_AUTH_MODE, where it is set, counts.
-    """
-    if "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_urlsafe(32)
-
-
-def _flags(limits: Limits) -> dict[str, str]:
-    """Serve's flags; a shard of one item may exceed the size that shards aim at."""
-    largest = limits.max_item_bytes + 4 * 2**20
-    return {**FLAGS, "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(largest)}
-
-
-def _cpus(reward: RewardConfig) -> float:
-    default = 0.0 if reward.lane == "inline" else 1.0
-    return float(reward.settings.ray_actor_options.get("num_cpus", default))
+        progress.expect(lacking, SWITCH_S)

@@ -11,48 +11,43 @@ from ray import serve
 from rewardplane.config.load import RewardConfig
 from rewardplane.config.settings import Limits
 from rewardplane.gateway.lane import AHEAD, AHEAD_ASYNC
-from rewardplane.replica.replica import Pool
+from rewardplane.host import logs
+from rewardplane.host.options import Options
+from rewardplane.replica.lending import LendingPool
 from rewardplane.replica.supervisor import MAX_STRAGGLERS
-from rewardplane.replica.worker import WorkerSpec
-from rewardplane.replica.worker_host import WorkerHost, local_folder
-from rewardplane.replica.worker_pool import ForkedWorkers, WorkerPool
+from rewardplane.replica.worker import WorkerFailed
+from rewardplane.replica.worker_host import local_folder
 
-from .gateway import DRAIN_S, Gateway, log_to_stderr
-from .options import Options
+from .gateway import DRAIN_S, Gateway
+from .names import GATEWAY, GATEWAY_LABEL, NO_GATEWAY, POOL, SAID
+from .placement import actor_options
 
 _log = logging.getLogger(__name__)
 
 
-class PoolReplica(Pool):
+class PoolReplica(LendingPool):
     """A replica that gateways reach by Serve's handle, and whose workers those of its node use."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        log_to_stderr()
+        logs.to_stderr()
         super().__init__(RewardConfig.from_dict(config))
-        self._workers: ForkedWorkers | None = None
-        self._host: WorkerHost | None = None
-
-    def _make_workers(self, spec: WorkerSpec) -> WorkerPool:
-        self._workers = ForkedWorkers(spec)
-        return self._workers
 
     async def check_health(self) -> None:
         """Serve's probe; gateways of this node may come as soon as the first one has passed."""
-        await super().check_health()
-        if self._host is None and self._workers is not None:
-            self._host = WorkerHost(self._workers)
-            folder = local_folder(ray.get_runtime_context().get_session_name())
-            if folder is not None:
-                try:
-                    self._host.start(folder, self.config.fingerprint)
-                except OSError as error:
-                    _log.warning("no socket in %s, calls come by Serve's handle: %s", folder, error)
+        try:
+            await super().check_health()
+        except WorkerFailed as error:
+            raise RuntimeError(f"{SAID}{error}") from None
+        folder = local_folder(ray.get_runtime_context().get_session_name())
+        if folder is not None:
+            try:
+                self.lend(folder, self.config.fingerprint)
+            except OSError as error:
+                _log.warning("no socket in %s, calls come by Serve's handle: %s", folder, error)
 
     async def __del__(self) -> None:
         """Called by Serve when the replica stops; it knows nothing of what gateways run here."""
-        if self._host is not None:
-            await self._host.drain(DRAIN_S)
-        await self.stop()
+        await self.drain(DRAIN_S)
 
 
 def pool_application(reward: RewardConfig) -> Any:
@@ -62,7 +57,7 @@ def pool_application(reward: RewardConfig) -> Any:
     ahead = AHEAD_ASYNC + settings.concurrency if reward.facts.is_async else AHEAD
     deployment = serve.deployment(
         PoolReplica,
-        name="Pool",
+        name=POOL,
         num_replicas=settings.replicas,
         ray_actor_options=actor_options(reward),
         # Calls whose last items straggle stay open without holding a place in front of the worker.
@@ -74,33 +69,16 @@ def pool_application(reward: RewardConfig) -> Any:
     return deployment.bind(reward.as_dict())
 
 
-def gateway_application(options: Options, limits: Limits) -> Any:
-    """The application that listens."""
-    shared = options.gateways_per_node > 1
-    spread: Any = options.gateways_per_node if options.gateways > 1 else None
+def gateway_application(options: Options, limits: Limits, nodes: int) -> Any:
+    """The application that listens, on so many nodes; `gateways_per_node` on each."""
     deployment = serve.deployment(
         Gateway,
-        name="Gateway",
-        num_replicas=options.gateways * options.gateways_per_node,
-        max_replicas_per_node=spread,
-        ray_actor_options={"num_cpus": 0},
+        name=GATEWAY,
+        num_replicas=nodes * options.gateways_per_node,
+        max_replicas_per_node=options.gateways_per_node,
+        ray_actor_options={"num_cpus": 0, "label_selector": {GATEWAY_LABEL: f"!{NO_GATEWAY}"}},
         health_check_period_s=5,
         graceful_shutdown_timeout_s=DRAIN_S + 5,
         graceful_shutdown_wait_loop_s=0.1,
     )
-    return deployment.bind(
-        options.host,
-        options.port,
-        options.metrics_port,
-        options.http_port,
-        limits.model_dump(),
-        shared,
-        options.door,
-        options.access,
-        options.strangers_refused,
-    )
-
-
-def actor_options(reward: RewardConfig) -> dict[str, Any]:
-    """What Ray gives a replica: one CPU; none for an inline reward: overflow is rare."""
-    return {"num_cpus": 0 if reward.lane == "inline" else 1, **reward.settings.ray_actor_options}
+    return deployment.bind(options, limits.model_dump())

@@ -10,10 +10,8 @@ import asyncio
 import gc
 import logging
 import os
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -22,27 +20,22 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
-from rewardplane.access.gate import Gate
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import Limits
-from rewardplane.gateway.admission import Admission
-from rewardplane.gateway.doors.door import DoorKind
-from rewardplane.gateway.gauges import gauges
+from rewardplane.gateway.doors.door import address_of
 from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost, Send
 from rewardplane.gateway.local_replicas import LocalReplicas
-from rewardplane.gateway.metrics import Metrics
-from rewardplane.gateway.scorer import Scorer
-from rewardplane.gateway.served import ServedReward, ServedRewards
-from rewardplane.gateway.server import Server, Servicer
-from rewardplane.gateway.validate import Validator
-from rewardplane.http.server import HttpFace
+from rewardplane.gateway.served import ServedReward
+from rewardplane.host import logs
+from rewardplane.host.front import Front
+from rewardplane.host.options import Options
 from rewardplane.models.host import definition_of
 from rewardplane.replica.memory import keep_freed_memory
 from rewardplane.replica.worker_host import local_folder
 from rewardplane.rewards.models.model import ModelFacts
 
 from .membership import NAME as MEMBERSHIP
-from .options import NAMESPACE, app_name, model_app_name
+from .names import MODEL, NAMESPACE, POOL, app_name, told
 
 _log = logging.getLogger(__name__)
 
@@ -53,50 +46,22 @@ FIRST_CONFIG_S = 60.0
 class Gateway:
     """Serves the configuration in force on one port. One per node, or several that share it."""
 
-    async def __init__(
-        self,
-        host: str,
-        port: int,
-        metrics_port: int,
-        http_port: int,
-        limits: dict[str, Any],
-        share_port: bool,
-        door: DoorKind,
-        access: str,
-        strangers_refused: bool,
-    ) -> None:
-        log_to_stderr()
+    async def __init__(self, options: Options, limits: dict[str, Any]) -> None:
+        logs.to_stderr()
         keep_freed_memory()
         self._id = ray.get_runtime_context().get_actor_id()
-        rank = serve.get_replica_context().rank
         self._membership: Any = ray.get_actor(MEMBERSHIP, namespace=NAMESPACE)
-        self._metrics = Metrics()
-        bounds = Limits(**limits)
-        gate: Gate | None = None
-        if access:
-            gate = self._metrics.gate = Gate(Path(access), strangers_refused=strangers_refused)
-            await gate.start()
-        self._admission = Admission(bounds)
-        self._rewards = ServedRewards(self._metrics.figures, _lane)
-        scorer = Scorer(self._rewards, self._admission, self._metrics)
-        validator = Validator(scorer, self._metrics, bounds)
-        servicer = Servicer(scorer, validator, self._rewards, bounds, self._metrics)
-        self._server = Server(servicer, self._admission, bounds, door, _end_process, gate)
-        self._metrics.ready = lambda: self._server.serving
-        self._metrics.gauges |= gauges(self._admission, self._server)
+        self._told = told(options, Limits(**limits))
+        self._front = Front(options, Limits(**limits), _lane, _end_process)
         async with asyncio.timeout(FIRST_CONFIG_S):
-            while not self._rewards.generation:
+            while not self._front.rewards.generation:
                 await self._follow_once()
-        self._address = f"{host}:{await self._server.start(host, port, share_port=share_port)}"
-        self._server.tell_health(self._rewards.names())
-        self._stop_metrics = (
-            self._metrics.serve(metrics_port + rank.local_rank, host) if metrics_port else None
-        )
-        self._http = HttpFace(scorer, validator, self._rewards, self._metrics, bounds, gate)
-        if http_port:
-            await self._http.start(host, http_port + rank.local_rank)
+        port = await self._front.start(serve.get_replica_context().rank.local_rank)
+        # Of a gateway that listens on all addresses, clients want the one of its node.
+        anywhere = options.host in ("0.0.0.0", "::", "")  # noqa: S104 - compared, not listened on
+        host = ray.util.get_node_ip_address() if anywhere else options.host
+        self._address = address_of(host, port)
         self._following = asyncio.ensure_future(self._follow())
-        self._guarding = asyncio.ensure_future(gate.follow()) if gate is not None else None
         # Ray's modules and ours are there to stay: the collector need not walk through them again.
         gc.collect()
         gc.freeze()
@@ -107,8 +72,7 @@ class Gateway:
         """Serve's probe. On the loop: from a thread it would walk through every call's task."""
         if self._following.done():
             raise RuntimeError(f"the gateway follows the configuration no more: {self._following}")
-        if self._guarding is not None and self._guarding.done():
-            raise RuntimeError(f"the gateway follows the access file no more: {self._guarding}")
+        self._front.check()
 
     async def pid(self) -> int:
         """The process that serves."""
@@ -117,45 +81,30 @@ class Gateway:
     async def _follow(self) -> None:
         while True:
             try:
-                if await self._follow_once():
-                    self._server.tell_health(self._rewards.names())
+                await self._follow_once()
             except RayError as error:
                 _log.warning("the configuration cannot be asked for: %s", error)
                 await asyncio.sleep(1.0)
 
-    async def _follow_once(self) -> bool:
+    async def _follow_once(self) -> None:
+        rewards = self._front.rewards
         news = await self._membership.ask.remote(
-            self._id, self._rewards.generation, sorted(self._rewards.in_use()), self._address
+            self._id, rewards.generation, sorted(rewards.in_use()), self._address, self._told
         )
-        if news is None:
-            return False
-        generation, data = news
-        self._rewards.switch(ServiceConfig.from_dict(data), generation)
-        return True
+        if news is not None:
+            generation, data = news
+            self._front.switch(ServiceConfig.from_dict(data), generation)
 
     async def __del__(self) -> None:
-        await asyncio.gather(self._server.stop(DRAIN_S), self._http.stop(DRAIN_S))
+        await self._front.stop(DRAIN_S)
         self._following.cancel()
-        if self._guarding is not None:
-            self._guarding.cancel()
         await self._membership.leave.remote(self._id)
-        if self._stop_metrics is not None:
-            await asyncio.to_thread(self._stop_metrics)
 
 
 def _end_process(why: str) -> None:
     """Ends a gateway that no client reaches any more; Serve starts another in its place."""
     _log.critical("the gateway ends: %s", why)
     os._exit(1)
-
-
-def log_to_stderr() -> None:
-    """Our logs go to the actor's own stderr: Serve puts its logger in the place of `sys.stderr`."""
-    handler = logging.StreamHandler(sys.__stderr__)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    ours = logging.getLogger("rewardplane")
-    ours.addHandler(handler)
-    ours.propagate = False
 
 
 def _lane(served: ServedReward) -> PoolLane:
@@ -170,7 +119,7 @@ def _replicas_of(config: RewardConfig) -> LocalReplicas:
 
     The handle is made on the gateway's own loop: its router runs there.
     """
-    handle: Any = serve.get_deployment_handle("Pool", app_name(config)).options(
+    handle: Any = serve.get_deployment_handle(POOL, app_name(config)).options(
         method_name="run", stream=True
     )
 
@@ -188,9 +137,7 @@ def _model_of(served: ServedReward) -> Send:
     model = served.config.model
     assert model is not None, "a reward of the lane `model` has one"  # noqa: S101 - a fault of ours
     # The application may be on its way: where new weights come in the place of the old.
-    handle: Any = DeploymentHandle("Model", model_app_name(model)).options(
-        method_name="run", stream=True
-    )
+    handle: Any = DeploymentHandle(MODEL, app_name(model)).options(method_name="run", stream=True)
     definition = definition_of(served.config)
 
     async def send(messages: Any, backlog: tuple[int, float]) -> Answers:

@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from .names import MODEL
+
 NAME = "rewardplane-membership"
 POLL_S = 1.0
 STALE_S = 10.0
@@ -25,6 +27,7 @@ class _Gateway:
     generation: int
     in_use: frozenset[str]
     address: str
+    front: str
     seen_s: float = field(default_factory=time.monotonic)
 
 
@@ -36,30 +39,46 @@ class Membership:
         self._config: dict[str, Any] = {}
         self._published = asyncio.Event()
         self._gateways: dict[str, _Gateway] = {}
+        self._owner = ""
+        self._owned_s = 0.0
 
     async def publish(self, config: dict[str, Any]) -> int:
         """Puts a configuration in force; returns its generation."""
-        self._generation += 1
+        known = max((g.generation for g in self._gateways.values()), default=0)
+        self._generation = max(self._generation, known) + 1
         self._config = config
         self._published.set()
         self._published = asyncio.Event()
         return self._generation
 
-    async def generation(self) -> int:
-        """Of the configuration in force; 0: none was published, or this actor has lost it."""
+    async def claim(self, owner: str, *, force: bool = False) -> int | str:
+        """Notes who serves; returns the generation in force, or the owner that there is.
+
+        Generation 0: none was published, or this actor has lost it. An owner that has not claimed
+        for `STALE_S` is gone; `force` takes the place of whoever it is.
+        """
+        now_s = time.monotonic()
+        if not force and self._owner not in ("", owner) and now_s - self._owned_s < STALE_S:
+            return self._owner
+        self._owner, self._owned_s = owner, now_s
         return self._generation
+
+    async def fronts(self) -> list[str]:
+        """What the gateways that are there listen on and were started with."""
+        return sorted({g.front for g in self._living() if g.address})
 
     async def restore(self, generation: int, config: dict[str, Any]) -> None:
         """Puts back what was in force, where this actor was started anew and has lost it."""
         if self._generation < generation:
-            self._generation = generation - 1
-            await self.publish(config)
+            self._generation, self._config = generation, config
+            self._published.set()
+            self._published = asyncio.Event()
 
     async def ask(
-        self, gateway: str, generation: int, in_use: list[str], address: str
+        self, gateway: str, generation: int, in_use: list[str], address: str, front: str
     ) -> tuple[int, dict[str, Any]] | None:
         """What comes after `generation`, as soon as it is there; None after a second without."""
-        self._gateways[gateway] = _Gateway(generation, frozenset(in_use), address)
+        self._gateways[gateway] = _Gateway(generation, frozenset(in_use), address, front)
         if self._generation <= generation:
             try:
                 async with asyncio.timeout(POLL_S):
@@ -78,7 +97,7 @@ class Membership:
         from ray.serve.handle import DeploymentHandle
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        handle: Any = DeploymentHandle("Model", app)
+        handle: Any = DeploymentHandle(MODEL, app)
         try:
             await handle.prepare.remote(definition)
         except (RayError, RayServeException) as error:
@@ -92,11 +111,14 @@ class Membership:
 
     async def in_use(self, generation: int) -> tuple[bool, list[str], list[str]]:
         """Whether all gateways serve `generation`; the versions in use; the gateways' addresses."""
-        now_s = time.monotonic()
-        self._gateways = {k: g for k, g in self._gateways.items() if now_s - g.seen_s < STALE_S}
-        gateways = self._gateways.values()
+        gateways = self._living()
         switched = bool(gateways) and all(
             g.generation >= generation and g.address for g in gateways
         )
         used = sorted({f for g in gateways for f in g.in_use})
         return switched, used, sorted(g.address for g in gateways)
+
+    def _living(self) -> list[_Gateway]:
+        now_s = time.monotonic()
+        self._gateways = {k: g for k, g in self._gateways.items() if now_s - g.seen_s < STALE_S}
+        return list(self._gateways.values())

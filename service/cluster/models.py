@@ -16,10 +16,13 @@ from typing import Any
 
 from ray import serve
 from rewardplane.config.models import ModelConfig
+from rewardplane.host import logs
 from rewardplane.models.host import ModelHost
 from rewardplane.replica.memory import keep_freed_memory
 
-from .gateway import DRAIN_S, log_to_stderr
+from .gateway import DRAIN_S
+from .names import MODEL
+from .placement import actor_options
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ class ModelReplica:
     """A replica of a model that gateways reach by Serve's handle."""
 
     async def __init__(self, config: dict[str, Any]) -> None:
-        log_to_stderr()
+        logs.to_stderr()
         keep_freed_memory()
         self._host = ModelHost(ModelConfig.from_dict(config))
         async with _alone_on_card(self._host.config):
@@ -82,11 +85,10 @@ def model_application(model: ModelConfig) -> Any:
     settings = model.settings
     deployment = serve.deployment(
         ModelReplica,
-        name="Model",
+        name=MODEL,
         num_replicas=settings.replicas,
         ray_actor_options={
-            "num_cpus": settings.cpus,
-            "num_gpus": settings.gpus,
+            **actor_options(model),
             "runtime_env": {"env_vars": _environment(model)},
         },
         # Bounded here: by the places in front of the engine, and by each gateway's lane.

@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 MAX_DEPTH = 64
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -76,11 +75,3 @@ def _check_events(text: str, *, aliases: bool) -> None:
             depth -= 1
         elif isinstance(event, yaml.AliasEvent) and not aliases:
             raise BadDocument(f"an alias (*{event.anchor}), which is not allowed here")
-
-
-def faults_of(path: str, error: ValidationError) -> list[str]:
-    """What is wrong with the entry at `path`, a line for each fault."""
-    return [
-        ".".join([path, *(str(part) for part in fault["loc"])]) + f": {fault['msg']}"
-        for fault in error.errors()
-    ]

@@ -17,7 +17,6 @@ What is not a setting of `RewardSettings` is a parameter of the kind. All faults
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import math
 from collections.abc import Mapping
@@ -26,13 +25,18 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from pydantic import ValidationError
+from rewardplane.rewards.compose.combining import Combining
 from rewardplane.rewards.registry import build, kinds
 from rewardplane.rewards.reward import Facts, Reward
 
-from .document import NAME, faults_of, read
+from .document import NAME, read
+from .draft import Draft, check_settings, digest_of, resolve
+from .faults import told
 from .models import ModelConfig, model_of, models_from
 from .settings import HttpSettings, Limits, RewardSettings
 
+Lane = Literal["inline", "pool", "sandbox", "model", "composite"]
+"""Where a reward runs. `composite`: nowhere itself; its members run in their own lanes."""
 INLINE_CHARS = 64 * 1024
 """The longest response of the inline lane; the group of a longer one goes to the reward's pool."""
 
@@ -59,7 +63,7 @@ class RewardConfig:
     name: str
     settings: RewardSettings
     params: Mapping[str, Any]
-    lane: Literal["inline", "pool", "sandbox", "model"]
+    lane: Lane
     facts: Facts
     digest: str
     model: ModelConfig | None = None
@@ -76,6 +80,14 @@ class RewardConfig:
         if self.model is not None:
             return self.model.settings.places
         return self.settings.concurrency if self.facts.is_async else 1
+
+    @property
+    def has_replicas(self) -> bool:
+        """Whether it has replicas of its own.
+
+        One that is made of others runs in the gateways alone, one that asks a model in the model's.
+        """
+        return self.lane not in ("composite", "model")
 
     def build(self) -> Reward:
         """The reward function."""
@@ -133,6 +145,11 @@ class ServiceConfig:
         self.models = dict(models or {})
         self.http = http or HttpSettings()
 
+    def asked_models(self) -> list[ModelConfig]:
+        """The models that rewards ask; others are not served."""
+        asked = [r.model for r in self.rewards.values() if r.model is not None]
+        return list({model.fingerprint: model for model in asked}.values())
+
     def as_dict(self) -> dict[str, Any]:
         """As plain data for another process."""
         return {
@@ -183,11 +200,11 @@ def parse(document: object, folder: Path) -> ServiceConfig:
     try:
         limits = Limits.model_validate(top.get("limits") or {})
     except ValidationError as error:
-        faults += faults_of("limits", error)
+        faults += told("limits", error, Limits.model_fields)
     try:
         http = HttpSettings.model_validate(top.get("http") or {})
     except ValidationError as error:
-        faults += faults_of("http", error)
+        faults += told("http", error, HttpSettings.model_fields)
     models, wrong = models_from(top.get("models") or {}, folder)
     faults += wrong
     named = top.get("rewards")
@@ -195,11 +212,16 @@ def parse(document: object, folder: Path) -> ServiceConfig:
     if not isinstance(named, dict) or not named:
         faults.append("rewards: want at least one reward under its name")
         named = {}
+    drafts: dict[str, Draft] = {}
     for name, entry in cast("dict[object, object]", named).items():
         try:
-            rewards[str(name)] = parse_reward(str(name), entry, folder, models=models)
+            drafts[str(name)] = _draft(str(name), entry, folder, models, named_code=True)
         except ConfigError as error:
             faults += [f"rewards.{fault}" for fault in error.faults]
+    broken = {str(name) for name in cast("dict[object, object]", named)} - drafts.keys()
+    for name, why in resolve(drafts, broken, rewards, _resolved):
+        faults.append(f"rewards.{name}{why}")
+    rewards = {name: rewards[name] for name in drafts if name in rewards}
     faults += _hosted_faults(http)
     if http.reward and http.reward not in named:
         faults.append(f"http.reward: no reward is named {http.reward!r}")
@@ -283,17 +305,36 @@ def parse_reward(
     folder: Path | None,
     *,
     named_code: bool = True,
+    beside: Mapping[str, RewardConfig] | None = None,
     models: Mapping[str, ModelConfig] | None = None,
 ) -> RewardConfig:
     """One reward from its entry under `rewards:`. Imports what it names, to know its shape.
 
     `folder` is where custom functions may lie beside the installed packages. `named_code` allows
-    kinds whose configuration names code to import. `models` are those that it may ask.
+    kinds whose configuration names code to import. `beside` are the rewards that it may be made of,
+    `models` those that it may ask.
 
     Raises:
         ConfigError: it cannot be served; all faults at once.
         NamedCode: it names code and may not.
     """
+    draft = _draft(name, entry, folder, models or {}, named_code=named_code)
+    rewards = dict(beside or {})
+    faults = resolve({name: draft}, (), rewards, _resolved)
+    if faults:
+        raise ConfigError([f"{of}{why}" for of, why in faults])
+    return rewards[name]
+
+
+def _draft(
+    name: str,
+    entry: object,
+    folder: Path | None,
+    models: Mapping[str, ModelConfig],
+    *,
+    named_code: bool,
+) -> Draft:
+    """As `parse_reward`, but for what follows from other rewards."""
     if not NAME.fullmatch(name):
         raise ConfigError([f"{name}: want a name of letters, digits, '.', '_', '-'; at most 128"])
     if not isinstance(entry, dict):
@@ -320,59 +361,33 @@ def parse_reward(
             raise NamedCode([f"{name}: names addresses, keys or files; not allowed here"])
         reward.check()
         settings = RewardSettings.model_validate({**reward.defaults, **settings_part})
-        return _resolved(name, settings, params, reward, model_of(reward, models or {}))
+        model = model_of(reward, models)
+        check_settings(settings_part, reward, model)
+        return Draft(settings, params, reward, model)
     except ValidationError as error:
-        raise ConfigError(faults_of(name, error)) from None
+        names = [*known, *(kind.model_fields if kind is not None else ())]
+        raise ConfigError(told(name, error, names)) from None
     except KeyError as error:
         raise ConfigError([f"{name}.kind: {error.args[0]}"]) from None
     except ValueError as error:
         raise ConfigError([f"{name}: {error}"]) from None
 
 
-def _resolved(
-    name: str,
-    settings: RewardSettings,
-    params: Mapping[str, Any],
-    reward: Reward,
-    model: ModelConfig | None,
-) -> RewardConfig:
-    if settings.lane == "inline" and not reward.fits_inline:
-        raise ValueError(f"lane: kind {settings.kind!r} does not fit the inline lane; use pool")
-    if model is not None and settings.lane != "auto":
-        raise ValueError(f"lane: it runs beside its model {model.name!r}; leave it out")
-    if model is not None and settings.replicas != 1:
-        raise ValueError(f"replicas: it runs on those of its model {model.name!r}; set them there")
-    digest = _digest(settings, params, reward, model)
-    lane = "model" if model is not None else _lane(settings, reward)
-    return RewardConfig(name, settings, params, lane, reward.facts, digest, model)
+def _resolved(name: str, draft: Draft, members: Mapping[str, RewardConfig]) -> RewardConfig:
+    settings, params, reward = draft.settings, draft.params, draft.reward
+    facts = reward.facts
+    if isinstance(reward, Combining):
+        facts = reward.facts_over({alias: one.facts for alias, one in members.items()})
+    digest = digest_of(draft, {alias: one.digest for alias, one in members.items()})
+    return RewardConfig(name, settings, params, _lane(draft), facts, digest, draft.model)
 
 
-def _lane(settings: RewardSettings, reward: Reward) -> Literal["inline", "pool", "sandbox"]:
+def _lane(draft: Draft) -> Lane:
+    settings, reward = draft.settings, draft.reward
+    if draft.model is not None:
+        return "model"
+    if isinstance(reward, Combining):
+        return "composite"
     if reward.isolation:
         return "sandbox"
     return "inline" if reward.fits_inline and settings.lane != "pool" else "pool"
-
-
-def _digest(
-    settings: RewardSettings,
-    params: Mapping[str, Any],
-    reward: Reward,
-    model: ModelConfig | None,
-) -> str:
-    """16 hex digits of all that decides a score: settings, parameters, source, libraries, model."""
-    deciding = {
-        "kind": settings.kind,
-        "clip": settings.clip,
-        "version": settings.version,
-        "params": {k: v for k, v in params.items() if k != "python_path"},
-        "libraries": {
-            name: importlib.metadata.version(name) for name in ("rewardplane", *reward.libraries)
-        },
-        "decided_by": dict(reward.decided_by),
-        **({"model": model.digest} if model is not None else {}),
-        "sources": [
-            hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in reward.source_files
-        ],
-    }
-    canonical = json.dumps(deciding, sort_keys=True, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -23,7 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rewardplane.rewards.models.model_endpoint import ModelEndpoint
 from rewardplane.rewards.reward import Reward
 
-from .document import NAME, faults_of
+from .document import NAME
+from .faults import told
 
 WEIGHTS = frozenset(
     {"path", "revision", "device", "dtype", "gpus", "memory_gb", "engine", "swap", "golden"}
@@ -142,6 +143,9 @@ class ModelConfig:
 _SIZING = frozenset({"replicas", "cpus", "in_flight", "memory_gb", "swap", "golden"})
 
 
+_NAMES = (*ModelSettings.model_fields, *ModelEndpoint.model_fields)
+
+
 def models_from(named: object, folder: Path) -> tuple[dict[str, ModelConfig], list[str]]:
     """The models under their names, and what is wrong with them."""
     models: dict[str, ModelConfig] = {}
@@ -156,7 +160,7 @@ def models_from(named: object, folder: Path) -> tuple[dict[str, ModelConfig], li
         try:
             models[name] = model_config(name, entry, folder)
         except ValidationError as error:
-            faults += faults_of(f"models.{name}", error)
+            faults += told(f"models.{name}", error, _NAMES)
         except ValueError as error:
             faults.append(f"models.{name}: {error}")
     return models, faults

@@ -6,11 +6,12 @@ Bytes are of protobuf, times in seconds. What is not known is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from rewardplane.rewards.text.end_tokens import END_TOKENS
 from rewardplane.rewards.types import Reason
+from typing_extensions import TypedDict
 
 
 class _Settings(BaseModel):
@@ -32,6 +33,9 @@ class Limits(_Settings):
     """Bytes of one item, example and response together."""
     default_deadline_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     """The deadline of a call that sets none."""
+    cache_mb: Annotated[int, Field(ge=0, le=65_536)] = 64
+    """Memory for the scores of deterministic rewards that are not cheap, in MiB: an item that is
+    equal byte by byte to one that was scored, or that executes, is not executed again. 0: off."""
 
 
 class OnError(_Settings):
@@ -158,6 +162,46 @@ class Fixture(_Settings):
         return self
 
 
+def _whole_above_one(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError("want a whole number, or less than 1: a share of one card")
+    return gpus
+
+
+def _no_own_names(resources: dict[str, float]) -> dict[str, float]:
+    for name, setting in (("CPU", "num_cpus"), ("GPU", "num_gpus"), ("memory", "memory")):
+        if name in resources:
+            raise ValueError(f"{name} is set by {setting}")
+    return resources
+
+
+def _uris_alone(env: dict[str, Any]) -> dict[str, Any]:
+    for key in ("working_dir", "py_modules"):
+        given = env.get(key)
+        named = cast("list[object]", given if isinstance(given, list) else [given])
+        if bad := [str(path) for path in named if path is not None and "://" not in str(path)]:
+            raise ValueError(
+                f"{key}: {bad[0]!r} is no URI, which Ray Serve wants (https://, s3://, local://); "
+                "modules beside the configuration file need none"
+            )
+    return env
+
+
+class RayActorOptions(TypedDict, total=False):
+    """What Ray gives each replica (https://docs.ray.io/en/latest/serve/resource-allocation.html)."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc] - pydantic's own name
+
+    num_cpus: Annotated[float, Field(ge=0)]
+    num_gpus: Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)]
+    memory: Annotated[int, Field(ge=0)]
+    resources: Annotated[dict[str, Annotated[float, Field(ge=0)]], AfterValidator(_no_own_names)]
+    accelerator_type: str
+    label_selector: dict[str, str]
+    fallback_strategy: list[dict[str, Any]]
+    runtime_env: Annotated[dict[str, Any], AfterValidator(_uris_alone)]
+
+
 class RewardSettings(_Settings):
     """How a reward is served, whatever its kind."""
 
@@ -169,7 +213,7 @@ class RewardSettings(_Settings):
     own, `sandbox`, and no choice."""
     replicas: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Replicas of the pool. An inline reward has one too, for responses over 64 kB."""
-    ray_actor_options: Mapping[str, Any] = Field(default_factory=dict)
+    ray_actor_options: RayActorOptions = Field(default_factory=RayActorOptions)
     """Passed to Ray for each replica: num_cpus, num_gpus, resources, runtime_env …"""
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 30.0
     """The longest that one item may execute."""

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 from rewardplane.access.caller import Usage
 from rewardplane.replica.job import Part, Range, ranges_in
@@ -26,10 +26,25 @@ from rewardplane.replica.segment import (
 )
 from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError
 from rewardplane.wire.frame import Span
+from rewardplane.wire.item_errors import DEADLINE_EXECUTING, NEVER_STARTED
 
 from .served import ServedReward
 
-_SCORED = bytes([SCORED])
+LEFT_OUT = 4
+"""The state of an item of a member's call that is not to run: a gate does not hold, or its outcome
+comes from elsewhere. No item of a client's call has it."""
+
+
+class Plan(Protocol):
+    """What runs calls of its own for some items of a call."""
+
+    def expire(self) -> None:
+        """The time to answer has come: those calls end with what they have."""
+        ...
+
+    def close(self) -> None:
+        """The call is over: those calls are too."""
+        ...
 
 
 @dataclass(slots=True)
@@ -79,12 +94,14 @@ class Call:
         "on_items",
         "options",
         "pending",
+        "plans",
         "queue_us",
         "rewards",
         "sampled",
         "sent",
         "served",
         "spans",
+        "sparse",
         "states",
         "stride",
         "usages",
@@ -120,6 +137,10 @@ class Call:
         """The quotas in which the items are counted."""
         self.sent: list[Range] = []
         """What went to a replica: it may have started."""
+        self.plans: list[Plan] = []
+        """What runs calls of its own for some of the items."""
+        self.sparse = False
+        """Whether only what is pending of a group is to run."""
         self.sampled: tuple[int, list[int]] | None = None
         """A group and the bytes of its responses, where `health` looks at them."""
         self.on_done: Callable[[], None] | None = None
@@ -226,6 +247,12 @@ class Call:
             at = item * self.stride
             self.components[at : at + k] = components[index * k : index * k + k]
 
+    def leave_out(self, first: int, end: int) -> None:
+        """Items first … end - 1, which are pending, are not to run; nobody is told of them."""
+        self.sparse = True
+        self.states[first:end] = bytes((LEFT_OUT,)) * (end - first)
+        self.pending -= end - first
+
     def fail(self, places: Iterable[Range], why: ScoreError) -> None:
         """Gives every pending item at `places` the same error."""
         for first, end in ranges_in(self.states, PENDING, places):
@@ -234,11 +261,23 @@ class Call:
                 self.states[item] = FAILED
             self.settle(range(first, end))
 
+    def expire(self) -> None:
+        """The time to answer has come; what has no outcome is an error."""
+        for plan in self.plans:
+            if not self.closed:
+                plan.expire()
+        if not self.closed:
+            self.fail(self.sent, DEADLINE_EXECUTING)
+            self.fail([(0, self.n)], NEVER_STARTED)
+
     def close(self) -> None:
         """Nothing is placed any more; the request is forgotten."""
         self.closed = True
         self.on_done = self.on_items = None
         self.data = b""
+        if self.plans:
+            for plan in self.plans:
+                plan.close()
 
     def _note_groups(self, places: Iterable[Range], waited_us: int, isolation: int) -> None:
         for first, end in places:

@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 TIME_BITS = range(4, 30)
 """Times are binned by the bit length of their microseconds: 16 µs to 9 min."""
 COUNTED: Mapping[str, tuple[str, str]] = {
+    "cache_items": (
+        "Items of deterministic rewards, by where their outcomes came from: run, shared, cached.",
+        "source",
+    ),
     "worker_restarts": ("Worker processes ended and replaced.", "cause"),
     "sandbox_runs": ("Runs of untrusted code, by verdict.", "verdict"),
     "sandbox_run_seconds": ("Time that runs of untrusted code took.", ""),
@@ -93,5 +97,7 @@ class RewardFigures:
         self.retries = 0
         self.counted: defaultdict[str, float] = defaultdict(float)
         """What replicas and rewards count: "metric" or "metric.label", those of `COUNTED`."""
+        self.member_items: Counter[str] = Counter()
+        """Of a composite: how many items reached each member, by its name there."""
         self.isolation = 0
         """The lowest that untrusted code ran under in the last call that ran any."""

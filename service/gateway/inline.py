@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rewardplane.config.load import INLINE_CHARS
 from rewardplane.replica.items import unreadable
-from rewardplane.replica.segment import ENDED
+from rewardplane.replica.job import ranges_in
+from rewardplane.replica.segment import ENDED, PENDING
 from rewardplane.rewards.run import Clip, run_each, run_item
 from rewardplane.rewards.types import Example, Outcome
 from rewardplane.v1 import frame_pb2 as frames
@@ -83,18 +84,21 @@ class InlineRun:
                 fault = unreadable("example", error)
                 call.fail([(first, end)], fault)
                 continue
-            offset = 0
-            while offset < end - first:
-                responses = group.responses[offset : offset + min(most, self._most_items)]
-                at, count = first + offset, len(responses)
-                self._score(example, responses, at)
-                took_ns = time.perf_counter_ns() - begin_ns
-                call.spread(at, at + count, took_ns // 1000)
-                call.settle(range(at, at + count))
-                self._most_items = max(1, min(CHUNK_ITEMS, count * CHUNK_NS // max(1, took_ns)))
-                offset += count
-                yield
-                begin_ns = time.perf_counter_ns()
+            runs = [(first, end)]
+            if call.sparse:
+                runs = ranges_in(call.states, PENDING, runs)
+            for at, stop in runs:
+                while at < stop:
+                    count = min(most, self._most_items, stop - at)
+                    responses = group.responses[at - first : at - first + count]
+                    self._score(example, responses, at)
+                    took_ns = time.perf_counter_ns() - begin_ns
+                    call.spread(at, at + count, took_ns // 1000)
+                    call.settle(range(at, at + count))
+                    self._most_items = max(1, min(CHUNK_ITEMS, count * CHUNK_NS // max(1, took_ns)))
+                    at += count
+                    yield
+                    begin_ns = time.perf_counter_ns()
 
     def _score(self, example: Example, sent: Sequence[bytes], first: int) -> None:
         call = self._call

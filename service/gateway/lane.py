@@ -304,7 +304,11 @@ class PoolLane:
         left = [s for job in jobs for s in job if not s.dead and s.pending]
         if left:
             _log.warning(
-                "reward %s: %d shards to send again: %s", self._served.name, len(left), why
+                "reward %s: %d shards to send again: %s",
+                self._served.name,
+                len(left),
+                why,
+                extra={"reward": self._served.name},
             )
         for shard in reversed(left):
             shard.losses += 1
@@ -348,7 +352,7 @@ def _message(job: list[Shard], now_s: float) -> tuple[Any, ...]:
     at = 0
     for shard in job:
         data += shard.data()
-        if shard.losses:
+        if shard.losses or shard.call.sparse:
             ranges += [(first + at, end + at) for first, end in shard.pending]
         elif ranges and ranges[-1][1] == at:
             ranges[-1] = ranges[-1][0], at + shard.n

@@ -145,6 +145,7 @@ class _LocalReplica(Pool):
         self.workers = workers
         self.busy = 0
         self.open = 0
+        workers.on_drain = self.close_when_drained
 
     def _make_workers(self, spec: WorkerSpec) -> WorkerPool:
         del spec

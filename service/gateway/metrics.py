@@ -11,7 +11,7 @@ import socket
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from socketserver import ThreadingMixIn
 from typing import Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -29,7 +29,7 @@ from rewardplane.access.gate import Gate
 from rewardplane.replica.segment import FAILED, SCORED
 from rewardplane.rewards.types import Reason
 
-from .call import Call
+from .call import LEFT_OUT, Call
 from .figures import COUNTED, RewardFigures, TimeHistogram
 from .health import Healths
 from .served import ServedReward
@@ -129,27 +129,37 @@ class Metrics:
         """Counts the outcomes of a call that is over."""
         self.batches[call.n.bit_length()] += 1
         self.batches_sum += call.n
-        failed = FAILED in call.states
         job = self.job_label(call.options.job)
-        group = 0
-        while group < len(call.served):
-            served, end = call.served[group], group + 1
-            while end < len(call.served) and call.served[end] is served:
-                end += 1
-            self._count(call, served, range(group, end), failed=failed)
-            self.health.call_ended(call, served, range(group, end), job)
-            group = end
+        for served, groups in _runs(call):
+            self.health.call_ended(call, served, groups, job)
+        self.count(call)
+
+    def count(self, call: Call) -> None:
+        """Counts what its rewards made of a call; of a composite's member too, which is no batch.
+
+        Items that were left out are not counted.
+        """
+        failed = call.sparse or FAILED in call.states
+        for served, groups in _runs(call):
+            self._count(call, served, groups, failed=failed)
 
     def _count(self, call: Call, served: ServedReward, groups: range, *, failed: bool) -> None:
         figures = served.figures
         first, end = call.offsets[groups.start], call.offsets[groups.stop]
-        states, rewards = call.states[first:end], call.rewards[first:end]
-        figures.execution.add_all(call.elapsed_us[first:end])
+        states = call.states[first:end]
+        if call.sparse and states.count(LEFT_OUT) == end - first:
+            return
+        column = call.rewards[first:end]
+        rewards: Sequence[float] = column
+        elapsed_us: Sequence[int] = call.elapsed_us[first:end]
+        if call.sparse:
+            elapsed_us = [us for us, s in zip(elapsed_us, states, strict=True) if s != LEFT_OUT]
+        figures.execution.add_all(elapsed_us)
         if failed:
             for item in range(first, end):
                 if call.states[item] == FAILED:
                     figures.items[Reason(call.extras[item][0]).name] += 1
-            rewards = [r for r, s in zip(rewards, states, strict=True) if s == SCORED]
+            rewards = [r for r, s in zip(column, states, strict=True) if s == SCORED]
         figures.items["SCORED"] += len(rewards)
         if len(rewards) == 1:
             figures.rewards[bisect_left(_REWARD_BOUNDS, rewards[0])] += 1
@@ -167,8 +177,19 @@ class Metrics:
             begin, stop = call.offsets[group] - first, call.offsets[group + 1] - first
             figures.queue.add(call.queue_us[group], stop - begin)
             if stop - begin > 1 and states.count(SCORED, begin, stop) == stop - begin:
-                alike = len(set(rewards[begin:stop])) == 1
+                alike = len(set(column[begin:stop])) == 1
                 figures.zero_variance_groups += alike
+
+
+def _runs(call: Call) -> Iterator[tuple[ServedReward, range]]:
+    """The groups of a call, those of one reward together that stand together."""
+    group = 0
+    while group < len(call.served):
+        served, end = call.served[group], group + 1
+        while end < len(call.served) and call.served[end] is served:
+            end += 1
+        yield served, range(group, end)
+        group = end
 
 
 class _Server(ThreadingMixIn, WSGIServer):

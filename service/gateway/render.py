@@ -29,6 +29,7 @@ _LANES = {
     "pool": pb.LANE_POOL,
     "sandbox": pb.LANE_SANDBOX,
     "model": pb.LANE_MODEL,
+    "composite": pb.LANE_COMPOSITE,
 }
 
 
@@ -46,9 +47,8 @@ def render_call(call: Call) -> bytes:
         if id(served) not in used:
             used[id(served)] = len(used)
             response.rewards.append(_used(served.config, components=call.options.components))
-            model = _model(served)
-            if model is not None and model.name not in {m.name for m in response.models}:
-                response.models.append(model)
+            told = {model.name for model in response.models}
+            response.models.extend(m for m in _models(served) if m.name not in told)
         outcomes.reward_index = used[id(served)]
         outcomes.queue_us = call.queue_us[group]
         outcomes.execution_us = sum(call.elapsed_us[first:end])
@@ -126,9 +126,8 @@ def _render_plain(call: Call) -> bytes:
             served.rendered[components] = reward
         answer += (_REWARDS, _varint(len(reward)), reward)
     models: dict[str, bytes] = {}
-    for served in rewards:
-        model = _model(served)
-        if model is not None and model.name not in models:
+    for model in (model for served in rewards for model in _models(served)):
+        if model.name not in models:
             data = models[model.name] = model.SerializeToString()
             answer += (_MODELS, _varint(len(data)), data)
     if call.options.request_id:
@@ -305,6 +304,15 @@ def _used(config: RewardConfig, *, components: bool) -> pb.RewardUsed:
         component_names=config.facts.component_names if components else (),
         model=config.model.name if config.model is not None else "",
     )
+
+
+def _models(served: ServedReward) -> list[pb.ModelUsed]:
+    """What the models of a reward and of its members are, each once."""
+    own = _model(served)
+    found = {own.name: own} if own is not None else {}
+    for member in served.members.values():
+        found.update((model.name, model) for model in _models(member))
+    return list(found.values())
 
 
 def _model(served: ServedReward) -> pb.ModelUsed | None:

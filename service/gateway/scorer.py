@@ -9,16 +9,19 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import pairwise
 
 from rewardplane.access.caller import Caller
+from rewardplane.rewards.types import Reason
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.errors import CallError
-from rewardplane.wire.item_errors import CANCELLED, DEADLINE_EXECUTING, NEVER_STARTED
+from rewardplane.wire.item_errors import CANCELLED
 
 from .admission import Admission
 from .call import Call
+from .composite import CompositeRun
 from .deadlines import Deadlines
 from .inline import BREATH_S, Groups, InlineRun
 from .metrics import Metrics
 from .plan import options_of, plan, read_frame
+from .reuse import Reuse, ReuseRun
 from .served import ServedReward, ServedRewards
 from .shard import Shard, shards_of
 from .waiting import check_share, check_waiting, items_by_reward
@@ -38,7 +41,9 @@ class Scorer:
         apart: bool = False,
     ) -> None:
         """`apart`: the rewards are what a call brought; no grant knows their names."""
-        self._rewards = rewards
+        self.rewards = rewards
+        self.reuse = Reuse(admission.limits.cache_mb * 2**20)
+        """The scores of deterministic rewards."""
         self._apart = apart
         self._admission = admission
         self._metrics = metrics
@@ -46,7 +51,9 @@ class Scorer:
 
     def with_rewards(self, rewards: ServedRewards) -> Scorer:
         """The same places and figures over rewards that a call brought."""
-        return Scorer(rewards, self._admission, self._metrics, apart=True)
+        scorer = Scorer(rewards, self._admission, self._metrics, apart=True)
+        scorer.reuse = self.reuse
+        return scorer
 
     def begin(
         self,
@@ -76,10 +83,10 @@ class Scorer:
         limits = self._admission.limits
         options = options_of(request, remaining_s, limits, traceparent)
         apart = None if self._apart else caller
-        call = plan(request, data, options, self._rewards, limits, apart)
+        call = plan(request, data, options, self.rewards, limits, apart)
         items = items_by_reward(call)
         check_waiting(items, options)
-        if len(self._rewards) > 1:
+        if len(self.rewards) > 1:
             check_share(items, limits.max_in_flight_items)
         self._admission.enter(call.n, len(data), call.served[0].backlog_s)
         if caller is not None:
@@ -179,16 +186,28 @@ class Scorer:
         self._metrics.items_ended(call)
         if call.extras and (reasons := call.reasons()):
             counts = ", ".join(f"{count} {reason.name}" for reason, count in reasons.items())
-            _log.warning(
-                "%s: %d of %d items failed: %s",
+            # A reward that does not apply is no failure.
+            level = logging.INFO if set(reasons) == {Reason.NOT_APPLICABLE} else logging.WARNING
+            _log.log(
+                level,
+                "%s: %d of %d items of reward %s failed: %s",
                 call.options.label,
                 sum(reasons.values()),
                 call.n,
+                _reward_of(call),
                 counts,
+                extra=_named(call),
             )
-        elif _log.isEnabledFor(logging.DEBUG):
+        elif _log.isEnabledFor(logging.INFO):
             elapsed_s = time.monotonic() - call.options.started_s
-            _log.debug("%s: %d items in %.3f s", call.options.label, call.n, elapsed_s)
+            _log.info(
+                "%s: %d items of reward %s in %.3f s",
+                call.options.label,
+                call.n,
+                _reward_of(call),
+                elapsed_s,
+                extra=_named(call),
+            )
 
     def _start(self, call: Call, request: frames.RequestFrame) -> None:
         """Hands the items to their lanes; those of the inline lane may have their outcomes then."""
@@ -205,7 +224,13 @@ class Scorer:
 
     def _start_lane(self, call: Call, served: ServedReward, groups: Groups) -> None:
         if served.lane != "inline":
-            _submit(call, served, groups)
+            if served.combining is not None:
+                groups = list(groups)
+                CompositeRun(call, served, groups, self._start_lane, self._metrics.count).start()
+            elif served.reusable and self.reuse.is_worth(served):
+                ReuseRun(call, served, list(groups), _submit, self.reuse).start()
+            else:
+                _submit(call, served, groups)
             return
 
         def too_large(left: Groups) -> None:
@@ -216,7 +241,7 @@ class Scorer:
 
 def _judge_tokens(call: Call) -> float:
     """What judges will take for a call, as far as can be told now: the mean of its rewards."""
-    means = {served: served.figures.judge_tokens_per_item for served in set(call.served)}
+    means = {served: served.judge_tokens_per_item for served in set(call.served)}
     sizes = (end - first for first, end in pairwise(call.offsets))
     return sum(size * means[served] for size, served in zip(sizes, call.served, strict=True))
 
@@ -242,11 +267,20 @@ def _runs_here(served: ServedReward) -> bool:
 
 
 def _expire(call: Call) -> None:
-    """The time to answer has come; what has no outcome is an error."""
     if not call.closed:
-        call.fail(call.sent, DEADLINE_EXECUTING)
-        call.fail([(0, call.n)], NEVER_STARTED)
+        call.expire()
 
 
 def _ignore(_call: Call) -> None:
     pass
+
+
+def _reward_of(call: Call) -> str:
+    """The rewards of a call, each once."""
+    return ", ".join(dict.fromkeys(served.name for served in call.served))
+
+
+def _named(call: Call) -> dict[str, str]:
+    """What a log line is found by."""
+    options = call.options
+    return {"request_id": options.request_id, "job": options.job, "reward": _reward_of(call)}

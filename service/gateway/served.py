@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import HttpSettings
+from rewardplane.rewards.compose.combining import Combining
 from rewardplane.rewards.models.model import ModelFacts
-from rewardplane.rewards.reward import Reward
+from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.wire.errors import UnknownReward, VersionGone
 
 from .figures import RewardFigures
@@ -43,6 +44,7 @@ class ServedReward:
 
     __slots__ = (
         "calls",
+        "combining",
         "component_count",
         "component_names",
         "config",
@@ -51,11 +53,13 @@ class ServedReward:
         "is_async",
         "items",
         "lane",
+        "members",
         "model_facts",
         "name",
         "pool",
         "rendered",
         "replicas",
+        "reusable",
         "reward",
         "settings",
         "side_by_side",
@@ -64,7 +68,11 @@ class ServedReward:
     )
 
     def __init__(
-        self, config: RewardConfig, figures: RewardFigures, lane: Callable[[ServedReward], Lane]
+        self,
+        config: RewardConfig,
+        figures: RewardFigures,
+        lane: Callable[[ServedReward], Lane],
+        members: Mapping[str, ServedReward] | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -86,7 +94,24 @@ class ServedReward:
         """Items admitted and not answered yet."""
         self.rendered: dict[bool, bytes] = {}
         """How answers name it, serialized: with and without component names."""
+        self.members = dict(members or {})
+        """What it is made of, by name there; each in the version that was served with it."""
+        self.reusable = (
+            config.facts.deterministic
+            and config.facts.unit == Unit.ITEM.value
+            and self.lane not in ("inline", "composite", "model")
+        )
+        """Whether equal items need only one execution; models share equal questions themselves."""
         self.reward: Reward | None = None
+        self.combining: Combining | None = None
+        """What makes one outcome of the members'."""
+        if self.lane == "composite":
+            built = config.build()
+            if not isinstance(built, Combining):
+                raise TypeError(f"reward {self.name!r} has no members")
+            self.combining = built
+            self.pool: Lane = _NoLane()
+            return
         if self.lane == "inline":
             self.reward = config.build()
             self.reward.setup()
@@ -110,7 +135,38 @@ class ServedReward:
     @property
     def backlog_s(self) -> float:
         """How long what is to be done for the reward before a new item starts will take."""
+        if self.combining is not None:
+            return max(member.backlog_s for member in self.members.values())
         return self.pool.backlog_items * self.pool.item_s / self.replicas
+
+    @property
+    def judge_tokens_per_item(self) -> float:
+        """What an item takes of judges' tokens, in the mean so far.
+
+        Of a composite: what its members take of the items that reach them.
+        """
+        figures = self.figures
+        if self.combining is None:
+            return figures.judge_tokens_per_item
+        items, reached = figures.items.total(), figures.member_items
+        return sum(
+            member.judge_tokens_per_item * (reached[name] / items if name in reached else 1.0)
+            for name, member in self.members.items()
+        )
+
+
+class _NoLane:
+    """That of a reward which is made of others: nothing waits for it."""
+
+    item_s = 0.0
+    backlog_items = 0
+
+    def submit(self, _shard: Any, /) -> None:
+        """Never called."""
+        raise TypeError("a reward that is made of others runs nowhere itself")
+
+    async def close(self) -> None:
+        """Nothing runs."""
 
 
 class ServedRewards:
@@ -164,18 +220,58 @@ class ServedRewards:
     def switch(self, config: ServiceConfig, generation: int) -> None:
         """Serves `config` from now on; versions that did not change keep what they have."""
         fresh: dict[str, ServedReward] = {}
-        for name, reward in config.rewards.items():
-            old = self._current.get(name)
-            if old is not None and old.config.fingerprint == reward.fingerprint:
-                fresh[name] = old
-            else:
-                fresh[name] = ServedReward(reward, self._figures(reward.name), self._lane)
+        for name in config.rewards:
+            self._serve(name, config, fresh)
         self._retired += [s for s in self._current.values() if s not in fresh.values()]
         self._current = fresh
         self.http = config.http
         self.generation = generation
 
+    def aside(self, config: RewardConfig) -> ServedRewards:
+        """A reward that is made of those served now, alone, to be tried once."""
+        rewards = ServedRewards(self._figures, self._lane)
+        members = {alias: self.find(of, "") for alias, of in _members_of(config).items()}
+        served = ServedReward(config, self._figures(config.name), self._lane, members)
+        rewards._current[config.name] = served
+        return rewards
+
+    def configs(self) -> dict[str, RewardConfig]:
+        """The rewards as they are configured now."""
+        return {name: served.config for name, served in self._current.items()}
+
+    def _serve(
+        self, name: str, config: ServiceConfig, fresh: dict[str, ServedReward]
+    ) -> ServedReward:
+        """Adds a reward of `config` to `fresh`, after its members."""
+        known = fresh.get(name)
+        if known is not None:
+            return known
+        reward = config.rewards[name]
+        members = {
+            alias: self._serve(of, config, fresh) for alias, of in _members_of(reward).items()
+        }
+        old = self._current.get(name)
+        if (
+            old is not None
+            and old.config.fingerprint == reward.fingerprint
+            # A member that is only sized anew has the same digest, and is another one all the same.
+            and old.members == members
+        ):
+            fresh[name] = old
+        else:
+            fresh[name] = ServedReward(reward, self._figures(reward.name), self._lane, members)
+        return fresh[name]
+
     def in_use(self) -> set[str]:
-        """The fingerprints that are served or that calls still use."""
+        """The fingerprints of rewards and models that are served or that calls still use."""
         self._retired = [served for served in self._retired if served.calls]
-        return {s.config.fingerprint for s in (*self._current.values(), *self._retired)}
+        used = [served.config for served in (*self._current.values(), *self._retired)]
+        models = {config.model.fingerprint for config in used if config.model is not None}
+        return models | {config.fingerprint for config in used}
+
+
+def _members_of(config: RewardConfig) -> Mapping[str, str]:
+    if config.lane != "composite":
+        return {}
+    built = config.build()
+    return built.members if isinstance(built, Combining) else {}

@@ -255,7 +255,7 @@ class Server:
         self.connections.port = taken
         watches = self.connections.watch(self.door), self.lag.watch()
         self._watching = [asyncio.ensure_future(watch) for watch in watches]
-        _log.warning("the %s door serves on %s, port %d", self.door.kind, host, taken)
+        _log.info("the %s door serves on %s, port %d", self.door.kind, host, taken)
         return taken
 
     @property

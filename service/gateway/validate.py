@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
 
 from rewardplane.access.caller import Caller
 from rewardplane.config.document import BadDocument, read
@@ -82,7 +83,13 @@ class Validator:
                 caller.check_inline()
             begin_s = time.monotonic()
             # A long text takes a second to read, in which others want the loop.
-            config = await asyncio.to_thread(_inline, request.inline_config)
+            # What the caller may not name is not there for it, and no hint names it.
+            beside = {
+                name: reward
+                for name, reward in self._scorer.rewards.configs().items()
+                if caller is None or caller.may_name(name)
+            }
+            config = await asyncio.to_thread(_inline, request.inline_config, beside)
             if remaining_s is not None:
                 remaining_s -= time.monotonic() - begin_s
             call = await self.score_apart(
@@ -100,6 +107,8 @@ class Validator:
         caller: Caller | None = None,
     ) -> Call:
         """Scores one item with a reward that no table knows, in a worker process made for it.
+
+        One that is made of rewards that are served runs in their lanes.
 
         Raises:
             PermissionDenied: `caller` may not bring a configuration.
@@ -130,6 +139,9 @@ class Validator:
         caller: Caller | None,
     ) -> Call:
         begin_s = time.monotonic()
+        if config.lane == "composite":
+            scorer = self._scorer.with_rewards(self._scorer.rewards.aside(config))
+            return await scorer.score(request, remaining_s, traceparent, caller)
         try:
             async with asyncio.timeout(remaining_s):
                 async with self._places:
@@ -177,13 +189,14 @@ def _not_set_up(config: RewardConfig, why: str) -> CallError:
     return InvalidRequest(f"inline_config: {why}", violations=[("inline_config", why)])
 
 
-def _inline(text: str) -> RewardConfig:
+def _inline(text: str, beside: Mapping[str, RewardConfig]) -> RewardConfig:
     field = "inline_config"
     if len(text) > MAX_CONFIG_CHARS:
         fault = f"{len(text)} characters; at most {MAX_CONFIG_CHARS}"
         raise InvalidRequest(f"{field}: {fault}", violations=[(field, fault)])
     try:
-        config = parse_reward(INLINE_NAME, read(text, aliases=False), None, named_code=False)
+        entry = read(text, aliases=False)
+        config = parse_reward(INLINE_NAME, entry, None, named_code=False, beside=beside)
     except BadDocument as error:
         fault = f"cannot be read: {error}"
         raise InvalidRequest(f"{field}: {fault}", violations=[(field, fault)]) from None

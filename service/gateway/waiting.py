@@ -11,6 +11,7 @@ No reward takes all places where others are served: a slow one would have all ot
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 
 from .admission import overloaded
@@ -39,6 +40,21 @@ def items_by_reward(call: Call) -> Mapping[ServedReward, int]:
     return items
 
 
+def _where_they_run(items: Mapping[ServedReward, int]) -> Mapping[ServedReward, int]:
+    """The items of composites as those of their members, all of which they may reach."""
+    if all(served.combining is None for served in items):
+        return items
+    found: dict[ServedReward, int] = {}
+    for served, count in items.items():
+        of = {served: count}
+        if served.combining is not None:
+            of = _where_they_run(Counter(served.members.values()))
+            of = {member: count * times for member, times in of.items()}
+        for reward, more in of.items():
+            found[reward] = found.get(reward, 0) + more
+    return found
+
+
 def check_waiting(items: Mapping[ServedReward, int], options: CallOptions) -> None:
     """Refuses a call whose items would not start in time, the last of them included.
 
@@ -47,7 +63,7 @@ def check_waiting(items: Mapping[ServedReward, int], options: CallOptions) -> No
     Raises:
         Overloaded: with how long until they might.
     """
-    for served, count in items.items():
+    for served, count in _where_they_run(items).items():
         wait_s = served.backlog_s
         if wait_s <= 0:
             continue
@@ -56,7 +72,7 @@ def check_waiting(items: Mapping[ServedReward, int], options: CallOptions) -> No
             served.settings.queue_timeout_s,
             options.answer_by_s - time.monotonic(),
         )
-        own_s = count * served.pool.item_s / served.settings.replicas
+        own_s = count * served.pool.item_s / served.replicas
         if own_s < room_s:
             room_s -= own_s
         if wait_s > MARGIN * room_s > 0:

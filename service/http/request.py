@@ -198,7 +198,9 @@ def _outcome(call: Call, item: int, names: Sequence[str]) -> Outcome:
         number, message, *spent = extra or lost
         return ScoreError(Reason(number), message, Usage(*spent[0]) if spent else None)
     at = item * call.stride
-    components = dict(zip(names, call.components[at : at + len(names)], strict=False))
+    values = zip(names, call.components[at : at + len(names)], strict=False)
+    # A member that a gate left out has no value, and JSON no NaN.
+    components = {name: value for name, value in values if math.isfinite(value)}
     explanation, steps, answer, details, *_judgements = extra or ("", (), "", "")
     score = call.rewards[item], components if call.stride else {}
     return Score(*score, explanation, tuple(steps), answer, details)

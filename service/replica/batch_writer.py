@@ -38,7 +38,8 @@ class BatchWriter:
     def read(self, segment: Segment, work: Work) -> list[Item | None]:
         """All items in order. One that cannot be read is recorded as INVALID_INPUT, and None.
 
-        So is its whole group, where none of it may be left out.
+        In a group that goes to the reward as a whole, it keeps its place: with its error in place
+        of its response, for `run_items` to leave it out.
         """
         items: list[Item | None] = []
         for group in work.groups():
@@ -57,10 +58,10 @@ class BatchWriter:
         faults = {i: item for i, item in enumerate(read) if isinstance(item, ScoreError)}
         if not faults:
             return cast("list[Item | None]", read)
-        if self._reward.whole_group:
-            why = next(iter(faults.values())).message
-            other = ScoreError(Reason.INVALID_INPUT, f"another response of the group: {why}")
-            faults = {i: faults.get(i, other) for i in range(len(read))}
+        if self._reward.whole_group and len(faults) < len(read):
+            example = next(item[0] for item in read if not isinstance(item, ScoreError))
+            broken = [(example, i) if isinstance(i, ScoreError) else i for i in read]
+            return cast("list[Item | None]", broken)
         for index, fault in faults.items():
             if not ranges or any(first <= at + index < end for first, end, _by in ranges):
                 self.record(segment, at + index, fault)

@@ -53,6 +53,8 @@ class LinkedWorkers:
         """Of the worker that came to work last."""
         self.is_open = True
         self.is_draining = False
+        self.on_drain: Callable[[], None] = _ignore
+        """Called when the replica says that it stops."""
         self.broken = ""
         self.replaced: Counter[str] = Counter()
         self._loop.add_reader(connection, self._readable)
@@ -206,6 +208,7 @@ class LinkedWorkers:
                 ended.set_result((code, message.extra))
         elif message.kind == DRAIN:
             self.is_draining = True
+            self.on_drain()
 
     def _lent(self, message: Control) -> None:
         descriptor, pidfd = message.descriptors
@@ -282,3 +285,7 @@ def clear_away(path: Path) -> None:
     """Removes the socket of a replica that was killed."""
     with contextlib.suppress(OSError):
         path.unlink()
+
+
+def _ignore() -> None:
+    pass

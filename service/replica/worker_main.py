@@ -109,7 +109,9 @@ def main(descriptor: int) -> None:
         reward.setup()
         _limit_memory(spec["memory_limit_bytes"], for_good=not reward.isolation)
     except BaseException as error:
-        segment.append_error(0, Reason.UNAVAILABLE.value, _shown(error))
+        segment.append_error(0, Reason.UNAVAILABLE.value, _shown(error) + _place(error))
+        if isinstance(error, Exception):
+            os._exit(1)  # its owner tells why; a traceback for each try would hide it
         raise
     gc.collect()
     gc.freeze()
@@ -248,6 +250,12 @@ def _limit_memory(limit_bytes: int, *, for_good: bool) -> None:
     if hard != resource.RLIM_INFINITY:
         limit_bytes = min(limit_bytes, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes if for_good else hard))
+
+
+def _place(error: BaseException) -> str:
+    """Where an exception was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
 
 
 def _shown(error: BaseException) -> str:

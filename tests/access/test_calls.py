@@ -261,6 +261,20 @@ async def test_judge_tokens(tmp_path: Path) -> None:
         await once(it, "b", request_of("math", ["4"] * 10))
 
 
+async def test_an_inline_composite_is_made_of_what_the_caller_may_name(tmp_path: Path) -> None:
+    access = {**CALLERS, "callers": {"team-a": {"inline_configs": True, "rewards": ["math"]}}}
+    example = Example(references={"answer": "x"})
+    async with guarded(tmp_path, access) as it, client(it, "a") as a:
+        inline = {"inline_config": "{kind: composite, formula: 2 * math}"}
+        tried = await a.validate(example, Response("x"), **inline)
+        assert tried.outcome.reward == 2.0
+        # One that it may not name is not there, as is one that nobody serves.
+        for name in ("tone", "nowhere"):
+            inline = {"inline_config": f"{{kind: composite, formula: {name}}}"}
+            error = await refused(InvalidRequest, a.validate(example, Response("x"), **inline))
+            assert f"no reward is named {name!r}" in error.message
+
+
 async def test_a_job_has_a_quota_within_its_callers(tmp_path: Path) -> None:
     access = {**CALLERS, "callers": {"team-a": {"job_quota": {"in_flight_items": 2}}}}
     async with guarded(tmp_path, access) as it:

@@ -208,3 +208,24 @@ def test_the_command_tells_lines_and_fails(tmp_path: Path) -> None:
     assert runner.invoke(app, only).exit_code == 2
     good = written(tmp_path / "b.jsonl", [LINE])
     assert runner.invoke(app, ["check", str(config), "--data", str(good)]).exit_code == 0
+
+
+def test_of_a_composite_its_members_are_examined(tmp_path: Path) -> None:
+    config = tmp_path / "rewards.yaml"
+    config.write_text(
+        "rewards: {math: {kind: math}, choice: {kind: choice, reference: letter}, "
+        "sum: {kind: composite, formula: math + both}, both: {kind: composite, formula: 2 * math}}"
+    )
+    path = written(tmp_path / "a.jsonl", [LINE, changed(answer=None), changed(letter="?")])
+    runner = CliRunner()
+    args = ["check", str(config), "--data", str(path), "--reward", "sum"]
+    told = runner.invoke(app, args)
+    assert told.exit_code == 1
+    assert "line 2: math: INVALID_REFERENCE" in told.output
+    assert "choice:" not in told.output
+    assert "3 lines, 1 faults for math" in told.output
+    told = runner.invoke(app, ["check", str(config), "--fixtures"])
+    assert told.exit_code == 0, told.output
+    for name in ("sum", "both"):
+        assert f"{name}: not tried itself, only its members" in told.output
+    assert "math: " in told.output

@@ -12,8 +12,12 @@ from typing import Any
 import psutil
 import pytest
 from rewardplane.cluster.cluster import Cluster
-from rewardplane.cluster.options import Options
+from rewardplane.cluster.connecting import guard_local_ray
 from rewardplane.config.load import parse
+from rewardplane.host.options import Options
+
+# Ray takes its choice once for a process, and some tests start a Ray that is not the service's.
+guard_local_ray()
 
 FOLDER = Path(__file__).parent
 SETTLED_S = 5.0
@@ -35,6 +39,7 @@ def rewards(**more: dict[str, Any]) -> dict[str, Any]:
                 **CPUS,
             },
             "code": {"kind": "code_tests", "replicas": 2, "reference": "test", **CPUS},
+            "both": {"kind": "composite", "weights": {"math": 0.5, "exact": 0.5}},
             # Its sockets lie where the gateway does not look, as those of another container do.
             "apart": {
                 "kind": "python",

@@ -39,6 +39,7 @@ ASKING: dict[str, dict[str, Any]] = {
     "rubric": {"kind": "rubric", "model": FLASH, "items": [{"name": "short", "ask": "Short?"}]},
     "rater": {"kind": "gemini", "config": {"autoraterScorer": RATER}},
     "grader": {"kind": "openai_grader", "grader": GRADER},
+    "blend": {"kind": "composite", "formula": "good + 2 * better"},
 }
 GROUP = Group(
     Example([Content("user", [Part("a prompt")])]), [Response(f"quality {n}") for n in (1, 3, 2)]
@@ -95,6 +96,13 @@ async def test_every_kind_reaches_the_endpoint_by_its_name(service: Service, ser
             calls = sum(score.usage.calls for score in scores)
             assert calls == (6 if name == "better" else 3)
             assert sum(score.usage.prompt_tokens for score in scores) == 100 * calls
+        result = await client.score("blend", [GROUP], include_judgements=True)
+        scores = [one for one in result[0] if isinstance(one, Score)]
+        assert [score.reward for score in scores] == pytest.approx([0.3, 2.1, 1.2])
+        assert [used.name for used in result.models] == [FLASH]
+        for score in scores:
+            members = {one.question.partition(".")[0] for one in score.judgements}
+            assert members == {"good", "better"}
         # What the judge says to it is "Yes": an honest error.
         (found,) = await client.score("rater", [GROUP])
         assert {one.reason for one in found if isinstance(one, ScoreError)} == {

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rewardplane.client.client import RewardClient
-from rewardplane.cluster.cluster import DeployFailed
 from rewardplane.config.load import parse
+from rewardplane.host.progress import DeployFailed
 from rewardplane.rewards import Content, Example, Group, Part, Reason, Response, Score, ScoreError
 
 from ..support.functions.stub_model import number_of
@@ -53,7 +53,7 @@ def group(words: list[str]) -> Group:
 
 def pids(service: Service) -> set[int]:
     """The processes of the model."""
-    return {process.pid for process in service.processes("rewardplane-model-m")}
+    return {process.pid for process in service.processes("rewardplane-_model-m")}
 
 
 async def test_a_killed_engine_loses_no_item(service: Service, serves: Any, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ async def test_a_killed_engine_loses_no_item(service: Service, serves: Any, tmp_
         call = asyncio.create_task(client.score("plain", [group(words)], timeout_s=120))
         while not log.exists() or len(log.read_text().splitlines()) < 100:
             await asyncio.sleep(0.05)
-        (engine,) = service.processes("rewardplane-model-m")
+        (engine,) = service.processes("rewardplane-_model-m")
         engine.send_signal(signal.SIGKILL)
         killed_s, asked = time.monotonic(), len(log.read_text().splitlines())
         while len(log.read_text().splitlines()) <= asked:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from rewardplane.cluster.cluster import guard_local_ray
+from rewardplane.cluster.connecting import guard_local_ray
 from rewardplane.rewards.sandbox.seed import _PASSED_ON
 
 pytestmark = pytest.mark.timeout(120)

@@ -52,10 +52,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_taken_port_names_its_owner(
     serving: tuple[subprocess.Popen[str], int], config: Path
 ) -> None:
-    _process, port = serving
+    process, port = serving
     refused = run("serve", str(config), "--port", str(port), "--metrics-port", "0")
     assert refused.returncode == 1
-    assert "held by pid" in refused.stderr
+    assert f"held by `rewardplane serve`, pid {process.pid}" in refused.stderr
 
 
 def test_reload_tells_what_changed_and_what_is_wrong(

@@ -15,8 +15,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rewardplane.cli.dataset import read
 from rewardplane.client.client import RewardClient
-from rewardplane.cluster.cluster import DeployFailed
 from rewardplane.config.load import parse
+from rewardplane.host.progress import DeployFailed
 from rewardplane.rewards import Example, Group, Reason, Response, Score, ScoreError
 from rewardplane.wire.errors import VersionGone
 
@@ -48,6 +48,26 @@ async def test_math_agrees_with_the_labels(service: Service) -> None:
         for outcome, labelled in zip(outcomes, line.raw["responses"], strict=True):
             assert isinstance(outcome, Score)
             assert (outcome.reward == 1.0) == labelled["is_correct"]
+
+
+async def test_a_composite_of_two_lanes_follows_its_members_through_a_reload(
+    service: Service,
+) -> None:
+    items = Group(Example(references={"answer": "18"}), [Response("18"), Response("18.0")])
+    digests: list[str] = []
+    async with RewardClient(service.address) as client:
+        for right in (1.0, 3.0):
+            changed = {"kind": "exact", "correct_reward": right}
+            await asyncio.to_thread(service.cluster.reload, parse(rewards(exact=changed), FOLDER))
+            result = await client.score("both", [items], include_components=True, timeout_s=60)
+            assert [o.reward for o in result[0] if isinstance(o, Score)] == [0.5 + right / 2, 0.5]
+            assert [o.components["math"] for o in result[0] if isinstance(o, Score)] == [1, 1]
+            digests.append(result.rewards[0].digest)
+        infos = {info.name: info for info in await client.list_rewards()}
+    assert len(set(digests)) == 2
+    assert infos["both"].lane == "composite"
+    assert not service.processes("rewardplane-both")
+    await asyncio.to_thread(service.cluster.reload, parse(rewards(), FOLDER))
 
 
 async def test_large_inline_responses_go_to_the_pool(service: Service) -> None:
@@ -235,7 +255,7 @@ async def test_gateways_start_after_the_membership_actor_was_lost(service: Servi
     """It comes back without what it knew; the driver teaches it again."""
     import ray
     from rewardplane.cluster.membership import NAME
-    from rewardplane.cluster.options import NAMESPACE
+    from rewardplane.cluster.names import NAMESPACE
 
     ray.kill(ray.get_actor(NAME, namespace=NAMESPACE), no_restart=False)
     await asyncio.to_thread(service.cluster.upkeep)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from rewardplane.cluster import serving
-from rewardplane.cluster.options import Options
-from rewardplane.cluster.serving import NotServing, PortTaken, State, check_ports
+from rewardplane.host import state as told
+from rewardplane.host.options import Options
+from rewardplane.host.serving import PortTaken, check_ports
+from rewardplane.host.state import NotServing, State
 from rewardplane.replica.own_folder import own_folder, read_own, write_own
 
 from ..load.peer import free_port
@@ -46,13 +47,14 @@ def test_a_number_that_somebody_else_has_now_gets_no_signal(
 ) -> None:
     State(stranger.pid, "c.yaml", psutil.Process(stranger.pid).create_time() - 100).write(1)
     sent: list[int] = []
+    sent_texts: list[str] = []
     # What an older version wrote, or anybody: no start at all.
     write_own(home / "2.json", json.dumps({"pid": stranger.pid, "config": ""}))
     with monkeypatch.context() as patched:
         patched.setattr("os.kill", lambda pid, _number: sent.append(pid))
         for port in (1, 2):
             with pytest.raises(NotServing, match="is gone"):
-                serving.reload(port)
+                told.reload(port, sent_texts.append)
     assert not sent
 
 

@@ -39,7 +39,7 @@ def served(name: str) -> Any:
         model=None,
         facts=SimpleNamespace(component_names=("a",)),
     )
-    return SimpleNamespace(config=config, component_count=1, rendered={})
+    return SimpleNamespace(config=config, component_count=1, rendered={}, members={})
 
 
 @given(

@@ -262,15 +262,14 @@ async def test_a_label_too_long_is_the_error_of_its_item(it: Rig, reward: str) -
     assert "id" in outcomes[1].message
 
 
-@pytest.mark.parametrize(("reward", "left"), [("group", "1"), ("whole", "INVALID_INPUT")])
-async def test_a_group_call_without_what_cannot_be_read(it: Rig, reward: str, left: str) -> None:
+@pytest.mark.parametrize(("reward", "left"), [("group", 1.0), ("whole", 2.0)])
+async def test_a_group_call_without_what_cannot_be_read(it: Rig, reward: str, left: float) -> None:
     part = pb.Part(function_call=pb.FunctionCall(name="f", args_json="{"))
     broken = pb.Response(text="1", turns=[pb.Content(parts=[part])])
     responses = [pb.Response(text="1"), broken, pb.Response(text="1")]
     group = pb.Group(example=pb.Example(), responses=responses)
     outcomes = flat(await it.answer(pb.ScoreRequest(reward=reward, groups=[group])))
-    expected = [1.0 if left == "1" else left, "INVALID_INPUT", 1.0 if left == "1" else left]
-    assert rewards(outcomes) == expected
+    assert rewards(outcomes) == [left, "INVALID_INPUT", left]
 
 
 async def test_a_missing_reference_is_the_item_s_own_fault(it: Rig) -> None:

@@ -57,6 +57,29 @@ async def test_a_call_is_refused_that_would_wait_longer_than_it_may() -> None:
         assert rewards(await it.score("it", ["2"], deadline_s=4.0)) == [2.0]
 
 
+async def test_a_composite_waits_where_its_members_run() -> None:
+    gate = asyncio.Event()
+    replicas = Replicas(waits_for(gate.wait))
+    inner = {"kind": "composite", "formula": "it + other"}
+    outer = {"kind": "composite", "formula": "inner + quick"}
+    quick = {"kind": "composite", "formula": "other"}
+    served = {"it": poison(), "other": poison(), "inner": inner, "outer": outer, "quick": quick}
+    async with rig(served, None, replicas.connect) as it:
+        running = await busy(it, 0.5, 20)  # 10 s
+        error = await refused(it.score("outer", ["2"], deadline_s=4.0))
+        assert "reward 'it' has work for" in str(error.details())
+        running.append(asyncio.ensure_future(it.score("quick", ["4"], deadline_s=4.0)))
+        running.append(asyncio.ensure_future(it.score("outer", ["2"], deadline_s=60.0)))
+        await asyncio.sleep(0.2)
+        # Once for the call that was sent, and not once more for each member.
+        assert it.admission.items == 22
+        gate.set()
+        assert rewards(await running[1]) == [4.0]
+        assert rewards(await running[2]) == [6.0]
+        await running[0]
+    assert it.admission.items == 0
+
+
 async def test_the_reward_s_own_queue_time_out_counts() -> None:
     gate = asyncio.Event()
     replicas = Replicas(waits_for(gate.wait))

@@ -22,8 +22,8 @@ from typing import Any
 
 from rewardplane.client.client import RewardClient
 from rewardplane.cluster.cluster import Cluster
-from rewardplane.cluster.options import Options
 from rewardplane.config.load import ServiceConfig, parse
+from rewardplane.host.options import Options
 from rewardplane.models.batcher import Ask, pack
 from rewardplane.models.loading import Loaded, load_model
 from rewardplane.rewards import Content, Example, Group, Part, Response, Score

@@ -25,6 +25,12 @@ PARAMS: dict[str, dict[str, Any]] = {
     "tags": {},
     "length": {"max_length": 10, "cache_length": 5},
     "python": {"function": "a:b"},
+    "composite": {"weights": {"a": 1}, "gates": [{"reward": "b"}]},
+    "panel": {"members": {"a": 1}},
+    "best_of": {"reward": "a"},
+    "duplicates": {},
+    "diversity": {},
+    "relative_length": {},
     "code_tests": {},
     "snippet": {"source": "def grade(sample, item): return 1"},
     "gemini": {
@@ -45,6 +51,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     },
 }
 SANDBOXED = {"code_tests", "snippet"}
+OF_GROUPS = {"duplicates", "diversity", "relative_length"}
 INLINE = {"exact", "contains", "regex", "numeric", "choice", "format", "tags", "length"}
 
 
@@ -62,8 +69,8 @@ def test_what_a_kind_says_of_itself(name: str) -> None:
     for library in reward.libraries:
         assert importlib.metadata.version(library)
     if name != "python":
-        assert reward.unit is Unit.ITEM
-        assert not reward.whole_group
+        assert reward.unit is (Unit.GROUP if name in OF_GROUPS else Unit.ITEM)
+        assert reward.whole_group is (name in OF_GROUPS)
         assert reward.is_async is (name in SANDBOXED)
         assert reward.isolation == ("namespaced" if name in SANDBOXED else "")
         assert reward.source_files == ()

@@ -21,6 +21,7 @@ class Lane(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LANE_POOL: _ClassVar[Lane]
     LANE_SANDBOX: _ClassVar[Lane]
     LANE_MODEL: _ClassVar[Lane]
+    LANE_COMPOSITE: _ClassVar[Lane]
 
 class IsolationLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -65,6 +66,7 @@ LANE_INLINE: Lane
 LANE_POOL: Lane
 LANE_SANDBOX: Lane
 LANE_MODEL: Lane
+LANE_COMPOSITE: Lane
 ISOLATION_LEVEL_UNSPECIFIED: IsolationLevel
 ISOLATION_LEVEL_PROCESS: IsolationLevel
 ISOLATION_LEVEL_CONFINED: IsolationLevel

@@ -1,15 +1,12 @@
-"""Where and how to serve, and the names of what is served on a Ray cluster."""
+"""Where and how to serve."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, replace
 
 from rewardplane.access.settings import is_loopback
-from rewardplane.config.load import RewardConfig
-from rewardplane.config.models import ModelConfig
 from rewardplane.gateway.doors.door import DoorKind
-
-NAMESPACE = "rewardplane"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +14,8 @@ class Options:
     """Where and how to serve. `address`: "local" starts a Ray of its own, else one that runs.
 
     `port` 0: a free one, chosen once. `metrics_port` 0: no metrics. `http_port` 0: no HTTP face.
+    `gateways`: how many nodes run a gateway at most; 0: all. `autoscaled`: nodes may be added while
+    a replica waits for one. `keep`: what is deployed stays when this process ends, for the next.
     `door`: what speaks gRPC with the clients; one that cannot be had is an error. `access`: the
     access file, by its full path, which each node must have; empty: anybody may call. `insecure`:
     calls that prove nothing may come from other machines.
@@ -27,9 +26,11 @@ class Options:
     metrics_port: int = 9464
     http_port: int = 0
     address: str = "local"
-    gateways: int = 1
+    gateways: int = 0
     gateways_per_node: int = 1
     door: DoorKind = DoorKind.NATIVE
+    autoscaled: bool = False
+    keep: bool = False
     access: str = ""
     insecure: bool = False
 
@@ -38,12 +39,13 @@ class Options:
         """Whether the access file must go on refusing calls that prove nothing."""
         return not self.insecure and not is_loopback(self.host)
 
+    def with_port(self) -> Options:
+        """The same, with a free port where none is named.
 
-def app_name(reward: RewardConfig) -> str:
-    """The Serve application of one version of a reward."""
-    return f"rewardplane-{reward.name}-{reward.fingerprint}"
-
-
-def model_app_name(model: ModelConfig) -> str:
-    """The Serve application of one version of a model."""
-    return f"rewardplane-model-{model.name}-{model.fingerprint}"
+        A gateway that is replaced must come back where its clients look for it.
+        """
+        if self.port:
+            return self
+        with socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET) as probe:
+            probe.bind((self.host, 0))
+            return replace(self, port=int(probe.getsockname()[1]))

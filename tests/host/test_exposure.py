@@ -9,9 +9,9 @@ import pytest
 import yaml
 from rewardplane.access.settings import AccessError
 from rewardplane.cli.commands import app
-from rewardplane.cluster.exposure import Exposed, guarded
-from rewardplane.cluster.options import Options
 from rewardplane.gateway.doors.door import DoorKind, DoorUnavailable
+from rewardplane.host.exposure import Exposed, guarded
+from rewardplane.host.options import Options
 from typer.testing import CliRunner
 
 from ..access.making import Authority, server_files

@@ -1,0 +1,82 @@
+"""The waits of a start or a reload: told while they last, ended by a signal or by their limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+POLL_S = 0.05
+TELL_AFTER_S = 1.0
+"""What is over sooner is not worth a word."""
+
+
+class DeployFailed(Exception):
+    """The configuration could not be brought up; the message says why and what is missing."""
+
+
+class Stopped(Exception):
+    """A signal asks the process to end: whatever it waits for is given up."""
+
+
+class Progress:
+    """Tells what is waited for, each text once; `stopped` says whether to give up."""
+
+    def __init__(
+        self,
+        tell: Callable[[str], None] | None = None,
+        stopped: Callable[[], bool] | None = None,
+    ) -> None:
+        self._tell = tell or _ignore
+        self._stopped = stopped or _never
+        self._last = ""
+
+    def say(self, text: str) -> None:
+        """Tells a text, unless it is the one told before.
+
+        Raises:
+            Stopped: a signal has come.
+        """
+        if text != self._last:
+            self._last = text
+            self._tell(text)
+        self.check()
+
+    def check(self) -> None:
+        """Raises Stopped where a signal has come."""
+        if self._stopped():
+            raise Stopped
+
+    def wait(self, lacking: Callable[[], str], limit_s: float) -> str:
+        """Waits until `lacking` has nothing to tell; returns what is missing after `limit_s`.
+
+        Raises:
+            Stopped: a signal has come.
+        """
+        begin_s = time.monotonic()
+        while text := lacking():
+            waited_s = time.monotonic() - begin_s
+            if waited_s >= limit_s:
+                return text
+            if waited_s >= TELL_AFTER_S:
+                self.say(text)
+            self.check()
+            time.sleep(POLL_S)
+        return ""
+
+    def expect(self, lacking: Callable[[], str], limit_s: float) -> None:
+        """Waits until `lacking` has nothing to tell.
+
+        Raises:
+            DeployFailed: with what it tells after `limit_s`.
+            Stopped: a signal has come.
+        """
+        if left := self.wait(lacking, limit_s):
+            raise DeployFailed(f"after {limit_s:g} s: {left}")
+
+
+def _ignore(_text: str) -> None:
+    pass
+
+
+def _never() -> bool:
+    return False
