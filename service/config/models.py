@@ -143,9 +143,6 @@ class ModelConfig:
 _SIZING = frozenset({"replicas", "cpus", "in_flight", "memory_gb", "swap", "golden"})
 
 
-_NAMES = (*ModelSettings.model_fields, *ModelEndpoint.model_fields)
-
-
 def models_from(named: object, folder: Path) -> tuple[dict[str, ModelConfig], list[str]]:
     """The models under their names, and what is wrong with them."""
     models: dict[str, ModelConfig] = {}
@@ -160,10 +157,18 @@ def models_from(named: object, folder: Path) -> tuple[dict[str, ModelConfig], li
         try:
             models[name] = model_config(name, entry, folder)
         except ValidationError as error:
-            faults += told(f"models.{name}", error, _NAMES)
+            faults += told(f"models.{name}", error, _names(entry))
         except ValueError as error:
             faults.append(f"models.{name}: {error}")
     return models, faults
+
+
+def _names(entry: object) -> list[str]:
+    """What may stand in an entry."""
+    runs = cast("Mapping[object, object]", entry).get("runs") if isinstance(entry, Mapping) else ""
+    if runs != "endpoint":
+        return list(ModelSettings.model_fields.keys() - {"endpoint"})
+    return [*(ModelSettings.model_fields.keys() - WEIGHTS), *ModelEndpoint.model_fields]
 
 
 def model_of(reward: Reward, models: Mapping[str, ModelConfig]) -> ModelConfig | None:

@@ -80,3 +80,23 @@ def test_judgements_that_are_too_long_together_are_left_out(count: int, told: bo
     for outcome in answer.groups[0].outcomes:
         assert outcome.score.explanation == "because"
         assert [judgement_from(one) for one in outcome.score.judgements] == [record] * told
+
+
+@pytest.mark.parametrize("explanations", [True, False])
+def test_an_answer_names_the_models_of_members(explanations: bool) -> None:
+    def asking(name: str, model: str) -> Any:
+        reward = served(name)
+        reward.config.model = SimpleNamespace(name=model, digest="d")
+        reward.model_facts = None
+        return reward
+
+    inner, outer = served("inner"), served("outer")
+    inner.members = {"a": asking("a", "m"), "b": asking("b", "n")}
+    outer.members = {"inner": inner, "c": asking("c", "m")}
+    options = CallOptions("id", "label", 0.0, 1e12, explanations=explanations)
+    call = Call(options, [outer], [1])
+    call.states[:] = bytes([SCORED])
+    if explanations:
+        call.extras[0] = ["because", [], "", ""]
+    answer = pb.ScoreResponse.FromString(render_call(call))
+    assert [model.name for model in answer.models] == ["m", "n"]

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rewardplane.rewards.judging import pairs
 from rewardplane.rewards.judging.pairs import ANCHOR, Compared
@@ -14,6 +14,7 @@ from rewardplane.rewards.judging.pairs import ANCHOR, Compared
 SIZES = st.integers(2, 40)
 
 
+@settings(deadline=None)
 @given(SIZES, st.sampled_from([2, 4, 6, 64]))
 def test_a_ring_is_fair_and_connected(count: int, meets: int) -> None:
     found = pairs.ring(count, meets)
