@@ -25,7 +25,8 @@ To add one: a member of `Reason`, an entry in `RETRYABLE` if it is, the same mem
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, ClassVar
@@ -361,12 +362,15 @@ def reference(example: Example, response: Response, key: str) -> Any:
         if key in holder.references:
             return holder.references[key]
         if key in holder.json_references:
-            return _document(key, holder.json_references[key])
+            return _document(key, holder.json_references[key], finite_json)
     raise InvalidReference(f"reference {key!r} is missing; there are: {_known(example, response)}")
 
 
 def references(example: Example, response: Response) -> dict[str, Any]:
     """All references as the Python values they were; the response's own override the example's.
+
+    A column that no reward asks for may hold NaN, as a data frame has for what is missing: it stays
+    what it is.
 
     Raises:
         InvalidReference: the JSON of one cannot be read.
@@ -375,13 +379,13 @@ def references(example: Example, response: Response) -> dict[str, Any]:
     for holder in (example, response):
         merged.update(holder.references)
         for key, document in holder.json_references.items():
-            merged[key] = _document(key, document)
+            merged[key] = _document(key, document, json.loads)
     return merged
 
 
-def _document(key: str, document: str) -> Any:
+def _document(key: str, document: str, read: Callable[[str], Any]) -> Any:
     try:
-        return finite_json(document)
+        return read(document)
     except (ValueError, RecursionError) as error:
         raise InvalidReference(f"reference {key!r} is no JSON: {error}") from None
 

@@ -288,11 +288,13 @@ class Call:
                     self.isolation[group] = min(self.isolation[group] or isolation, isolation)
                 group += 1
 
-    def reasons(self) -> dict[Reason, int]:
-        """How many items failed for which reason."""
+    def reasons(self, first: int = 0, end: int | None = None) -> dict[Reason, int]:
+        """How many of the items first … end - 1 failed for which reason; of all, by default."""
         counts: dict[Reason, int] = {}
-        for item, extra in self.extras.items():
-            if self.states[item] == FAILED:
-                reason = Reason(extra[0])
-                counts[reason] = counts.get(reason, 0) + 1
+        stop = self.n if end is None else end
+        at = self.states.find(FAILED, first, stop)
+        while at >= 0:
+            reason = Reason(self.extras[at][0])
+            counts[reason] = counts.get(reason, 0) + 1
+            at = self.states.find(FAILED, at + 1, stop)
         return counts

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import StatisticsError, correlation, fmean, pstdev
 
-from rewardplane.replica.segment import FAILED, SCORED
-from rewardplane.rewards.types import Reason
+from rewardplane.replica.segment import SCORED
 
 from .call import Call
 from .served import ServedReward
@@ -168,14 +167,8 @@ class Healths:
                 return
             window = self._windows[key] = _Window(now_s, served.config.clip)
         first, end = call.offsets[groups.start], call.offsets[groups.stop]
-        scored = end - first
-        reasons: Counter[str] = Counter()
-        if call.extras:
-            for item in range(first, end):
-                if call.states[item] == FAILED:
-                    reasons[Reason(call.extras[item][0]).name] += 1
-            scored -= reasons.total()
-        window.count(scored, reasons, now_s)
+        reasons = {reason.name: count for reason, count in call.reasons(first, end).items()}
+        window.count(end - first - sum(reasons.values()), reasons, now_s)
         if call.sampled is not None and call.sampled[0] in groups:
             group, lengths = call.sampled
             begin = call.offsets[group]

@@ -27,7 +27,6 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from rewardplane.access.gate import Gate
 from rewardplane.replica.segment import FAILED, SCORED
-from rewardplane.rewards.types import Reason
 
 from .call import LEFT_OUT, Call
 from .figures import COUNTED, RewardFigures, TimeHistogram
@@ -156,9 +155,8 @@ class Metrics:
             elapsed_us = [us for us, s in zip(elapsed_us, states, strict=True) if s != LEFT_OUT]
         figures.execution.add_all(elapsed_us)
         if failed:
-            for item in range(first, end):
-                if call.states[item] == FAILED:
-                    figures.items[Reason(call.extras[item][0]).name] += 1
+            for reason, count in call.reasons(first, end).items():
+                figures.items[reason.name] += count
             rewards = [r for r, s in zip(column, states, strict=True) if s == SCORED]
         figures.items["SCORED"] += len(rewards)
         if len(rewards) == 1:

@@ -82,13 +82,13 @@ class Validator:
             if caller is not None:
                 caller.check_inline()
             begin_s = time.monotonic()
-            # A long text takes a second to read, in which others want the loop.
             # What the caller may not name is not there for it, and no hint names it.
             beside = {
                 name: reward
                 for name, reward in self._scorer.rewards.configs().items()
                 if caller is None or caller.may_name(name)
             }
+            # A long text takes a second to read, in which others want the loop.
             config = await asyncio.to_thread(_inline, request.inline_config, beside)
             if remaining_s is not None:
                 remaining_s -= time.monotonic() - begin_s

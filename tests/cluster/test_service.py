@@ -20,7 +20,7 @@ from rewardplane.host.progress import DeployFailed
 from rewardplane.rewards import Example, Group, Reason, Response, Score, ScoreError
 from rewardplane.wire.errors import VersionGone
 
-from ..support.sockets import listener
+from ..support.sockets import listener, listens
 from .conftest import CPUS, FOLDER, rewards
 
 if TYPE_CHECKING:
@@ -163,8 +163,10 @@ async def test_a_killed_gateway_loses_nothing(service: Service) -> None:
 
 async def test_a_door_that_dies_is_replaced(service: Service) -> None:
     """A gateway that no client reaches any more ends itself; Serve starts another."""
-    (gateway,) = service.processes("rewardplane-gateway")
-    with listener(gateway.pid, int(service.address.rpartition(":")[2])) as found:
+    port = int(service.address.rpartition(":")[2])
+    gateways = service.processes("rewardplane-gateway")
+    (gateway,) = [process for process in gateways if listens(process.pid, port)]
+    with listener(gateway.pid, port) as found:
         found.shutdown(socket.SHUT_RDWR)
     async with asyncio.timeout(30):
         while gateway.is_running():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 import subprocess
 import sys
@@ -115,9 +116,12 @@ def test_what_is_no_json_number_is_no_gold(kind: str, document: str) -> None:
     assert outcome.reason is Reason.INVALID_REFERENCE
 
 
-def test_nor_does_a_function_get_it() -> None:
+def test_nor_is_it_a_reference_that_is_asked_for() -> None:
+    example = Example(json_references={"a": "NaN"})
     with pytest.raises(InvalidReference):
-        references(Example(json_references={"a": "NaN"}), Response())
+        reference(example, Response(), "a")
+    # A data frame's missing value in a column that is only passed on.
+    assert math.isnan(references(example, Response())["a"])
     assert finite_json('[1, 2.5, 1e300, "NaN"]') == [1, 2.5, 1e300, "NaN"]
 
 

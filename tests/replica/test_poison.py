@@ -166,4 +166,4 @@ async def test_an_owner_that_is_killed_leaves_no_process() -> None:
 
 async def test_no_call_is_left_open_after_all_that(it: Rig) -> None:
     assert rewards(flat(await it.answer(request_of("poison", ["1"])))) == [1.0]
-    assert sum(it.metrics.figures("poison").items.values()) >= 6_000
+    assert it.admission.items == it.admission.calls == 0

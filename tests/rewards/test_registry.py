@@ -21,6 +21,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "numeric": {},
     "math": {},
     "choice": {},
+    "program_run": {},
     "format": {},
     "tags": {},
     "length": {"max_length": 10, "cache_length": 5},
@@ -50,7 +51,7 @@ PARAMS: dict[str, dict[str, Any]] = {
         }
     },
 }
-SANDBOXED = {"code_tests", "snippet"}
+SANDBOXED = {"code_tests", "program_run", "snippet"}
 OF_GROUPS = {"duplicates", "diversity", "relative_length"}
 INLINE = {"exact", "contains", "regex", "numeric", "choice", "format", "tags", "length"}
 

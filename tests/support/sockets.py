@@ -10,6 +10,12 @@ from pathlib import Path
 _PIDFD_GETFD = 438  # the same number on every architecture
 
 
+def listens(pid: int, port: int) -> bool:
+    """Whether a process has the socket by which somebody listens on a port."""
+    found = f"socket:[{_inode(port)}]"
+    return found in {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+
+
 def listener(pid: int, port: int) -> socket.socket:
     """The very socket (IPv4) by which a process listens on a port; the caller closes it."""
     inode = _inode(port)

@@ -14,7 +14,7 @@ from rewardplane.rewards.reading.bounds import MAX_TERMS, TooCostly, weigh
 from rewardplane.rewards.reading.limit import Overrun, cpu_limit
 from rewardplane.rewards.reading.schema import LIMIT_S
 from rewardplane.rewards.registry import build, kinds
-from rewardplane.rewards.run import Clip, run_item
+from rewardplane.rewards.run import Clip, run_item, run_items
 
 # Where the limit ends a calculation inside a callback, Python tells of it and goes on; so does the
 # limit, which raises again.
@@ -74,12 +74,40 @@ NOT_TIMED = {
     "code_tests": "what it reads is timed in tests/rewards/code/test_linear.py",
     "snippet": "its source is the operator's and at most 256 kB long; it runs in the sandbox",
     "gemini": "its readers are timed in tests/rewards/formats/test_linear.py",
+    "program_run": "what a response says runs in the sandbox, within its limits",
+    "composite": "its members are rewards of their own",
+    "panel": "its members are rewards of their own",
+    "best_of": "its member is a reward of its own",
     "openai_grader": "its readers are timed in tests/rewards/formats/test_linear.py",
 }
 
 
+OF_GROUPS: dict[str, dict[str, Any]] = {
+    "duplicates": {},
+    "diversity": {},
+    "relative_length": {"unit": "chars"},
+}
+
+
 def test_every_kind_is_timed_or_it_is_said_where() -> None:
-    assert set(kinds()) == {*KINDS, *NOT_TIMED}
+    assert set(kinds()) == {*KINDS, *OF_GROUPS, *NOT_TIMED}
+
+
+@pytest.mark.parametrize("kind", OF_GROUPS)
+@pytest.mark.parametrize("piece", ["a", "a ", "the cat sat ", "\n", "é"])
+def test_a_group_costs_in_proportion_to_its_texts(kind: str, piece: str) -> None:
+    reward = build(kind, OF_GROUPS[kind])
+
+    def spent_s(chars: int) -> float:
+        text = piece * (chars // len(piece))
+        items = [(Example(), Response(text + str(n))) for n in range(4)]
+        begin = time.process_time()
+        outcomes = run_items(reward, items, Clip())
+        assert all(isinstance(outcome, Score) for outcome in outcomes), outcomes[0]
+        return time.process_time() - begin
+
+    long_s = spent_s(512_000)
+    assert long_s < 0.5 or long_s < 24 * spent_s(32_000)
 
 
 def cpu_s(reward: Any, gold: str, text: str) -> float:
