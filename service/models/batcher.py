@@ -20,6 +20,8 @@ from .places import URGENCY, Urgency
 
 _log = logging.getLogger(__name__)
 
+MAX_FAILED = 8
+"""So many passes over one item each that fail in a row: it is the device, not the items."""
 WINDOW = 16
 """How many budgets' worth of the most urgent work is looked at to find texts of one length."""
 
@@ -73,6 +75,9 @@ class Batcher:
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "engine", begin)
         self._loop_task: asyncio.Task[None] | None = None
+        self._failed = 0
+        self.broken = ""
+        """Why no pass will ever succeed again; empty while they do."""
         self.passes = 0
         self.real_tokens = 0
         self.padded_tokens = 0
@@ -179,7 +184,7 @@ class Batcher:
                 return
 
     def _passed(self, batch: Sequence[Ask]) -> list[Any]:
-        """Answers of a batch; one that does not fit into memory is halved."""
+        """Answers of a batch. One that fails is halved: what is one's fault is not the others'."""
         try:
             answers = self._pass(batch[0].kind, batch)
         except PassOutOfMemory as error:
@@ -189,12 +194,24 @@ class Batcher:
             # The next ones need not find it out again.
             self._budget = max(widest // 2, max(ask.tokens for ask in batch))
             _log.warning("out of memory with %d padded tokens; now %d", widest, self._budget)
-            middle = len(batch) // 2
-            return [*self._passed(batch[:middle]), *self._passed(batch[middle:])]
+            return self._halves(batch)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            if len(batch) > 1 and not self.broken:
+                return self._halves(batch)
+            _log.exception("a forward pass failed")
+            self._failed += 1
+            if self._failed >= MAX_FAILED:
+                self.broken = f"{self._failed} forward passes in a row failed, the last: {error}"
+            return [error] * len(batch)
+        self._failed = 0
         self.passes += 1
         self.real_tokens += sum(len(ask.ids) for ask in batch)
         self.padded_tokens += max(len(ask.ids) for ask in batch) * len(batch)
         return answers
+
+    def _halves(self, batch: Sequence[Ask]) -> list[Any]:
+        middle = len(batch) // 2
+        return [*self._passed(batch[:middle]), *self._passed(batch[middle:])]
 
 
 def pack(asks: Sequence[Ask], budget_tokens: int, max_items: int) -> list[list[Ask]]:

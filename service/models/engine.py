@@ -20,7 +20,7 @@ from rewardplane.rewards.models.model import (
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.models.thoughts import without_thoughts
 from rewardplane.rewards.text.chat import Message
-from rewardplane.rewards.types import InvalidResult, Usage
+from rewardplane.rewards.types import InvalidResult, JudgeUnreadable, Usage
 
 from .prompts import Prompter
 from .tokenising import Tokeniser
@@ -146,6 +146,8 @@ class EngineModel:
         logprobs = await self.engine.label_logprobs(prompt.ids, label_ids)
         mass = sum(math.exp(x) for x in logprobs)
         self._check_number(mass, "the probability of the labels is")
+        if mass <= 0.0:
+            raise JudgeUnreadable(f"the judge gives none of {list(texts)} any probability")
         top = max(logprobs)
         odds = [math.exp(x - top) for x in logprobs]
         probs = {text: x / sum(odds) for text, x in zip(texts, odds, strict=True)}
@@ -165,7 +167,9 @@ class EngineModel:
         del timeout_s
         room = sampling.max_tokens or min(MAX_ANSWER_TOKENS, self.prompter.max_tokens // 4)
         prompt = await self._tokeniser.prompt(messages, asks=True, room=room)
-        ids, reason = await self.engine.generate(prompt.ids, sampling, schema)
+        # What was kept free for the answer is what it may have: there is no more.
+        bounded = replace(sampling, max_tokens=room)
+        ids, reason = await self.engine.generate(prompt.ids, bounded, schema)
         decode = partial(self.prompter.tokenizer.decode, ids, skip_special_tokens=True)
         text: str = await self._tokeniser.run(decode)
         usage = Usage(len(prompt.ids), len(ids), 0, 1)

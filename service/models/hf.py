@@ -82,12 +82,16 @@ class HfEngine:
         self._facts = ModelFacts(config.settings.path, config.settings.revision, engine="hf")
         self.model: Any = None
         self.pad = 0
-        self.broken = ""
 
     @property
     def facts(self) -> ModelFacts:
         """As `Engine.facts`."""
         return self._facts
+
+    @property
+    def broken(self) -> str:
+        """As `Engine.broken`."""
+        return self._batcher.broken if self._batcher is not None else ""
 
     @property
     def batcher(self) -> Batcher:
@@ -231,6 +235,9 @@ class HfEngine:
         except RuntimeError as error:
             if "can't allocate memory" in str(error):  # how a CPU says it
                 raise PassOutOfMemory(str(error).splitlines()[0]) from None
+            if "CUDA error" in str(error):
+                # Every later call of this process fails alike.
+                self.batcher.broken = str(error).splitlines()[0]
             raise
 
     def scores(self, rows: Sequence[Sequence[int]]) -> list[float]:

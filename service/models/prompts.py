@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -41,6 +42,7 @@ class Prompter:
         self._cuts = cuts
         self._options = options or {}
         self.bos: int | None = tokenizer.bos_token_id
+        self._control = _control_of(tokenizer)
         # What the tokenizer puts before a plain text is what the model was trained with; a template
         # may have written it already.
         plain = cast("list[int]", tokenizer("x")["input_ids"])
@@ -139,7 +141,7 @@ class Prompter:
         """The conversation as the template writes it."""
         try:
             text: Any = self.tokenizer.apply_chat_template(
-                [_plain(message) for message in messages],
+                [self._as_text(message) for message in messages],
                 tokenize=False,
                 add_generation_prompt=asks,
                 **self._options,
@@ -149,6 +151,20 @@ class Prompter:
         except Exception as error:  # noqa: BLE001 - a template raises what it likes
             raise InvalidInput(f"the chat template refuses the conversation: {error}") from None
         return cast("str", text)
+
+    def _as_text(self, message: Message) -> Message:
+        """A message of text, in which nothing is a control token: ``<|im_end|>`` ends no turn."""
+        return cast("Message", self._no_control(_plain(message)))
+
+    def _no_control(self, value: Any) -> Any:
+        if isinstance(value, str):
+            apart = self._control
+            return value if apart is None else apart.sub(_taken_apart, value)
+        if isinstance(value, list):
+            return [self._no_control(one) for one in cast("list[Any]", value)]
+        if isinstance(value, dict):
+            return {k: self._no_control(v) for k, v in cast("dict[str, Any]", value).items()}
+        return value
 
     def label_ids(self, messages: Sequence[Message], labels: Sequence[str]) -> list[int]:
         """The token of each label, as it follows the rendered conversation.
@@ -201,6 +217,18 @@ class Prompter:
         ids = self._tokens(_text(message))
         rest = self.tokenizer.decode(ids[excess:]) if excess < len(ids) else ""
         return {**message, "content": rest}
+
+
+def _taken_apart(match: re.Match[str]) -> str:
+    return f"{match[0][0]} {match[0][1:]}"
+
+
+def _control_of(tokenizer: Any) -> re.Pattern[str] | None:
+    """What the tokenizer takes for a control token wherever it stands, longest first."""
+    added: Any = getattr(tokenizer, "added_tokens_decoder", {})
+    tokens = {str(token.content) for token in added.values() if token.special}
+    found = sorted((t for t in tokens if len(t) > 1), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, found))) if found else None
 
 
 def _text(message: Message) -> str:

@@ -15,7 +15,7 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,11 @@ from rewardplane.rewards.models.model import Label, LabelQuestion
 from rewardplane.rewards.models.question import Sampling
 
 from ..models.weights.tiny import make
+from .scalar_peers import running
 
 BUDGETS = (1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536)
 GROUP = 16
+ROUNDS = 3
 PASS_S = 20.0
 """A budget that takes longer than this is the last one that is tried."""
 
@@ -79,100 +81,114 @@ def tell(what: str, value: str) -> None:
     print(f"| {what} | {value} |", flush=True)
 
 
-def rate(count: int, work: Callable[[], object]) -> float:
-    """Items a second, once warm."""
-    work()
-    begin_s = time.perf_counter()
-    work()
-    return count / (time.perf_counter() - begin_s)
-
-
 # ---- a scalar head -----------------------------------------------------------------------------
 
 
-async def bare_scalars(model: dict[str, Any], answers: list[str]) -> tuple[list[float], float, int]:
-    """The bare model's numbers, its best rate, and the budget of that; prints others' policies."""
-    loaded = await load_model(configured({"m": model}).models["m"])
-    engine, prompter = loaded.inner.engine, loaded.inner.prompter
-    rows = [prompter.prompt(conversation(a), asks=False).ids for a in answers]
-    asks = [Ask("score", row, None, None, (0, 0), len(row)) for row in rows]  # type: ignore[arg-type]
+class Bare:
+    """The bare model in this process: its numbers, and its rates by the way batches are made."""
 
-    def run(batches: Sequence[Sequence[Ask]]) -> None:
+    def __init__(self, loaded: Loaded, answers: list[str]) -> None:
+        self.loaded = loaded
+        self.engine = loaded.inner.engine
+        prompter = loaded.inner.prompter
+        self.rows = [prompter.prompt(conversation(a), asks=False).ids for a in answers]
+        self.asks = [Ask("score", row, None, None, (0, 0), len(row)) for row in self.rows]  # type: ignore[arg-type]
+
+    def packed(self, budget: int) -> list[list[Ask]]:
+        """Batches as our packer makes them of all at once."""
+        return pack(self.asks, budget, 512)
+
+    def fixed(self, size: int) -> list[Sequence[Ask]]:
+        """Batches of one size, as the texts come."""
+        return [self.asks[i : i + size] for i in range(0, len(self.asks), size)]
+
+    def seconds(self, batches: Sequence[Sequence[Ask]]) -> float:
+        """What a forward pass over each takes together."""
+        begin_s = time.perf_counter()
         for batch in batches:
-            engine.run_pass("score", batch)
+            self.engine.run_pass("score", batch)
+        return time.perf_counter() - begin_s
 
-    def fixed(size: int) -> list[Sequence[Ask]]:
-        return [asks[i : i + size] for i in range(0, len(asks), size)]
-
-    def measure() -> tuple[list[float], dict[int, float], float, float]:
-        reference = [engine.reference(row)[0] for row in rows[:64]]
+    def best_budget(self) -> int:
+        """The budget of padded tokens with the best rate; prints what was tried."""
         rates: dict[int, float] = {}
         for budget in BUDGETS:
-            batches = pack(asks, budget, 512)
-            rates[budget] = rate(len(asks), lambda b=batches: run(b))
-            if len(asks) / rates[budget] > PASS_S or rates[budget] < 0.7 * max(rates.values()):
+            batches = self.packed(budget)
+            rates[budget] = len(self.asks) / min(self.seconds(batches) for _ in range(2))
+            if len(self.asks) / rates[budget] > PASS_S or rates[budget] < 0.7 * max(rates.values()):
                 break
-        ten = rate(len(asks), lambda: run(fixed(10)))
-        sixteen = rate(len(asks), lambda: run(fixed(16)))
-        return reference, rates, ten, sixteen
-
-    reference, rates, ten, sixteen = await asyncio.to_thread(measure)
-    best = max(rates, key=rates.__getitem__)
-    tell(
-        "bare forward pass, items/s by budget", ", ".join(f"{b}: {r:.0f}" for b, r in rates.items())
-    )
-    tell("fixed batches of 10 as they come (`@serve.batch`), items/s", f"{ten:.0f}")
-    tell("fixed batches of 16 as they come, items/s", f"{sixteen:.0f}")
-    tell("noise by batch shape, of the spread", await noise(loaded, answers[:32]))
-    await loaded.close()
-    return reference, rates[best], best
+        found = ", ".join(f"{b}: {r:.0f}" for b, r in rates.items())
+        tell("bare forward pass, items/s by budget", found)
+        return max(rates, key=rates.__getitem__)
 
 
-async def noise(loaded: Loaded, answers: list[str]) -> str:
+def noise(bare: Bare) -> str:
     """How far one item's number moves with what else is in its batch."""
-    engine, prompter = loaded.inner.engine, loaded.inner.prompter
-    rows = [prompter.prompt(conversation(a), asks=False).ids for a in answers]
-    seen = [
-        [await engine.score(row) for row in rows],
-        list(await asyncio.gather(*(engine.score(row) for row in rows))),
-        list(await asyncio.gather(*(engine.score(row) for row in rows[:8])))
-        + [0.0] * len(rows[8:]),
-    ]
-    spread = max(seen[0]) - min(seen[0])
-    worst = max(abs(a - b) for a, b in zip(seen[0], seen[1], strict=True))
-    worst = max(worst, *(abs(a - b) for a, b in zip(seen[0][:8], seen[2][:8], strict=True)))
-    return f"{worst / spread:.2g}"
+    rows = bare.rows[:32]
+    alone = [bare.engine.scores([row])[0] for row in rows]
+    together = [bare.engine.scores(rows), bare.engine.scores(rows[:8])]
+    worst = max(abs(a - b) for shape in together for a, b in zip(alone, shape, strict=False))
+    return f"{worst / (max(alone) - min(alone)):.2g}"
 
 
-def scalar(model: dict[str, Any], count: int, longest: int) -> None:
-    """Parity and throughput of a scalar head."""
+async def calls(address: str, answers: list[str], count: int) -> tuple[list[float], float]:
+    """The rewards of one call, and items a second of `count` calls, two of them in flight."""
+    sent = groups(answers)
+    async with RewardClient(address) as client:
+        begin_s = time.perf_counter()
+        left = iter(range(count))
+
+        async def some() -> Any:
+            found: Any = None
+            for _ in left:
+                found = await client.score("it", sent, timeout_s=300)
+            return found
+
+        result = (await asyncio.gather(*(some() for _ in range(min(2, count)))))[0]
+        taken_s = time.perf_counter() - begin_s
+    scores = [o for outcomes in result for o in outcomes]
+    assert all(isinstance(o, Score) for o in scores), scores[:3]
+    rewards = [o.reward for o in scores if isinstance(o, Score)]
+    return rewards, count * len(answers) / taken_s
+
+
+def scalar(model: dict[str, Any], count: int, longest: int, *, peers: bool) -> None:
+    """Parity and throughput of a scalar head: bare and served by turns, the best of each."""
     answers = texts(count, longest)
-    reference, bare, best = asyncio.run(bare_scalars(model, answers))
+    bare = Bare(asyncio.run(load_model(configured({"m": model}).models["m"])), answers)
+    best = bare.best_budget()
+    tell("noise by batch shape, of the spread", noise(bare))
     engine = {**model.get("engine", {}), "batch_tokens": best}
-    model = {**model, "engine": engine, "determinism": "none", "in_flight": 1024}
+    served_as = {**model, "engine": engine, "determinism": "none", "in_flight": 1024}
+    rates: dict[str, list[float]] = {}
 
-    async def call(address: str) -> tuple[list[float], float]:
-        async with RewardClient(address) as client:
-            sent = groups(answers)
-            await client.score("it", sent, timeout_s=300)
-            begin_s = time.perf_counter()
-            result = await client.score("it", sent, timeout_s=300)
-            taken_s = time.perf_counter() - begin_s
-        scores = [o for outcomes in result for o in outcomes]
-        assert all(isinstance(o, Score) for o in scores), scores[:3]
-        return [o.reward for o in scores if isinstance(o, Score)], len(answers) / taken_s
+    def note(name: str, rate: float) -> None:
+        rates.setdefault(name, []).append(rate)
 
-    with served(configured({"m": model}, it={"kind": "reward_model", "model": "m"})) as (
-        _,
-        address,
+    reward = {"kind": "reward_model", "model": "m"}
+    with (
+        served(configured({"m": served_as}, it=reward)) as (_, address),
+        running(model["path"], peers=peers) as others,
     ):
-        values, throughput = asyncio.run(call(address))
-    worst = max(abs(a - b) for a, b in zip(values, reference, strict=False))
+        values, _ = asyncio.run(calls(address, answers, 1))
+        for _ in range(ROUNDS):
+            note("bare, best packing", count / bare.seconds(bare.packed(best)))
+            note(
+                "served through gRPC, two calls in flight",
+                asyncio.run(calls(address, answers, 4))[1],
+            )
+            note("served through gRPC, one call", asyncio.run(calls(address, answers, 1))[1])
+            note("bare, fixed batches of 16", count / bare.seconds(bare.fixed(16)))
+            for name, peer in others.items():
+                note(name, asyncio.run(peer(answers)))
+    wanted = [bare.engine.reference(row)[0] for row in bare.rows[:64]]
+    worst = max(abs(a - b) for a, b in zip(values, wanted, strict=False))
     tell("parity through gRPC with transformers, largest difference of 64", f"{worst:.2g}")
-    tell(
-        "served through gRPC, items/s",
-        f"{throughput:.0f}, {throughput / bare:.2f} of the bare pass",
-    )
+    top = max(rates["bare, best packing"])
+    for name, found in rates.items():
+        each = ", ".join(f"{one:.0f}" for one in found)
+        tell(f"{name}, items/s", f"{max(found):.0f}, {max(found) / top:.2f} of the bare ({each})")
+    asyncio.run(bare.loaded.close())
 
 
 # ---- two engines on a card ---------------------------------------------------------------------
@@ -241,6 +257,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--items", type=int, default=1024)
     parser.add_argument("--longest", type=int, default=300, help="words of an answer at most")
+    parser.add_argument("--peers", action="store_true", help="beside `@serve.batch` and FastAPI")
     options = parser.parse_args()
     device: dict[str, Any] = {"dtype": options.dtype}
     device |= {"gpus": 1} if options.device == "cuda" else {}
@@ -249,7 +266,7 @@ def main() -> None:
         folder = options.scalar or make(Path(scratch), "scalar")
         model = {"runs": "hf", "head": "scalar", "path": str(folder), **device}
         tell("scalar model", f"{folder if options.scalar else 'tiny Qwen3'}, {options.device}")
-        scalar(model, options.items, options.longest)
+        scalar(model, options.items, options.longest, peers=options.peers)
         if options.device == "cuda":
             two_on_a_card(model)
     if options.chat and importlib.util.find_spec("vllm"):

@@ -6,10 +6,25 @@ import asyncio
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from rewardplane.client.client import RewardClient
-from rewardplane.rewards.types import Content, Example, Group, Part, Response, Score
+from rewardplane.models.shared import Shared
+from rewardplane.rewards.judging.questions import predicate
+from rewardplane.rewards.models.model import LabelReading, ModelFacts
+from rewardplane.rewards.models.question import Sampling
+from rewardplane.rewards.types import (
+    Content,
+    Example,
+    Group,
+    Part,
+    RateLimited,
+    Response,
+    Score,
+    Unavailable,
+    Usage,
+)
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..support.functions.stub_model import number_of
@@ -163,3 +178,39 @@ async def test_a_client_is_told_the_model() -> None:
     assert (model.name, model.facts.engine, model.facts.dtype) == ("m", "stub", "float32")
     assert result.rewards[0].model == model
     assert [info.lane for info in infos] == ["model"]
+
+
+class Impatient:
+    """A model whose first answer fails as late as its caller allows; the next ones are quick."""
+
+    name, head = "m", "chat"
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.facts = ModelFacts("stub")
+
+    async def labels(self, *_: Any, timeout_s: float, **__: Any) -> LabelReading:
+        self.asked += 1
+        if self.asked == 1:
+            await asyncio.sleep(timeout_s)
+            raise RateLimited("no room in time")
+        await asyncio.sleep(0.01)
+        return LabelReading({"Yes": 1.0, "No": 0.0}, 1.0, "logits", Usage(7, 1, 0, 1))
+
+
+async def test_who_has_more_time_than_the_first_asks_again_and_pays_once() -> None:
+    model = Impatient()
+    shared = Shared(cast("Any", model), keeps=False)
+
+    def ask(timeout_s: float) -> Any:
+        shown = [{"role": "user", "content": "same"}]
+        question = predicate("Good?")
+        return shared.labels(shown, question, sampling=Sampling(), timeout_s=timeout_s)
+
+    first, *others = await asyncio.gather(
+        ask(0.05), *(ask(30.0) for _ in range(5)), return_exceptions=True
+    )
+    assert isinstance(first, RateLimited | Unavailable)
+    assert [one.probs["Yes"] for one in others] == [1.0] * 5
+    assert sorted(one.usage.prompt_tokens for one in others) == [0, 0, 0, 0, 7]
+    assert model.asked == 2
