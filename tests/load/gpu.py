@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import itertools
 import random
 import subprocess
 import tempfile
@@ -27,6 +28,7 @@ from rewardplane.host.options import Options
 from rewardplane.models.batcher import Ask, pack
 from rewardplane.models.loading import Loaded, load_model
 from rewardplane.rewards import Content, Example, Group, Part, Response, Score
+from rewardplane.rewards.models.asking import asked
 from rewardplane.rewards.models.model import Label, LabelQuestion
 from rewardplane.rewards.models.question import Sampling
 
@@ -36,6 +38,7 @@ from .scalar_peers import running
 BUDGETS = (1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536)
 GROUP = 16
 ROUNDS = 3
+WHICH = LabelQuestion("choice", "Which?", (Label("A"), Label("B")))
 PASS_S = 20.0
 """A budget that takes longer than this is the last one that is tried."""
 
@@ -210,42 +213,84 @@ def two_on_a_card(model: dict[str, Any]) -> None:
 # ---- a judge on vLLM ---------------------------------------------------------------------------
 
 
+def vllm_entry(folder: Path, device: dict[str, Any], **engine: Any) -> dict[str, Any]:
+    """A judge on vLLM; on a CPU as it fits there."""
+    if not device.get("gpus"):
+        engine |= {"enforce_eager": True, "kv_cache_memory_bytes": 2**29}
+        device = {**device, "max_tokens": 1024}
+    entry = {"runs": "vllm", "head": "chat", "path": str(folder), "determinism": "none"}
+    return {**entry, "engine": engine, **device}
+
+
 async def vllm_judge(folder: Path, count: int, device: dict[str, Any]) -> None:
-    """Label reads through the model against the bare `AsyncLLM`, 64 in flight."""
+    """Label reads through the model against the bare `AsyncLLM`, 64 in flight, by turns."""
     from vllm import SamplingParams
 
-    entry = {"runs": "vllm", "head": "chat", "path": str(folder), "determinism": "none", **device}
+    # Both ask the same: without its cache neither finds what the other left.
+    entry = vllm_entry(folder, device, enable_prefix_caching=False)
     loaded = await load_model(configured({"m": entry}).models["m"])
-    question = LabelQuestion("choice", "Which?", (Label("A"), Label("B")))
-    shown = [conversation(a)[1:] and [{"role": "user", "content": a}] for a in texts(count, 100)]
     gate = asyncio.Semaphore(64)
     llm, prompter = loaded.inner.engine._llm, loaded.inner.prompter
+    shown = [[{"role": "user", "content": a}] for a in texts(count, 100)]
     ids = prompter.label_ids(shown[0], ["A", "B"])
-    rows = [prompter.prompt(m, asks=True, room=1).ids for m in shown]
+    rows = [prompter.prompt(asked(m, WHICH), asks=True, room=1).ids for m in shown]
+    names = itertools.count()
 
-    async def ours(message: list[dict[str, Any]]) -> None:
+    async def ours(number: int) -> None:
         async with gate:
-            await loaded.model.labels(message, question, sampling=Sampling(), timeout_s=300)
+            await loaded.model.labels(shown[number], WHICH, sampling=Sampling(), timeout_s=300)
 
     async def bare(number: int) -> None:
-        params = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=ids)
+        params = SamplingParams(
+            max_tokens=1, temperature=0.0, logprob_token_ids=ids, detokenize=False
+        )
+        prompt = {"prompt_token_ids": rows[number]}
         async with gate:
-            async for _ in llm.generate({"prompt_token_ids": rows[number]}, params, f"b{number}"):
+            async for _ in llm.generate(prompt, params, f"b{next(names)}"):
                 pass
 
-    taken: dict[str, float] = {}
-    for name, work in (
-        ("warm", lambda: [bare(i) for i in range(64)]),
-        ("bare", lambda: [bare(64 + i) for i in range(count - 64)]),
-        ("ours", lambda: [ours(m) for m in shown[64:]]),
-    ):
-        begin_s = time.perf_counter()
-        await asyncio.gather(*work())
-        taken[name] = time.perf_counter() - begin_s
-    rates = {name: (count - 64) / s for name, s in taken.items()}
-    found = f"{rates['ours']:.0f} against {rates['bare']:.0f}: {rates['ours'] / rates['bare']:.2f}"
-    tell("label reads on vLLM, 64 in flight, against bare AsyncLLM, items/s", found)
+    rates: dict[str, list[float]] = {"bare": [], "ours": []}
+    await asyncio.gather(*(bare(number) for number in range(min(64, count))))
+    for _ in range(ROUNDS):
+        for name, work in (("bare", bare), ("ours", ours)):
+            begin_s = time.perf_counter()
+            await asyncio.gather(*(work(number) for number in range(count)))
+            rates[name].append(count / (time.perf_counter() - begin_s))
+    each = "; ".join(f"{n} {', '.join(f'{r:.0f}' for r in found)}" for n, found in rates.items())
+    ratio = max(rates["ours"]) / max(rates["bare"])
+    tell(
+        "label reads on vLLM, 64 in flight, against bare AsyncLLM", f"{ratio:.2f} ({each} items/s)"
+    )
     await loaded.close()
+
+
+async def vllm_prefix(folder: Path, device: dict[str, Any]) -> None:
+    """24 answers to one prompt of 700 tokens, one question each: with the cache and without."""
+    for caches in (False, True):
+        entry = vllm_entry(folder, device, enable_prefix_caching=caches)
+        loaded = await load_model(configured({"m": entry}).models["m"])
+        prompter = loaded.inner.prompter
+        (words,) = texts(1, 1) or [""]
+        while len(prompter.encode([{"role": "user", "content": words}], asks=True)) < 700:
+            words += f" {random.Random(len(words)).choice(['what', 'answer', 'lazy', 'dog'])}"
+
+        async def read(answer: str, model: Any = loaded.model, prompt: str = words) -> None:
+            message = {"role": "user", "content": f"{prompt}\n\nResponse: {answer}"}
+            await model.labels([message], WHICH, sampling=Sampling(), timeout_s=300)
+
+        await read("the first one")
+        begin_s = time.perf_counter()
+        await asyncio.gather(*(read(f"answer {number}") for number in range(24)))
+        found = 24 / (time.perf_counter() - begin_s)
+        name = "on" if caches else "off"
+        tell(f"24 items on one prompt of 700 tokens, prefix cache {name}", f"{found:.1f} items/s")
+        await loaded.close()
+
+
+async def vllm(folder: Path, count: int, device: dict[str, Any]) -> None:
+    """All of vLLM."""
+    await vllm_prefix(folder, device)
+    await vllm_judge(folder, count, device)
 
 
 def main() -> None:
@@ -257,20 +302,26 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--items", type=int, default=1024)
     parser.add_argument("--longest", type=int, default=300, help="words of an answer at most")
+    parser.add_argument("--only", choices=("scalar", "vllm"), help="one of the two halves")
     parser.add_argument("--peers", action="store_true", help="beside `@serve.batch` and FastAPI")
     options = parser.parse_args()
+    if options.only == "vllm" and not options.chat:
+        parser.error("--only vllm wants --chat")
     device: dict[str, Any] = {"dtype": options.dtype}
     device |= {"gpus": 1} if options.device == "cuda" else {}
     print("| what | measured |\n|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
+        if options.only == "vllm":
+            asyncio.run(vllm(options.chat, options.items, device))
+            return
         folder = options.scalar or make(Path(scratch), "scalar")
         model = {"runs": "hf", "head": "scalar", "path": str(folder), **device}
         tell("scalar model", f"{folder if options.scalar else 'tiny Qwen3'}, {options.device}")
         scalar(model, options.items, options.longest, peers=options.peers)
         if options.device == "cuda":
             two_on_a_card(model)
-    if options.chat and importlib.util.find_spec("vllm"):
-        asyncio.run(vllm_judge(options.chat, options.items, device))
+    if options.chat and not options.only and importlib.util.find_spec("vllm"):
+        asyncio.run(vllm(options.chat, options.items, device))
 
 
 if __name__ == "__main__":
