@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter
 
 import pytest
@@ -70,3 +71,29 @@ def test_a_preference_for_a_seat_cancels(a: float, b: float) -> None:
     assert compared.wins == 0.5
     assert compared.order_gap == pytest.approx(2 * abs(odds))
     assert math.isfinite(compared.order_gap)
+
+
+DESIGNS = {"all": pairs.all_pairs, "ring": lambda n: pairs.ring(n, 4), "anchor": pairs.anchored}
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize(("count", "spread"), [(2, 1), (8, 6), (16, 14), (64, 1), (64, 6)])
+def test_strengths_are_the_likeliest_ones(design: str, count: int, spread: float) -> None:
+    """Each wins as often as its strength says: the condition of the maximum, and the only one."""
+    rng = random.Random(count)
+    true = [*(rng.gauss(0, spread) for _ in range(count)), 0.0]  # the last one is the anchor's
+    made = [
+        Compared(i, j, max(-13.8, min(13.8, true[i] - true[j] + rng.gauss(0, 0.7))))
+        for i, j in DESIGNS[design](count)
+    ]
+    found = [*pairs.bradley_terry(count, made), 0.0]
+    strengths = [x for x in found if x is not None]
+    assert len(strengths) == count + 1
+    left = [0.0] * (count + 1)
+    for one in made:
+        missing = one.wins - pairs.sigmoid(strengths[one.i] - strengths[one.j])
+        left[one.i] += missing
+        left[one.j] -= missing
+    assert max(map(abs, left)) < 1e-9
+    if design != "anchor":
+        assert math.fsum(strengths) == pytest.approx(0.0, abs=1e-9)
