@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import importlib.util
 import itertools
+import os
 import random
 import subprocess
 import tempfile
@@ -93,6 +94,7 @@ class Bare:
     def __init__(self, loaded: Loaded, answers: list[str]) -> None:
         self.loaded = loaded
         self.engine = loaded.inner.engine
+        self.engine._use_cpus()
         prompter = loaded.inner.prompter
         self.rows = [prompter.prompt(conversation(a), asks=False).ids for a in answers]
         self.asks = [Ask("score", row, None, None, (0, 0), len(row)) for row in self.rows]  # type: ignore[arg-type]
@@ -307,6 +309,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.only == "vllm" and not options.chat:
         parser.error("--only vllm wants --chat")
+    # As in a replica, before torch comes: threads that wait sleep.
+    os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
     device: dict[str, Any] = {"dtype": options.dtype}
     device |= {"gpus": 1} if options.device == "cuda" else {}
     print("| what | measured |\n|---|---|")
