@@ -184,6 +184,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
+        if self._is_last:
+            raise ValueError("it is not read: the connection ends with the request before it")
         if len(self._waiting) >= MAX_WAITING:
             raise ValueError(f"more than {MAX_WAITING} requests that wait for those before them")
         self._in_head = True
