@@ -103,7 +103,7 @@ async def sent(pieces: Sequence[bytes]) -> tuple[bytes, bool]:
             break
         made.data_received(piece)
         await asyncio.sleep(0)
-    for _ in range(100):
+    for _ in range(600):
         await asyncio.sleep(0)
     closed = wire.closing
     made.connection_lost(None)
