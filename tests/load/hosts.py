@@ -51,6 +51,7 @@ class Nodes(Service):
 
     cluster: Any = None
     node: Tree | None = None
+    joining: asyncio.Task[None] | None = None
 
     def command(self) -> Sequence[str]:
         """Joins the cluster, which it starts."""
@@ -82,8 +83,13 @@ class Nodes(Service):
         # Its replica is reached by Serve's handle, as one of another host.
         self.node = Tree(command, {"TMPDIR": str(folder)}, self.home / "node.log")
 
-    async def lose(self) -> None:
-        """SIGKILL to the second node's raylet, once a replica runs there; then a new node."""
+    async def lose(self) -> float:
+        """SIGKILL to the second node's raylet, once a replica runs there; when that was.
+
+        A new node takes its place.
+        """
+        if self.joining is not None:
+            await self.joining
         assert self.node is not None
         node = self.node
         for _ in range(600):
@@ -101,8 +107,13 @@ class Nodes(Service):
             await asyncio.sleep(0.1)
         else:
             raise RuntimeError(f"no replica runs on the second node: {node.log_tail}")
+        await asyncio.sleep(3)  # it has had its share of the work
         for raylet in raylets:
             raylet.send_signal(signal.SIGKILL)
+        self.joining = asyncio.create_task(self._another(node))
+        return time.monotonic()
+
+    async def _another(self, node: Tree) -> None:
         await asyncio.to_thread(node.stop, 10.0)
         self.begin_node()
 
