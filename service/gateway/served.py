@@ -30,6 +30,11 @@ class Lane(Protocol):
         """The items that wait, or are with replicas."""
         ...
 
+    @property
+    def late_s(self) -> float:
+        """How much longer items lately waited than the cost of those before them says."""
+        ...
+
     def submit(self, shard: Any, /) -> None:
         """Takes a `Shard`, which imports this module; its outcomes go to its call."""
         ...
@@ -160,6 +165,7 @@ class _NoLane:
 
     item_s = 0.0
     backlog_items = 0
+    late_s = 0.0
 
     def submit(self, _shard: Any, /) -> None:
         """Never called."""
@@ -208,6 +214,10 @@ class ServedRewards:
                 {"reward": name, "version": shown, "served": served.version},
             )
         return served
+
+    def get(self, name: str) -> ServedReward | None:
+        """The reward `name` as it is served now, in whichever version."""
+        return self._current.get(name)
 
     def __len__(self) -> int:
         """How many there are."""
