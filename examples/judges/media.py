@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rewardplane.rewards.models.model import Head, ModelFacts, Scalar
+from rewardplane.rewards.models.model import Head, Scalar
+from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.types import InvalidInput
 
 SAMPLES_PER_S = 16_000

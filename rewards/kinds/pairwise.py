@@ -15,7 +15,9 @@ from ..judging import pairs
 from ..judging.asks_model import AsksModel, spent
 from ..judging.pairs import ANCHOR, Compared
 from ..judging.shown import Shown, joined
+from ..judging.strengths import bradley_terry
 from ..models.model import Label, LabelQuestion
+from ..references import reference
 from ..reward import NO_RESPONSE, Item, Result, Unit, kind
 from ..text.chat import Message
 from ..text.template import TemplateFault, text_of
@@ -29,7 +31,6 @@ from ..types import (
     RewardFault,
     Score,
     Usage,
-    reference,
 )
 
 PROMPT = """Here is a prompt and two responses to it.
@@ -167,7 +168,7 @@ class Pairwise(AsksModel):
         if self.aggregate == "mean_win":
             values = pairs.mean_wins(len(responses), made)
         else:  # of a large group for some 100 ms: other rewards share the event loop
-            values = await asyncio.to_thread(pairs.bradley_terry, len(responses), made)
+            values = await asyncio.to_thread(bradley_terry, len(responses), made)
         return [
             self._result(index, values[index], planned, made, used[index])
             for index in range(len(responses))

@@ -15,7 +15,8 @@ from rewardplane.client.client import RewardClient
 from rewardplane.config.load import ConfigError, parse
 from rewardplane.models.shared import Shared
 from rewardplane.rewards.judging.questions import predicate
-from rewardplane.rewards.models.model import LabelReading, ModelFacts
+from rewardplane.rewards.models.model import LabelReading
+from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.types import (
     Content,
