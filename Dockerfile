@@ -13,10 +13,10 @@ RUN pip install --require-hashes -r requirements.hashed.lock
 COPY . .
 RUN pip install --no-deps .
 
-# The engines, beside what the lock names. Not by hash: their wheels are those of one CUDA.
+# The engines. Not by hash, and vLLM has its own say about some of what the lock names.
 FROM build AS build-gpu
 ARG ENGINES=judge,vllm
-RUN pip install -c requirements.lock ".[$ENGINES]"
+RUN pip install ".[$ENGINES]"
 
 # What is installed, as CycloneDX JSON, and no installer: nothing is installed at run time.
 FROM build AS packed

@@ -24,7 +24,9 @@ import yaml
 from tests.support.rendered import DEPLOY, documents, rendered
 
 CHART = DEPLOY / "helm"
-HEADER = "{{- /* Made by deploy/chart.py from the kustomizations of deploy/: not to be edited. */}}\n"
+HEADER = (
+    "{{- /* Made by deploy/chart.py from the kustomizations of deploy/: not to be edited. */}}\n"
+)
 NAME = '{{ include "rewardplane.name" . }}'
 COMPONENTS = {  # in the order of the worker groups; the name of the switch
     "egress": "egress",
@@ -134,14 +136,19 @@ def entry(key: str, value: Any, indent: int) -> list[str]:
             return ["{{- if " + switch + " }}", *entry(key, node, indent), "{{- end }}"]
         case Choice(switch, then, otherwise):
             other = entry(key, otherwise, indent)
-            return ["{{- if " + switch + " }}", *entry(key, then, indent), "{{- else }}", *other] + [
-                "{{- end }}"
-            ]
+            return [
+                "{{- if " + switch + " }}",
+                *entry(key, then, indent),
+                "{{- else }}",
+                *other,
+            ] + ["{{- end }}"]
         case Given(path):
             made = f"{pad}{key}: " + "{{- toYaml . | nindent " + str(indent + 2) + " }}"
             return ["{{- with .Values." + path + " }}", made, "{{- end }}"]
         case Value(path, tree=True):
-            return [f"{pad}{key}: " + "{{- toYaml .Values." + path + f" | nindent {indent + 2} }}}}"]
+            return [
+                f"{pad}{key}: " + "{{- toYaml .Values." + path + f" | nindent {indent + 2} }}}}"
+            ]
         case dict() | list() if value:
             return [f"{pad}{key}:", *lines(value, indent + 2)]
         case _:
@@ -240,7 +247,9 @@ def special(made: dict[str, Any]) -> None:
     kind, name = made["kind"], made["metadata"]["name"]
     name = name.text.removeprefix(NAME) if isinstance(name, Text) else name
     if kind == "NetworkPolicy" and not name:
-        made["spec"]["ingress"][1] = {"from": Given("networkPolicy.from")} | made["spec"]["ingress"][1]
+        made["spec"]["ingress"][1] = {"from": Given("networkPolicy.from")} | made["spec"][
+            "ingress"
+        ][1]
     if kind == "PodDisruptionBudget" and name != "-head":
         group = name.removeprefix("-")
         made["spec"]["minAvailable"] = Text(
@@ -512,8 +521,11 @@ def different(made: Any, defaults: Any) -> Any:
     """What of values is not the default."""
     return {
         key: different(value, defaults[key])
-        if isinstance(value, dict) and key != "config" and isinstance(defaults.get(key), dict)
-        and defaults[key] and set(value) <= set(defaults[key])
+        if isinstance(value, dict)
+        and key != "config"
+        and isinstance(defaults.get(key), dict)
+        and defaults[key]
+        and set(value) <= set(defaults[key])
         else value
         for key, value in made.items()
         if value != defaults.get(key)

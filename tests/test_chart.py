@@ -6,8 +6,6 @@ By the real Helm, which `make helm` brings; without it these tests are skipped.
 from __future__ import annotations
 
 import copy
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,19 +14,19 @@ from typing import Any
 import pytest
 import yaml
 
-from .support.rendered import DEPLOY, overlaid, rendered
+from .support.rendered import DEPLOY, KUBECTL, command, overlaid, rendered
 
 ROOT = Path(__file__).parents[1]
 CHART = DEPLOY / "helm"
-HELM = shutil.which("helm", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or ""
+HELM = command("helm")
 OVERLAYS = sorted(path.stem for path in (CHART / "overlays").glob("*.yaml"))
 needs_helm = pytest.mark.skipif(not HELM, reason="there is no helm: `make helm`")
 
 
 def helm(*arguments: str, name: str = "rewardplane") -> list[dict[str, Any]]:
     """What Helm makes of the chart."""
-    command = [HELM, "template", name, str(CHART), "--namespace", "rewardplane", *arguments]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    line = [HELM, "template", name, str(CHART), "--namespace", "rewardplane", *arguments]
+    made = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
     assert made.returncode == 0, made.stderr
     return [o for o in yaml.safe_load_all(made.stdout) if o]
 
@@ -56,8 +54,8 @@ def by_name(objects: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, An
 
 
 def test_the_chart_is_that_of_the_kustomizations() -> None:
-    command = [sys.executable, "-m", "deploy.chart", "--check"]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    line = [sys.executable, "-m", "deploy.chart", "--check"]
+    told = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
 
 
@@ -72,17 +70,19 @@ def test_the_chart_renders_what_an_overlay_renders(overlay: str) -> None:
 
 
 @needs_helm
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+@pytest.mark.skipif(not KUBECTL, reason="there is no kubectl: `make helm`")
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_chart_renders_what_kustomize_renders(overlay: str) -> None:
-    command = ["kubectl", "kustomize", str(DEPLOY / "overlays" / overlay)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    line = [KUBECTL, "kustomize", str(DEPLOY / "overlays" / overlay)]
+    told = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     wanted = by_name(list(yaml.safe_load_all(told)))
     assert by_name(helm("-f", str(CHART / "overlays" / f"{overlay}.yaml"))) == wanted
 
 
 @needs_helm
-@pytest.mark.parametrize("component", ["priority", "route", "redis", "autoscaled", "sandbox", "gpu"])
+@pytest.mark.parametrize(
+    "component", ["priority", "route", "redis", "autoscaled", "sandbox", "gpu"]
+)
 def test_a_component_is_switched_on_by_itself(component: str) -> None:
     switch = {"priority": "priorityClasses"}.get(component, component)
     made = by_name(helm("--set", f"{switch}.enabled=true"))

@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -88,7 +89,7 @@ async def trainer(client: RewardClient, rank: int, out: Any) -> None:
 async def load(file: str, token_file: str) -> None:
     """All trainers of this process; until it is ended."""
     credentials = Credentials(token_file=token_file, tls=False)
-    with open(file, "w") as out:  # noqa: ASYNC230 - a file of this machine
+    with Path(file).open("w") as out:  # noqa: ASYNC230 - a file of this machine
         async with RewardClient(TARGET, credentials=credentials) as client:
             await asyncio.gather(*(trainer(client, rank, out) for rank in range(CALLERS)))
 
@@ -149,7 +150,7 @@ def seen(lines: list[dict[str, Any]], event: str, begin_s: float, end_s: float, 
         sum(x["lost"] for x in within),
         sum(x["wrong"] for x in within),
         max((x["end_s"] - x["begin_s"] for x in within), default=math.inf),
-        max(b - a for a, b in zip(ends, ends[1:], strict=False)),
+        max(b - a for a, b in itertools.pairwise(ends)),
         sum(count < usual / 2 for count in seconds),
         end_s - begin_s,
         note,

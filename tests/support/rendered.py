@@ -7,6 +7,9 @@ there is a kubectl.
 from __future__ import annotations
 
 import copy
+import os
+import shutil
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,14 @@ from typing import Any
 import yaml
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def command(name: str) -> str:
+    """Where a command is, beside this Python (`make helm`) or on the path; empty: nowhere."""
+    return shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or ""
+
+
+KUBECTL = command("kubectl")
 
 
 @cache
