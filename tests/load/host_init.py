@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "rewards" / "sandbox"))
 
-from as_user import become, open_up  # noqa: E402 - lies beside no package
+from as_user import become, open_up
 
 
 def mount(*arguments: str) -> None:
