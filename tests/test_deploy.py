@@ -133,6 +133,8 @@ def test_ports_are_those_that_the_service_listens_on() -> None:
         probe = container["readinessProbe"]["httpGet"]
         assert (probe["path"], probe["port"]) == ("/healthz", PORTS["http-metrics"])
     for service in objects("Service"):
+        if service["metadata"]["name"] == "rewardplane-http":
+            continue
         for port in service["spec"]["ports"]:
             assert port["targetPort"] == port["name"]
             assert port["port"] == PORTS[port["name"]]
@@ -322,7 +324,11 @@ def serve_lines() -> list[list[str]]:
     program, *arguments = json.loads(default)
     assert program == "serve"
     access = "--access /etc/rewardplane-access/access.yaml"
-    line = line.replace("${ACCESS-}", access).replace("${SERVE_FLAGS-}", "--autoscaled")
+    line = (
+        line.replace("${ACCESS-}", access)
+        .replace("${HTTP-}", "--http-port 8000")
+        .replace("${SERVE_FLAGS-}", "--autoscaled")
+    )
     return [shlex.split(line), arguments]
 
 
@@ -611,6 +617,31 @@ def test_models_fit_the_cards_of_the_gpu_workers(tmp_path: Path) -> None:
         (claimed,) = [v["name"] for v in pod["volumes"] if "persistentVolumeClaim" in v]
         places = {m["name"]: m["mountPath"] for m in pod["containers"][0]["volumeMounts"]}
         assert places[claimed] == "/models"  # the head reads the digest of the weights
+
+
+def test_the_http_port_is_the_one_that_is_told() -> None:
+    made = overlaid(DEPLOY / "base", DEPLOY / "http")
+    (cluster,) = [o["spec"] for o in made if o["kind"] == "RayCluster"]
+    (head,) = cluster["headGroupSpec"]["template"]["spec"]["containers"]
+    told = {e["name"]: e.get("value") for e in head["env"]}["HTTP"]
+    (service,) = [o for o in made if o["metadata"]["name"] == "rewardplane-http"][:1]
+    for group in groups(cluster):
+        ports = {
+            p["name"]: p["containerPort"]
+            for p in group["template"]["spec"]["containers"][0]["ports"]
+        }
+        assert told == f"--http-port {ports['http']}"
+        assert service["spec"]["ports"][0]["port"] == ports["http"]
+
+
+def test_keys_reach_no_pod_that_runs_untrusted_code() -> None:
+    made = overlaid(DEPLOY / "base", DEPLOY / "sandbox", DEPLOY / "keys")
+    (cluster,) = [o["spec"] for o in made if o["kind"] == "RayCluster"]
+    given = {
+        group.get("groupName", "head"): "envFrom" in group["template"]["spec"]["containers"][0]
+        for group in groups(cluster)
+    }
+    assert given == {"head": True, "pool": True, "sandbox": False}
 
 
 def test_a_silent_node_is_lost_within_twenty_seconds() -> None:

@@ -17,6 +17,8 @@ COMPONENTS = {  # in the order of the worker groups; with the names of their swi
     "guest-kernel": "guestKernel",
     "gpu": "gpu",
     "mtls": "mtls",
+    "http": "http",
+    "keys": "keys",
     "redis": "redis",
     "priority": "priorityClasses",
     "route": "route",
