@@ -49,6 +49,7 @@ def main() -> None:
         "link set lo up",
         f"address add {spec['address']}/16 dev eth0",
         "link set eth0 up",
+        f"route add default via {spec['gateway']}",  # a program asks it for its own address
     ):
         subprocess.run(["ip", *line.split()], check=True)
     subprocess.run(["hostname", spec["name"]], check=True)

@@ -101,34 +101,50 @@ class Network:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.names = folder / "hosts"
-        """What all hosts know as /etc/hosts."""
+        self.names = folder / "names"
+        """What the name server tells."""
         self.hosts: list[Host] = []
         self._numbers = itertools.count(2)
 
     def __enter__(self) -> Network:
-        self.names.touch()
         ip("link set lo up")
         ip("link add bridge0 type bridge")
         ip(f"address add {OUTSIDE}/16 dev bridge0")
         ip("link set bridge0 up")
-        self.know({})
-        subprocess.run(["mount", "--bind", self.names, "/etc/hosts"], check=True)
+        self.names.touch()
+        self._start_name_server()
+        self.resolver = self.folder / "resolv.conf"
+        self.resolver.write_text(f"nameserver {OUTSIDE}\n")
+        subprocess.run(["mount", "--bind", self.resolver, "/etc/resolv.conf"], check=True)
         return self
+
+    def _start_name_server(self) -> None:
+        """A real one: gRPC's own resolver wants an answer, whatever stands in /etc/hosts."""
+        flags = ["--keep-in-foreground", "--no-resolv", "--no-hosts", "--local=/#/", "--pid-file"]
+        flags += [
+            f"--listen-address={OUTSIDE}",
+            "--bind-interfaces",
+            "--user=root",
+            "--local-ttl=5",
+        ]
+        with (self.folder / "names.log").open("wb") as log:
+            self._server = subprocess.Popen(
+                ["dnsmasq", *flags, f"--addn-hosts={self.names}"], stdout=log, stderr=log
+            )
 
     def __exit__(self, *_: object) -> None:
         for host in self.hosts:
             if host.process.poll() is None:
                 host.kill()
+        self._server.terminate()
+        self._server.wait()
 
     def know(self, names: dict[str, list[str]]) -> None:
-        """Has all hosts know these names, each with its addresses, from now on."""
-        lines = ["127.0.0.1 localhost"]
+        """Has the name server tell these names, each with its addresses, from now on."""
+        lines = [f"{host.address} {host.name}" for host in self.hosts]
         lines += [f"{address} {name}" for name, found in names.items() for address in found]
-        # In place: the file itself is mounted in the hosts.
-        with self.names.open("r+") as file:
-            file.write("\n".join(lines) + "\n")
-            file.truncate()
+        self.names.write_text("\n".join(lines) + "\n")
+        self._server.send_signal(signal.SIGHUP)
 
     def start(
         self, name: str, command: list[str], env: dict[str, str], volumes: dict[str, Path]
@@ -139,11 +155,15 @@ class Network:
         spec: dict[str, Any] = {
             "name": name,
             "address": address,
+            "gateway": OUTSIDE,
             "uid": 1000,
             "size": "1g",
             "command": command,
             "env": env,
-            "volumes": {"/etc/hosts": str(self.names), **{k: str(v) for k, v in volumes.items()}},
+            "volumes": {
+                "/etc/resolv.conf": str(self.resolver),
+                **{k: str(v) for k, v in volumes.items()},
+            },
         }
         unshare = ["unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--propagation"]
         unshare += ["private", "--fork", "--kill-child=SIGKILL", "--mount-proc"]

@@ -92,7 +92,8 @@ class RayCluster:
             "RAY_NODE_TYPE_NAME": "headgroup" if is_head else group,
             "RAY_PORT": "6379",
             "RAY_ADDRESS": f"{'127.0.0.1' if is_head else self.head_name}:6379",
-            "KUBERAY_GEN_RAY_START_CMD": start_command(of, "" if is_head else self.head_name),
+            "KUBERAY_GEN_RAY_START_CMD": start_command(of, "" if is_head else self.head_name)
+            + (" --redis-password=$REDIS_PASSWORD" if is_head and self._has_redis else ""),
             **self._fault_tolerance(is_head),
             **env,
         }
@@ -106,6 +107,10 @@ class RayCluster:
         pod = Pod(group, self.network.start(name, command, told, volumes))
         self.pods.append(pod)
         return pod
+
+    @property
+    def _has_redis(self) -> bool:
+        return "gcsFaultToleranceOptions" in self.spec
 
     def _fault_tolerance(self, is_head: bool) -> dict[str, str]:
         options = self.spec.get("gcsFaultToleranceOptions")
@@ -123,11 +128,12 @@ class RayCluster:
         """What KubeRay's init container `wait-gcs-ready` waits for, by the port alone."""
         until_s = time.monotonic() + 300
         while time.monotonic() < until_s:
-            head = [p for p in self.pods if p.group == "head" and not p.ending]
+            (*_, head) = [p for p in self.pods if p.group == "head" and not p.ending]
+            assert head.host.process.poll() is None, f"{head.host.name} ended: {head.host.log}"
             try:
-                with socket.create_connection((head[-1].host.address, 6379), timeout=1):
+                with socket.create_connection((head.host.address, 6379), timeout=1):
                     return
-            except (OSError, IndexError):
+            except OSError:
                 time.sleep(0.5)
         raise AssertionError("the head's control plane does not come up")
 
@@ -180,6 +186,7 @@ class Names(threading.Thread):
             names[self.service] = [
                 pod.host.address for c in self.select for pod in c.pods if pod.ready
             ]
+            names["all-hosts"] = [host.address for host in self.network.hosts]
             if names != told:
                 told = names
                 self.network.know(names)

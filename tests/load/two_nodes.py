@@ -2,7 +2,7 @@
 
     python -m tests.load.two_nodes [--only start,reload,worker,silent,rolling,head,blue_green]
 
-Wants root, iproute2 and redis-server; makes no connection beyond the machine. Each host is a set of
+Wants root, iproute2, dnsmasq and redis-server; makes no connection beyond the machine. Each host is a set of
 namespaces with an address of its own (`hosts.py`), and runs what the RayCluster of deploy/ with the
 component `redis` runs: its commands, environment, user and read-only root, completed as KubeRay
 completes them (`pods.py`). Trainers call the headless Service's name with RewardClient, without a
@@ -42,7 +42,7 @@ from ..support.rendered import DEPLOY, overlaid
 from .hosts import OUTSIDE, Network, alone
 from .pods import Names, Pod, RayCluster
 
-SERVICE = "rewardplane.rewardplane"
+SERVICE = "rewardplane.rewardplane.svc.cluster.local"
 TARGET = f"dns:///{SERVICE}:50051"
 CALLERS = 4
 ITEMS = 16
