@@ -1,8 +1,9 @@
 """Runs the image as its pods run it, by crun: `python -m tests.load.image ROOTFS [COMMAND...]`.
 
-ROOTFS is the image's file system (`buildah from` and `buildah mount`). The root is read-only, /tmp and /dev/shm are tmpfs, the user is 1000 without
-capabilities, the seccomp profile is what RuntimeDefault allows, and the network has a loopback
-alone. COMMAND is `rewardplane demo` unless it is given. Wants root and crun.
+ROOTFS is the image's file system (`buildah from` and `buildah mount`). The root is read-only, /tmp
+and /dev/shm are tmpfs, the user is 1000 without capabilities, the seccomp profile is what
+RuntimeDefault allows, and the network has a loopback alone. COMMAND is `rewardplane demo` unless it
+is given. Wants root and crun.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "rewards" / "sandbox"))
 
-import pod  # noqa: E402 - lies in no package
+import pod  # lies in no package
 
 ENV = ["PATH=/opt/rewardplane/bin:/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "PYTHONUNBUFFERED=1"]
 

@@ -1,15 +1,15 @@
 """The manifests on several hosts, under load: nodes lost, changed one by one, a head killed.
 
-    python -m tests.load.two_nodes [--only start,reload,worker,silent,rolling,head,blue_green]
+    python -m tests.load.two_nodes [--only reload,worker,silent,rolling,head,blue_green]
 
-Wants root, iproute2, dnsmasq and redis-server; makes no connection beyond the machine. Each host is a set of
-namespaces with an address of its own (`hosts.py`), and runs what the RayCluster of deploy/ with the
-component `redis` runs: its commands, environment, user and read-only root, completed as KubeRay
-completes them (`pods.py`). Trainers call the headless Service's name with RewardClient, without a
-pause, texts whose rewards are known. A row for each event: calls and items, calls that failed,
-items without or with a wrong score, the longest call, the longest time without an answer, and the
-seconds in which less than half as many items as before were scored. Ends with 1 when a call failed
-or an item was lost or wrong.
+Wants root, iproute2, dnsmasq and redis-server; makes no connection beyond the machine. Each host is
+a set of namespaces with an address of its own (`hosts.py`), and runs what the RayCluster of deploy/
+with the component `redis` runs: its commands, environment, user and read-only root, completed as
+KubeRay completes them (`pods.py`). Trainers call the headless Service's name with RewardClient,
+without a pause, texts whose rewards are known. A row for each event: calls and items, calls that
+failed, items without or with a wrong score, the longest call, the longest time without an answer,
+and the seconds in which less than half as many calls as before were answered. Ends with 1 when a
+call failed or an item was lost or wrong.
 """
 
 from __future__ import annotations
