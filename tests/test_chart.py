@@ -81,7 +81,8 @@ def test_the_chart_renders_what_kustomize_renders(overlay: str) -> None:
 
 @needs_helm
 @pytest.mark.parametrize(
-    "component", ["priority", "route", "redis", "autoscaled", "sandbox", "gpu", "http", "keys"]
+    "component",
+    ["priority", "route", "redis", "rocksdb", "autoscaled", "sandbox", "gpu", "http", "keys"],
 )
 def test_a_component_is_switched_on_by_itself(component: str) -> None:
     switch = {"priority": "priorityClasses"}.get(component, component)

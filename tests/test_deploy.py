@@ -380,8 +380,13 @@ RAY_CLUSTER: dict[str, Any] = {
         },
         "gcsFaultToleranceOptions": {
             "additionalProperties": False,
-            "required": ["redisAddress"],
+            "oneOf": [{"required": ["redisAddress"]}, {"required": ["backend", "storage"]}],
             "properties": {
+                "backend": {"const": "rocksdb"},
+                "storage": {
+                    "additionalProperties": False,
+                    "properties": {"size": {"pattern": "^[0-9]+Gi$"}},
+                },
                 "redisAddress": {"type": "string"},
                 "redisPassword": {**_SECRET, "properties": {"valueFrom": {"type": "object"}}},
             },
@@ -510,6 +515,12 @@ def test_components_that_no_overlay_has_are_known_too() -> None:
     classes = [o for o in made if o["kind"] == "PriorityClass"]
     for priority in classes:
         kubernetes_validate.validate(priority, "1.33", strict=True)
+    (kept,) = [
+        o["spec"]
+        for o in overlaid(DEPLOY / "base", DEPLOY / "rocksdb")
+        if o["kind"] == "RayCluster"
+    ]
+    jsonschema.validate(kept, RAY_CLUSTER)
     (cluster,) = [o["spec"] for o in made if o["kind"] == "RayCluster"]
     named = [g["template"]["spec"]["priorityClassName"] for g in groups(cluster)]
     assert named == [o["metadata"]["name"] for o in classes]

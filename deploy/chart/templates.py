@@ -20,6 +20,7 @@ COMPONENTS = {  # in the order of the worker groups; with the names of their swi
     "http": "http",
     "keys": "keys",
     "redis": "redis",
+    "rocksdb": "rocksdb",
     "priority": "priorityClasses",
     "route": "route",
     "autoscaled": "autoscaled",
@@ -109,7 +110,9 @@ def patched(target: dict[str, Any], changes: list[dict[str, Any]], switch: str) 
         elif op == "remove":
             place[last] = When(f"not {switch}", place[last])
         elif op == "add":
-            place[last] = When(switch, value)
+            # Of two components that add the same, the later one goes before.
+            before = place.get(last)
+            place[last] = Choice(switch, value, before) if before else When(switch, value)
         elif not (isinstance(place[last], Value) and place[last].path.startswith("pool.")):
             # The number of workers is a value already.
             place[last] = Choice(switch, value, place[last])
@@ -180,8 +183,9 @@ def templates() -> dict[str, str]:
 def values_of(cluster: dict[str, Any]) -> None:
     """Values of what the components brought to the RayCluster."""
     spec = cluster["spec"]
-    redis = spec["gcsFaultToleranceOptions"].node
-    redis["redisAddress"] = Value("redis.address")
+    kept = spec["gcsFaultToleranceOptions"]
+    kept.then["storage"]["size"] = Value("rocksdb.size")
+    kept.otherwise.node["redisAddress"] = Value("redis.address")
     options = spec["autoscalerOptions"].node
     options["idleTimeoutSeconds"] = Value("autoscaled.idleTimeoutSeconds")
     (sandbox,) = [

@@ -82,8 +82,10 @@ def base_values() -> dict[str, Any]:
                 if change["path"].endswith("workerGroupSpecs/-"):
                     whole = {"spec": {"workerGroupSpecs": [group]}}
                     made[switch] |= group_values(group["groupName"], whole)
-                if change["path"].endswith("gcsFaultToleranceOptions"):
+                if component == "redis":
                     made[switch]["address"] = group["redisAddress"]
+                if component == "rocksdb":
+                    made[switch]["size"] = group["storage"]["size"]
                 if change["path"].endswith("autoscalerOptions"):
                     made[switch]["idleTimeoutSeconds"] = group["idleTimeoutSeconds"]
     made["sandbox"]["minAvailable"] = 0

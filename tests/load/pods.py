@@ -20,6 +20,8 @@ from typing import Any
 
 from .hosts import OUTSIDE, Host, Network
 
+STATE = "/etc/gcs"
+"""Where a head keeps its state with RocksDB, in the volume of its claim."""
 PROBE_EVERY_S = 5.0
 PROBE_FAILS = 3
 """A pod is out of the Service after so many probes that failed: Kubernetes' default."""
@@ -102,6 +104,10 @@ class RayCluster:
         volumes = {places["config"]: self.files / "config"}
         if (self.files / "access").exists() and "access" in places:
             volumes[places["access"]] = self.files / "access"
+        if is_head and "RAY_gcs_storage" in told:
+            volumes[STATE] = self.files / f"state-{self.name}"
+            volumes[STATE].mkdir(exist_ok=True)
+            os.chown(volumes[STATE], 1000, 1000)
         if not is_head:
             self._wait_for_gcs()
         pod = Pod(group, self.network.start(name, command, told, volumes))
@@ -110,7 +116,7 @@ class RayCluster:
 
     @property
     def _has_redis(self) -> bool:
-        return "gcsFaultToleranceOptions" in self.spec
+        return "redisAddress" in self.spec.get("gcsFaultToleranceOptions", {})
 
     def _fault_tolerance(self, is_head: bool) -> dict[str, str]:
         options = self.spec.get("gcsFaultToleranceOptions")
@@ -118,6 +124,8 @@ class RayCluster:
             return {}
         if not is_head:
             return {"RAY_gcs_rpc_server_reconnect_timeout_s": "600"}
+        if options.get("backend") == "rocksdb":
+            return {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": STATE}
         return {
             "RAY_external_storage_namespace": self.name,
             "RAY_REDIS_ADDRESS": options["redisAddress"],

@@ -1,15 +1,16 @@
 """The manifests on several hosts, under load: nodes lost, changed one by one, a head killed.
 
     python -m tests.load.two_nodes [--only reload,worker,silent,rolling,head,blue_green]
+                                   [--storage redis|rocksdb] [--keep]
 
 Wants root, iproute2, dnsmasq and redis-server; makes no connection beyond the machine. Each host is
 a set of namespaces with an address of its own (`hosts.py`), and runs what the RayCluster of deploy/
-with the component `redis` runs: its commands, environment, user and read-only root, completed as
-KubeRay completes them (`pods.py`). Trainers call the headless Service's name with RewardClient,
-without a pause, texts whose rewards are known. A row for each event: calls and items, calls that
-failed, items without or with a wrong score, the longest call, the longest time without an answer,
-and the seconds in which less than half as many calls as before were answered. Ends with 1 when a
-call failed or an item was lost or wrong.
+with the component `redis` (or `rocksdb`) runs: its commands, environment, user and read-only root,
+completed as KubeRay completes them (`pods.py`). Trainers call the headless Service's name with
+RewardClient, without a pause, texts whose rewards are known. A row for each event: calls and
+items, calls that failed, items without or with a wrong score, the longest call, the longest time
+without an answer, and the seconds in which less than half as many calls as before were answered.
+Ends with 1 when a call failed or an item was lost or wrong.
 """
 
 from __future__ import annotations
@@ -163,11 +164,11 @@ def seen(lines: list[dict[str, Any]], event: str, begin_s: float, end_s: float, 
 class Campaign:
     """The hosts, the trainers, and what is done to them."""
 
-    def __init__(self, network: Network, folder: Path) -> None:
+    def __init__(self, network: Network, folder: Path, storage: str) -> None:
         self.network, self.folder = network, folder
         self.files = folder / "files"
         self._write_files()
-        self.spec = cluster_spec()
+        self.spec = cluster_spec(storage)
         self.blue = RayCluster(network, self.spec, "rewardplane", self.files)
         self.names = Names(network, [self.blue], SERVICE)
         self.calls = folder / "calls.jsonl"
@@ -320,9 +321,9 @@ class Campaign:
         return "the first cluster ended pod by pod once the Service selected the second"
 
 
-def cluster_spec() -> dict[str, Any]:
-    """The RayCluster of deploy/base with the component redis."""
-    made = overlaid(DEPLOY / "base", DEPLOY / "redis")
+def cluster_spec(storage: str = "redis") -> dict[str, Any]:
+    """The RayCluster of deploy/base with the component redis, or another that keeps its state."""
+    made = overlaid(DEPLOY / "base", DEPLOY / storage)
     (found,) = [o for o in made if o["kind"] == "RayCluster"]
     return found["spec"]
 
@@ -332,7 +333,7 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
-def campaign(only: list[str], keep: bool) -> int:
+def campaign(only: list[str], storage: str, *, keep: bool) -> int:
     """Runs it; 1 where something was lost."""
     with contextlib.ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="rewardplane-nodes-"))
@@ -346,7 +347,7 @@ def campaign(only: list[str], keep: bool) -> int:
                 [*redis, str(folder), "--requirepass", "secret"], stdout=log, stderr=log
             )
         stack.callback(server.terminate)
-        run = Campaign(network, folder)
+        run = Campaign(network, folder, storage)
         stack.callback(run.stop)
         say(f"logs: {folder}")
         run.start()
@@ -371,6 +372,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default=",".join(EVENTS))
+    parser.add_argument("--storage", choices=("redis", "rocksdb"), default="redis")
     parser.add_argument("--keep", action="store_true", help="keep the logs of all hosts")
     parser.add_argument("--load", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -378,7 +380,7 @@ def main() -> None:
         asyncio.run(load(*args.load))
         return
     alone("tests.load.two_nodes")
-    sys.exit(campaign(args.only.split(","), args.keep))
+    sys.exit(campaign(args.only.split(","), args.storage, keep=args.keep))
 
 
 if __name__ == "__main__":
