@@ -1,191 +1,203 @@
-"""Hosts on one machine: namespaces of network, processes and files, joined by a bridge.
+"""Bad days of hosts, for `tests.load.faults`: a lost node, a full disk, a clock that jumps.
 
-The process that makes them must itself run in namespaces of network and mounts of its own (see
-`alone`); everything ends with it, and nothing is left on the machine. Wants root and `ip`.
+Each has a service of its own:
+
+- `Nodes`: a Ray cluster whose second node, with one of the two replicas, has raylets of its own
+  process and, where this user may make time namespaces, a monotonic clock ten days ahead;
+- `Cramped`: its temporary folder and /dev/shm are small file systems of its own, which are filled;
+- `Jumping`: the wall clock of its Python processes is off by hours, this way and that.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import json
+import asyncio
 import os
+import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psutil
+from rewardplane.cluster.names import GATEWAY_LABEL, NO_GATEWAY
 
-NETWORK = "10.77"
-OUTSIDE = f"{NETWORK}.0.1"
-"""The address of the process that makes the hosts."""
-ALONE = "REWARDPLANE_ALONE"
+from .peer import Service
+from .servers import Tree
 
-
-def alone(module: str) -> None:
-    """Runs this command anew in namespaces of network and mounts of its own, unless it is there."""
-    if os.environ.get(ALONE):
-        return
-    unshare = ["unshare", "--net", "--mount", "--propagation", "private"]
-    os.environ[ALONE] = "1"
-    os.execvp(unshare[0], [*unshare, sys.executable, "-m", module, *sys.argv[1:]])  # noqa: S606
+AHEAD_S = 10 * 86_400
+JUMPS_S = (3600, -7200, 86_400, -86_400, 0)
+_IN_SMALL = (
+    'mkdir -p "$0" && mount -t tmpfs -o size=32m tmpfs "$0" && '
+    'mount -t tmpfs -o size=24m tmpfs /dev/shm && exec "$@"'
+)
 
 
-def ip(line: str) -> None:
-    """One command of iproute2."""
-    subprocess.run(["ip", *line.split()], check=True)
+def allowed(*flags: str) -> bool:
+    """Whether this user may make such namespaces."""
+    with suppress(OSError):
+        return subprocess.run(["unshare", *flags, "true"], capture_output=True).returncode == 0
+    return False
 
 
 @dataclass
-class Host:
-    """One host, with one container in it."""
+class Nodes(Service):
+    """A service on a Ray cluster of two nodes; `lose` kills the second one's raylet."""
 
-    name: str
-    address: str
-    cable: str
-    process: subprocess.Popen[bytes]
-    env: dict[str, str]
-    log: Path
-    begun_s: float = field(default_factory=time.monotonic)
+    cluster: Any = None
+    node: Tree | None = None
+    joining: asyncio.Task[None] | None = None
+
+    def command(self) -> Sequence[str]:
+        """Joins the cluster, which it starts."""
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.begin_node()
+        return [*super().command(), "--address", self.cluster.address]
 
     @property
-    def first(self) -> int:
-        """Its process 1, by its number out here; 0: there is none any more."""
-        with contextlib.suppress(psutil.Error):
-            for child in psutil.Process(self.process.pid).children():
-                return child.pid
-        return 0
+    def clocks_differ(self) -> bool:
+        """Whether the second node has a monotonic clock of its own."""
+        return allowed("--time", "--monotonic", "1")
 
-    def kill(self) -> None:
-        """SIGKILL to its process 1: all others end with it."""
-        if self.first:
-            os.kill(self.first, signal.SIGKILL)
-        self.process.wait(timeout=30)
+    def begin_node(self) -> None:
+        """Starts the second node."""
+        assert self.cluster is not None
+        apart = ["unshare", "--time", "--monotonic", str(AHEAD_S), "--fork", "--kill-child"]
+        command = [
+            *(apart if self.clocks_differ else ()),
+            *(str(Path(sys.executable).with_name("ray")), "start", "--block"),
+            *("--address", self.cluster.address, "--num-cpus", "1", "--disable-usage-stats"),
+            *("--object-store-memory", str(80 * 2**20)),
+            *("--labels", f"{GATEWAY_LABEL}={NO_GATEWAY}"),
+        ]
+        folder = self.home / "node"
+        folder.mkdir(exist_ok=True)
+        # Its replica is reached by Serve's handle, as one of another host.
+        self.node = Tree(command, {"TMPDIR": str(folder)}, self.home / "node.log")
 
-    def unplug(self) -> None:
-        """Takes its network away, without a word to anybody."""
-        ip(f"link set {self.cable} down")
+    async def lose(self) -> float:
+        """SIGKILL to the second node's raylet, once a replica runs there; when that was.
 
-    def terminate(self, grace_s: float) -> float:
-        """SIGTERM, and SIGKILL after the pod's grace; the seconds until it has ended."""
-        begin_s = time.monotonic()
-        if self.first:
-            os.kill(self.first, signal.SIGTERM)
-        try:
-            self.process.wait(timeout=grace_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        return time.monotonic() - begin_s
+        A new node takes its place.
+        """
+        if self.joining is not None:
+            await self.joining
+        assert self.node is not None
+        node = self.node
+        for _ in range(600):
+            processes = await asyncio.to_thread(node.processes)
+            raylets: list[psutil.Process] = []
+            has_replica = False
+            for process in processes:
+                with suppress(psutil.Error):
+                    raylets += [process] * (process.name() == "raylet")
+                    has_replica |= "ServeReplica:rewardplane-one" in " ".join(process.cmdline())
+            if raylets and has_replica:
+                break
+            if not node.alive():
+                raise RuntimeError(f"the second node ended: {node.log_tail}")
+            await asyncio.sleep(0.1)
+        else:
+            raise RuntimeError(f"no replica runs on the second node: {node.log_tail}")
+        await asyncio.sleep(3)  # it has had its share of the work
+        for raylet in raylets:
+            raylet.send_signal(signal.SIGKILL)
+        self.joining = asyncio.create_task(self._another(node))
+        return time.monotonic()
 
-    def run(self, command: list[str], timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-        """A command in it, as `kubectl exec` runs one."""
-        enter = ["nsenter", "-t", str(self.first), "-m", "-p", "-n", "-i", "-u", "--"]
-        enter += ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups"]
-        return subprocess.run(
-            [*enter, *command],
-            env=self.env,
-            cwd="/",
+    async def _another(self, node: Tree) -> None:
+        await asyncio.to_thread(node.stop, 10.0)
+        self.begin_node()
+
+    def stop(self) -> None:
+        """Ends service, node and cluster."""
+        super().stop()
+        if self.node is not None:
+            self.node.stop()
+            self.node = None
+        if self.cluster is not None:
+            self.cluster.shutdown()
+            self.cluster = None
+
+
+@dataclass
+class Cramped(Service):
+    """A service whose temporary folder and /dev/shm are small; `fill` fills both for a while."""
+
+    def command(self) -> Sequence[str]:
+        """In a mount namespace of its own."""
+        in_small = ["unshare", "--mount", "sh", "-c", _IN_SMALL, str(self.home / "tmp")]
+        return [*in_small, *super().command()]
+
+    def environment(self) -> Mapping[str, str]:
+        """Ray's own files lie elsewhere."""
+        (self.home / "ray").mkdir(exist_ok=True)
+        return {"TMPDIR": str(self.home / "tmp"), "RAY_TMPDIR": str(self.home / "ray")}
+
+    async def fill(self) -> None:
+        """No byte is left for two seconds."""
+        inside = Path(f"/proc/{self.running.processes()[0].pid}/root")
+        files = [inside / str(self.home / "tmp")[1:] / "full", inside / "dev/shm/full"]
+        for path in files:
+            with path.open("wb", buffering=0) as file, suppress(OSError):
+                while True:
+                    file.write(bytes(1 << 16))
+        for path in files:
+            if shutil.disk_usage(path.parent).free:
+                raise RuntimeError(f"{path.parent} is not full")
+        await asyncio.sleep(2)
+        for path in files:
+            path.unlink()
+
+
+@dataclass
+class Jumping(Service):
+    """A service whose wall clock `jump` puts off."""
+
+    jumps: int = 0
+
+    def environment(self) -> Mapping[str, str]:
+        """The clock is preloaded.
+
+        Raises:
+            RuntimeError: it cannot be compiled here.
+        """
+        made, source = self.home / "jump.so", Path(__file__).with_name("jump.c")
+        told = subprocess.run(
+            ["cc", "-O1", "-shared", "-fPIC", "-o", str(made), str(source), "-ldl"],
             capture_output=True,
             text=True,
-            timeout=timeout_s,
-            check=False,
         )
+        if told.returncode:
+            raise RuntimeError(f"the clock cannot be compiled: {told.stderr}")
+        self._write(0)
+        self.env = {"LD_PRELOAD": str(made), "CLOCK_JUMP_FILE": str(self.home / "offset")}
+        self.check()
+        return self.env
 
+    def _write(self, offset_s: int) -> None:
+        with (self.home / "offset").open("r+b" if self.jumps else "wb") as file:
+            file.write(struct.pack("=q", offset_s))
+        self.jumps += 1
 
-class Network:
-    """The bridge, and the hosts on it. A context manager; at its end all of them are killed."""
+    def check(self) -> None:
+        """That the clock of a Python does jump."""
+        self._write(1000)
+        code = "import time; print(time.time())"
+        env = {**os.environ, **self.env}
+        told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+        self._write(0)
+        if abs(float(told.stdout) - 1000 - time.time()) > 60:
+            raise RuntimeError("the clock does not jump")
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.names = folder / "names"
-        """What the name server tells."""
-        self.hosts: list[Host] = []
-        self._numbers = itertools.count(2)
-
-    def __enter__(self) -> Network:
-        ip("link set lo up")
-        ip("link add bridge0 type bridge")
-        ip(f"address add {OUTSIDE}/16 dev bridge0")
-        ip("link set bridge0 up")
-        self.names.touch()
-        self._start_name_server()
-        self.resolver = self.folder / "resolv.conf"
-        self.resolver.write_text(f"nameserver {OUTSIDE}\n")
-        subprocess.run(["mount", "--bind", self.resolver, "/etc/resolv.conf"], check=True)
-        return self
-
-    def _start_name_server(self) -> None:
-        """A real one: gRPC's own resolver wants an answer, whatever stands in /etc/hosts."""
-        flags = ["--keep-in-foreground", "--no-resolv", "--no-hosts", "--local=/#/", "--pid-file"]
-        flags += [
-            f"--listen-address={OUTSIDE}",
-            "--bind-interfaces",
-            "--user=root",
-            "--local-ttl=5",
-        ]
-        with (self.folder / "names.log").open("wb") as log:
-            self._server = subprocess.Popen(
-                ["dnsmasq", *flags, f"--addn-hosts={self.names}"], stdout=log, stderr=log
-            )
-
-    def __exit__(self, *_: object) -> None:
-        for host in self.hosts:
-            if host.process.poll() is None:
-                host.kill()
-        self._server.terminate()
-        self._server.wait()
-
-    def know(self, names: dict[str, list[str]]) -> None:
-        """Has the name server tell these names, each with its addresses, from now on."""
-        lines = [f"{host.address} {host.name}" for host in self.hosts]
-        lines += [f"{address} {name}" for name, found in names.items() for address in found]
-        self.names.write_text("\n".join(lines) + "\n")
-        self._server.send_signal(signal.SIGHUP)
-
-    def start(
-        self, name: str, command: list[str], env: dict[str, str], volumes: dict[str, Path]
-    ) -> Host:
-        """A new host that runs a container's command as its process 1, as user 1000."""
-        number = next(self._numbers)
-        address = f"{NETWORK}.{number // 200 + 1}.{number % 200 + 1}"
-        spec: dict[str, Any] = {
-            "name": name,
-            "address": address,
-            "gateway": OUTSIDE,
-            "uid": 1000,
-            "size": "1g",
-            "command": command,
-            "env": env,
-            "volumes": {
-                "/etc/resolv.conf": str(self.resolver),
-                **{k: str(v) for k, v in volumes.items()},
-            },
-        }
-        unshare = ["unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--propagation"]
-        unshare += ["private", "--fork", "--kill-child=SIGKILL", "--mount-proc"]
-        log = self.folder / f"{name}.log"
-        init = str(Path(__file__).with_name("host_init.py"))
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [*unshare, sys.executable, init, json.dumps(spec)],
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            )
-        cable = f"v{number}"
-        host = Host(name, address, cable, process, env, log)
-        self.hosts.append(host)
-        until_s = time.monotonic() + 30
-        while not host.first and time.monotonic() < until_s:
-            time.sleep(0.05)
-        ip(f"link add {cable} type veth peer name eth0 netns {host.first}")
-        ip(f"link set {cable} master bridge0 up")
-        stdin: IO[bytes] | None = process.stdin
-        assert stdin is not None
-        stdin.write(b"\n")
-        stdin.close()
-        return host
+    async def jump(self) -> None:
+        """Another offset from here on."""
+        self._write(JUMPS_S[self.jumps % len(JUMPS_S)])

@@ -1,4 +1,4 @@
-"""Pods of the manifests on `hosts.py`: what KubeRay and the kubelet make of a RayCluster.
+"""Pods of the manifests on `network.py`: what KubeRay and the kubelet make of a RayCluster.
 
 The start command and the environment are those of KubeRay 1.7 (its `common/pod.go`); the readiness
 probes and the headless Service's names are kept by a thread, as kubelet and CoreDNS keep them.
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .hosts import OUTSIDE, Host, Network
+from .network import OUTSIDE, Host, Network
 
 STATE = "/etc/gcs"
 """Where a head keeps its state with RocksDB, in the volume of its claim."""

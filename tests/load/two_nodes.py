@@ -4,7 +4,7 @@
                                    [--storage redis|rocksdb] [--keep]
 
 Wants root, iproute2, dnsmasq and redis-server; makes no connection beyond the machine. Each host is
-a set of namespaces with an address of its own (`hosts.py`), and runs what the RayCluster of deploy/
+a set of namespaces with an address of its own (`network.py`), and runs what the RayCluster of deploy/
 with the component `redis` (or `rocksdb`) runs: its commands, environment, user and read-only root,
 completed as KubeRay completes them (`pods.py`). Trainers call the headless Service's name with
 RewardClient, without a pause, texts whose rewards are known. A row for each event: calls and
@@ -41,7 +41,7 @@ from rewardplane.rewards.types import Example, Group, Response, Score
 from rewardplane.wire.errors import CallError
 
 from ..support.rendered import DEPLOY, overlaid
-from .hosts import OUTSIDE, Network, alone
+from .network import OUTSIDE, Network, alone
 from .pods import Names, Pod, RayCluster
 
 SERVICE = "rewardplane.rewardplane.svc.cluster.local"
