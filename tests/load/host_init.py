@@ -1,4 +1,4 @@
-"""What becomes a host of `network.py`: `python host_init.py JSON`, as root in namespaces of its own.
+"""What becomes a host of `network.py`: `python host_init.py JSON`, as root in its namespaces.
 
 It waits for its end of the cable (a line on stdin), names itself, shows what a pod of the manifests
 sees (a read-only root, an empty /tmp and /dev/shm, the files of its volumes), gives up root and

@@ -4,13 +4,13 @@
                                    [--storage redis|rocksdb] [--keep]
 
 Wants root, iproute2, dnsmasq and redis-server; makes no connection beyond the machine. Each host is
-a set of namespaces with an address of its own (`network.py`), and runs what the RayCluster of deploy/
-with the component `redis` (or `rocksdb`) runs: its commands, environment, user and read-only root,
-completed as KubeRay completes them (`pods.py`). Trainers call the headless Service's name with
-RewardClient, without a pause, texts whose rewards are known. A row for each event: calls and
-items, calls that failed, items without or with a wrong score, the longest call, the longest time
-without an answer, and the seconds in which less than half as many calls as before were answered.
-Ends with 1 when a call failed or an item was lost or wrong.
+a set of namespaces with an address of its own (`network.py`), and runs what the RayCluster of
+deploy/ with the component `redis` (or `rocksdb`) runs: its commands, environment, user and
+read-only root, completed as KubeRay completes them (`pods.py`). Trainers call the headless
+Service's name with RewardClient, without a pause, texts whose rewards are known. A row for each
+event: calls and items, calls that failed, items without or with a wrong score, the longest call,
+the longest time without an answer, and the seconds in which less than half as many calls as before
+were answered. Ends with 1 when a call failed or an item was lost or wrong.
 """
 
 from __future__ import annotations
