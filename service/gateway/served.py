@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import HttpSettings
 from rewardplane.rewards.compose.combining import Combining
-from rewardplane.rewards.models.model import ModelFacts
+from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.wire.errors import UnknownReward, VersionGone
 
