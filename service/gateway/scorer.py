@@ -26,7 +26,7 @@ from .plan import has_many_groups, options_of, plan, read_frame
 from .reuse import Reuse, ReuseRun
 from .served import ServedReward, ServedRewards
 from .shard import shards_of
-from .waiting import check_before_plan, check_share, check_waiting, items_by_reward
+from .waiting import check_before_plan, check_share, check_waiting
 
 _log = logging.getLogger(__name__)
 
@@ -121,10 +121,9 @@ class Scorer:
         while call is None or generation != self.rewards.generation:
             generation = self.rewards.generation  # it may change in a pause
             call = yield from plan(request, data, options, self.rewards, limits, apart)
-        items = call.items = items_by_reward(call)
-        check_waiting(items, options)
+        check_waiting(call.items, options)
         if len(self.rewards) > 1:
-            check_share(items, limits.max_in_flight_items)
+            check_share(call.items, limits.max_in_flight_items)
         self._admission.enter(call.n, len(data), call.served[0].backlog_s)
         if caller is not None:
             try:
@@ -133,7 +132,7 @@ class Scorer:
             except CallError:
                 self._admission.leave(call.n, len(data))
                 raise
-        for served, count in items.items():
+        for served, count in call.items.items():
             served.calls += 1
             served.items += count
         if self._metrics.health.wants_sample():

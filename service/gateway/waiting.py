@@ -20,7 +20,7 @@ from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.errors import Overloaded
 
 from .admission import overloaded
-from .call import PIECE_GROUPS, Call, CallOptions
+from .call import PIECE_GROUPS, CallOptions
 from .served import ServedReward, ServedRewards
 
 SHARE = 0.75
@@ -33,19 +33,6 @@ counts what the reward takes, and not what it takes to get there."""
 
 LATE_SHARE = 0.5
 """Of that, what items were late of late may take: the rest is for work whatever the host does."""
-
-
-def items_by_reward(call: Call) -> Mapping[ServedReward, int]:
-    """How many items of the call are for which reward."""
-    served = call.served
-    first = served[0]
-    if len(served) == 1 or served.count(first) == len(served):
-        return {first: call.n}
-    items: dict[ServedReward, int] = {}
-    for group, reward in enumerate(served):
-        size = call.offsets[group + 1] - call.offsets[group]
-        items[reward] = items.get(reward, 0) + size
-    return items
 
 
 def _where_they_run(items: Mapping[ServedReward, int]) -> Mapping[ServedReward, int]:
