@@ -54,6 +54,7 @@ _VARIABLE = re.compile(
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _UPRIGHT = r"\{\s?(?:\\(?:text|mathrm)\s?\{)?\s?([A-Za-z][A-Za-z0-9^ ]{0,20})\}?\s?\}"
 _OVER = re.compile(rf"\s?\\frac\s?{_UPRIGHT}\s?{_UPRIGHT}\Z")
+_RAISED = re.compile(r"\^\s?\{\s?(-?[1-4])\s?\}(?=\s?\})")
 _MAX_TAIL_CHARS = 80
 
 
@@ -71,7 +72,9 @@ def without_units(text: str) -> str:
 
 
 def _split(text: str) -> str | None:
-    flat = _WRAP.sub(r" \1 ", _OVER.sub(r" \1/\2", text)) if "{" in text else text
+    flat = (
+        _WRAP.sub(r" \1 ", _OVER.sub(r" \1/\2", _RAISED.sub("^\\1", text))) if "{" in text else text
+    )
     flat = flat.rstrip(" .")
     low = max(0, len(flat) - _MAX_TAIL_CHARS)
     # From the left: the longest phrase that is a unit as a whole.

@@ -79,6 +79,9 @@ NOT_TIMED = {
     "panel": "its members are rewards of their own",
     "best_of": "its member is a reward of its own",
     "openai_grader": "its readers are timed in tests/rewards/formats/test_linear.py",
+    **dict.fromkeys(
+        ("judge", "rubric", "pairwise", "reward_model"), "their model reads the response"
+    ),
 }
 
 
