@@ -24,7 +24,10 @@ _LEAD = (
     r"|options?|choices?|letters?|statements?|selected|so|thus|hence|therefore|it|it's|must|that's"
     r"|that)[ :,]+){0,6}"
 )
-_MARKED = r"(?:\(\s?{c}\s?\)|\[\s?{c}\s?\]|\{{\s?{c}\s?\}}|{c}(?![A-Za-z0-9_^'’=+*\\]|/(?!{c}(?![A-Za-z0-9]))))"
+_MARKED = (
+    r"(?:\(\s?{c}\s?\)|\[\s?{c}\s?\]|\{{\s?{c}\s?\}}"
+    r"|{c}(?![A-Za-z0-9_^'’=+*\\]|/(?!{c}(?![A-Za-z0-9]))))"
+)
 _JOINT = r"(?:\s?[,;/&+]\s?(?:and|or)?\s?|\s(?:and|or|as well as)\s|\s)"
 _AFTER = (
     r"(?:\s?[.):\]](?:\s.*)?|\s?,?\s\(?(?:not|and not|but not|rather than|instead of|because|since"
