@@ -48,6 +48,8 @@ class Candidate(NamedTuple):
 
 def candidates(text: str) -> Iterator[Candidate]:
     """The places where the answer may stand in a response without its thoughts, best first."""
+    if "<answer>" not in text and ("<Answer>" in text or "<ANSWER>" in text):
+        text = _ANSWER_TAG.sub(lambda tag: tag[0].lower(), text)
     block = last_block(text, "answer") if "<answer>" in text else None
     if block is not None:
         text = block
@@ -82,6 +84,7 @@ def _tail(text: str) -> str:
     return rest[0] if rest else ""
 
 
+_ANSWER_TAG = re.compile(r"</?answer>", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _MATH_ENDS = re.compile(r"\$|\\[)\]]|\n[ \t]*\n")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)

@@ -287,8 +287,11 @@ def _by_letters(gold: Gold, _plain: str, found: Candidate) -> Finding | None:
 def _by_words(gold: Gold, plain: str, found: Candidate) -> Finding | None:
     if not gold.words:
         return None
-    if found.source == "free":  # only where there is nothing else
-        return Finding.RIGHT if same_words(words_of(plain), gold.words) else None
+    if found.source == "free":  # all of it, or what its last sentence says that something is
+        clause = _LAST_CLAUSE.search(plain, max(0, len(plain) - MAX_PARSED_CHARS))
+        texts = (plain, clause[1]) if clause else (plain,)
+        same = any(same_words(words_of(text), gold.words) for text in texts)
+        return Finding.RIGHT if same else None
     for words in (words_of(plain), words_of(head_of_words(plain))):
         if words and same_words(words, gold.words):
             return Finding.RIGHT

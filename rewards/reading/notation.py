@@ -84,6 +84,9 @@ _LETTER = re.compile(
     r"|operatorname|boldsymbol|bm)\s?\{\s?([A-Za-z:]|\\pi)\s?\}"
     r"|\{\\(?:rm|it|bf)\s([A-Za-z])\})"
 )
+_REPEATING = re.compile(
+    r"(?<![0-9.,])([0-9]{0,15})\.([0-9]{0,15})\\(?:overline|bar)\s?(?:\{\s?([0-9]{1,15})\s?\}|([0-9]))"
+)
 _LEAD = re.compile(r"\\text\{[^{}]{0,80}(?:\bis|\bare|:|=)\s?\}\s?(?=[^\s])")
 _SPACE = re.compile(r"\s+")
 _WRAPS = (
@@ -119,6 +122,8 @@ def canonical(text: str) -> str:
         if "\\ " in text or "\\quad" in text or "\\qquad" in text or _LATEX_SPACE.search(text):
             text = _LATEX_SPACE.sub(" ", text)
         text = _FRAC.sub(r"\\frac", text).replace("\\varnothing", "\\emptyset")
+        if "\\overline" in text or "\\bar" in text:
+            text = _REPEATING.sub(_as_fraction, text)
         text = _LETTER.sub(lambda m: (m[1] and m[1] + " ") + (m[2] or m[3]), text)
     if "x" in text or "X" in text:
         text = _TIMES_TEN.sub(r"\\times ", text)
@@ -131,6 +136,14 @@ def canonical(text: str) -> str:
             text = text[lead.end() :]
     text = unwrapped(_SPACE.sub(" ", text))
     return _SAID.get(text.casefold(), text) if text[:1].isalpha() else text
+
+
+def _as_fraction(match: re.Match[str]) -> str:
+    r"""``0.1\overline{6}`` is 15 of 90."""
+    units, once, again = match[1] or "0", match[2], match[3] or match[4]
+    below = 10 ** len(once) * (10 ** len(again) - 1)
+    above = int(units + once + again) - int(units + once)
+    return f"\\frac{{{above}}}{{{below}}}"
 
 
 _REALS = ("all real numbers", "all reals", "real numbers", "the real numbers", "all real values")
@@ -185,9 +198,15 @@ def latex(text: str) -> str:
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _GROUPS.sub(lambda m: m[0].replace(" ", ""), text)
     text = text.replace("**", "^")
+    if "\\circ" in text:
+        text = _ANGLE.sub(r"\1\\frac{\2\\pi}{180}", text)
     return _INFINITY.sub(r"\\infty ", _BARE_NAMES.sub(r"\\\1 ", text))
 
 
+# Of an angle in degrees the library would take the number alone.
+_ANGLE = re.compile(
+    r"(\\(?:sin|cos|tan|cot|sec|csc)\s?(?:\^\s?\{?[0-9]\}?\s?)?[({]?\s?)([0-9]{1,6})\s?\^\s?(?:\{\s?\\circ\s?\}|\\circ)"
+)
 # The index of a logarithm is none of them.
 _LOOSE = re.compile(r"(?<!_)[0-9.] +[0-9.]")
 
@@ -271,7 +290,7 @@ def same_time(one: str, other: str) -> bool | None:
 
 
 _TEXT = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mbox)\s?\{([^{}]*)\}")
-_ONLY_WORDS = re.compile(r"[^\W\d_]{2,}(?:[ '’&/,-]{1,3}[^\W\d_]+)*")
+_ONLY_WORDS = re.compile(r"(?:[Aa] )?[^\W\d_]{2,}(?:[ '’&/,-]{1,3}[^\W\d_]+)*")
 
 
 def flat(text: str) -> str:

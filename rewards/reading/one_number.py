@@ -78,6 +78,7 @@ def _first(text: str, *, is_boxed: bool) -> Numeral | NoNumber:
 
 
 def _last(text: str) -> Numeral | NoNumber:
+    text = text.rstrip("! ")
     if len(text) <= _SHORT_CHARS or not text.isascii():
         text = canonical(text)
         numeral = read(text.strip("()[]{}! ")) or spelled(text)

@@ -3,9 +3,9 @@
 None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, range, deque,
 Fraction, Decimal, dates and times without a zone, and arrays of numpy cross as they are; an object
 of a class derived from one, which may behave as it likes, is told as what it holds. An iterator
-crosses as what it gives, up to `MAX_ITEMS`. Objects of classes that both sides have cross by their attributes; others only where
-`Packer.hold` knows a name for them. Both ends run this, in sandboxes of their own; what is read are
-plain values again, whatever wrote them.
+crosses as what it gives, up to `MAX_ITEMS`. Objects of classes that both sides have cross by their
+attributes; others only where `Packer.hold` knows a name for them. Both ends run this, in sandboxes
+of their own; what is read are plain values again, whatever wrote them.
 """
 
 from __future__ import annotations
