@@ -261,7 +261,7 @@ class Cluster:
         """Tells the gateways what to serve; returns its generation."""
         import ray
 
-        published = self._membership.publish.remote(config.as_dict())
+        published: Any = self._membership.publish.remote(config.as_dict())
         self._generation = ray.get(published, timeout=ANSWER_S)
         return self._generation
 
