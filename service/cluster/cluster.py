@@ -262,8 +262,9 @@ class Cluster:
         import ray
 
         published: Any = self._membership.publish.remote(config.as_dict())
-        self._generation = ray.get(published, timeout=ANSWER_S)
-        return self._generation
+        generation: int = ray.get(published, timeout=ANSWER_S)
+        self._generation = generation
+        return generation
 
     def _swap(self, gone: list[str], app: str, config: ServiceConfig, progress: Progress) -> None:
         """Puts a model in the place of others; its calls wait in the gateways until it is up.
