@@ -29,7 +29,7 @@ from rewardplane.access.gate import Gate
 from rewardplane.replica.segment import FAILED, SCORED
 
 from .call import LEFT_OUT, Call
-from .figures import COUNTED, RewardFigures, TimeHistogram
+from .figures import COUNTED, SCALED, RewardFigures, TimeHistogram
 from .health import Healths
 from .served import ServedReward
 
@@ -283,6 +283,7 @@ class _Scrape(Collector):
             for name, figures in rewards.items():
                 family.add_metric((name,), read(figures))
             yield family
+        yield from _scaled(rewards)
         isolation = GaugeMetricFamily(
             "rewardplane_sandbox_level",
             "Isolation of untrusted code: 1 process, 2 confined, 3 namespaced, 4 guest kernel.",
@@ -296,6 +297,16 @@ class _Scrape(Collector):
         yield _times("rewardplane_queue_seconds", "Items, wait for execution.", queue)
         execution = {name: figures.execution for name, figures in rewards.items()}
         yield _times("rewardplane_execution_seconds", "Items, execution.", execution)
+
+
+def _scaled(rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:
+    """Of rewards whose number of replicas follows their work."""
+    values = {name: (*f.replicas, f.backlog_s) for name, f in rewards.items() if f.replicas}
+    for index, (key, text) in enumerate(SCALED.items()):
+        family = GaugeMetricFamily(f"rewardplane_{key}", text, labels=("reward",))
+        for name, of in values.items():
+            family.add_metric((name,), of[index])
+        yield family
 
 
 _HEALTH = {
