@@ -73,16 +73,12 @@ class RewardConfig:
     @property
     def replicas(self) -> int:
         """What may run it side by side: its own replicas, or its model's."""
-        return most_of(self._sized)
+        return most_of((self.model or self).settings.replicas)
 
     @property
     def scaling(self) -> ReplicaRange | None:
         """How far their number follows the work; None: it is fixed."""
-        return range_of(self._sized)
-
-    @property
-    def _sized(self) -> int | ReplicaRange:
-        return self.settings.replicas if self.model is None else self.model.settings.replicas
+        return range_of((self.model or self).settings.replicas)
 
     @property
     def side_by_side(self) -> int:

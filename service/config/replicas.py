@@ -7,7 +7,7 @@ replicas: {min: 0, max: 16, idle_s: 60}
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -65,7 +65,7 @@ def _line(fault: Any) -> str:
 def plain(replicas: int | ReplicaRange) -> int | dict[str, Any]:
     """As JSON holds it."""
     if isinstance(replicas, ReplicaRange):
-        return cast("dict[str, Any]", replicas.model_dump(mode="json"))
+        return replicas.model_dump(mode="json")
     return replicas
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rewardplane.cluster.scaling import MIN_GAPS, Bounds, Decision, History, decide
 from rewardplane.gateway.load import JobLoad, Load
@@ -167,6 +167,7 @@ def test_work_that_comes_all_the_time_keeps_what_it_needs() -> None:
     st.integers(0, 4),
     st.integers(4, 9),
 )
+@settings(deadline=None)
 def test_it_stays_within_its_bounds(
     told: list[tuple[float, float, float]], least: int, most: int
 ) -> None:

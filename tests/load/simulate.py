@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import mean
 
 from rewardplane.cluster.scaling import Bounds
+from rewardplane.gateway.batch_queue import BatchQueue
 from rich.console import Console
 from rich.table import Table
 
@@ -100,18 +101,17 @@ def tenants(replicas: int, seed: int) -> dict[str, dict[str, float]]:
     """The mean seconds of a batch of each job, without and with a flood, by order."""
     found: dict[str, dict[str, float]] = {}
     for name, flood, queue in (
-        ("alone", False, None),
+        ("alone", False, BatchQueue),
         ("flood, by arrival", True, Fifo),
-        ("flood, by batch and job", True, None),
+        ("flood, by batch and job", True, BatchQueue),
     ):
-        more = {"queue": queue} if queue else {}
         world = World(
             flooded(seed, flood=flood),
             Static(replicas),
             first=replicas,
             start_s=START_S,
-            until_s=3600.0,
-            **more,
+            until_s=1800.0,
+            queue=queue,
         )
         took_s = world.run().batch_s
         found[name] = {

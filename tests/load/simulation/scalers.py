@@ -15,9 +15,13 @@ from rewardplane.gateway.shard import Shard
 
 from .world import World
 
+_SERVE: Any = serve_policy
+
 
 class Static:
     """Always so many."""
+
+    looks = False
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -30,6 +34,8 @@ class Static:
 
 class Backlog:
     """Ours, as `cluster.serve_policy` calls it."""
+
+    looks = True
 
     def __init__(self, bounds: Bounds, start_s: float) -> None:
         self._bounds = bounds
@@ -50,12 +56,13 @@ class ServeDefault:
     time of day: it gets ours.
     """
 
+    looks = False
+
     def __init__(self, **config: Any) -> None:
-        policy: Any = serve_policy
         self._config = AutoscalingConfig(**config)
-        wrap = policy._apply_autoscaling_config
+        wrap = _SERVE._apply_autoscaling_config
         self._policy: Callable[[Any], tuple[int, dict[str, Any]]] = wrap(
-            policy.replica_queue_length_autoscaling_policy
+            _SERVE.replica_queue_length_autoscaling_policy
         )
         self._state: dict[str, Any] = {}
         self._seen: deque[tuple[float, float]] = deque()
@@ -89,14 +96,11 @@ class ServeDefault:
             current_time=now_s,
             config=self._config,
         )
-        clock, serve_policy.time = (
-            serve_policy.time,
-            cast("Any", SimpleNamespace(time=lambda: now_s)),
-        )
+        clock, _SERVE.time = _SERVE.time, SimpleNamespace(time=lambda: now_s)
         try:
             count, self._state = self._policy(ctx)
         finally:
-            serve_policy.time = clock
+            _SERVE.time = clock
         self._target = max(least, min(most, count))
         return self._target
 

@@ -162,11 +162,11 @@ def flooded(seed: int, *, flood: bool) -> list[Batch]:
     """Two jobs that work in steps, and one that floods: calls without end, many at once."""
     chance = random.Random(seed)
     batches = [
-        *steps(chance, "a", hours=(0.0, 1.0), think_s=90, jitter=0.1, items=512, cost="code_tests"),
-        *steps(chance, "b", hours=(0.0, 1.0), think_s=60, jitter=0.1, items=256, cost="code_tests"),
+        *steps(chance, "a", hours=(0.0, 0.5), think_s=90, jitter=0.1, items=512, cost="code_tests"),
+        *steps(chance, "b", hours=(0.0, 0.5), think_s=60, jitter=0.1, items=256, cost="code_tests"),
     ]
     if flood:
         # 20 trainers under one name, each with its next batch as soon as it has the last.
         for k in range(20):
-            batches += [Batch(f"flood/{k}", 0.0, 1024, "code_tests") for _ in range(40)]
+            batches += [Batch(f"flood/{k}", 0.0, 512, "code_tests") for _ in range(40)]
     return batches

@@ -30,6 +30,9 @@ TOLD_S = 0.5
 class Scaler(Protocol):
     """Says how many replicas there should be, each `TICK_S`."""
 
+    looks: bool
+    """Whether it looks at the load."""
+
     def wanted(self, world: World, load: Load, up: int) -> int:
         """`load` is that of the tick before; `up` run."""
         ...
@@ -212,9 +215,10 @@ class World:
                 replica.stops = True
                 if not replica.is_busy:
                     self._end(replica)
-        self._load = load_of(
-            self._queue, self._running.values(), self._arrivals, self._item_s, 1, self.now_s
-        )
+        if self._scaler.looks:
+            self._load = load_of(
+                self._queue, self._running.values(), self._arrivals, self._item_s, 1, self.now_s
+            )
         self._at(self.now_s + TICK_S, self._tick)
 
     def _begin(self) -> None:
