@@ -51,6 +51,7 @@ class Membership:
         known = max((g.generation for g in self._gateways.values()), default=0)
         self._generation = max(self._generation, known) + 1
         self._config = config
+        self._counts.clear()  # what is still there tells of itself at once
         self._published.set()
         self._published = asyncio.Event()
         return self._generation

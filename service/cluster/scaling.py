@@ -31,8 +31,6 @@ MIN_GAPS = 3
 GAPS, PEAKS = 24, 4
 MARGIN_S = 0.5
 """How exactly a load is known to begin or to end."""
-MISSES = 0.8
-"""The share of what a step may take longer that goes to bursts which come unexpected."""
 NEWS_S = 1.5
 """How old a load may be when it is acted upon, and how long that takes."""
 MAX_JOBS = 128
@@ -97,16 +95,16 @@ class JobHistory:
         """When its next burst comes, in seconds from the end of the last.
 
         The shortest span that holds as many of the last ones as need be met. A burst that finds
-        nothing loses `lead_s`: so few may that steps take `MISSES * HASTE` longer in the mean.
+        nothing loses `lead_s`: so few may that steps take `HASTE` longer in the mean.
         None: all may.
         """
         gaps, n = sorted(self.gaps), len(self.gaps)
         step_s = self.haste_s / HASTE if self.steps else 0.0
-        missed = MISSES * HASTE * step_s / lead_s
+        missed = HASTE * step_s / lead_s
         if missed >= 1:
             return None
         # The shortest span of past gaps holds fewer of those to come.
-        count = min(n, math.ceil((1 - missed) * (n + 1)) + 1)
+        count = min(n, math.ceil((1 - missed) * (n + 1)))
         spans = [(gaps[k + count - 1] - gaps[k], gaps[k]) for k in range(n - count + 1)]
         length_s, begin_s = min(spans)
         margin_s = MARGIN_S if count < n else max(MARGIN_S, length_s / n)

@@ -51,7 +51,7 @@ class Row:
 def scalers(most: int, start_s: float) -> dict[str, Scaler]:
     """Those that are compared; the first is the measure of the others."""
     serve = {"min_replicas": 1, "max_replicas": most}
-    quick = {"upscale_delay_s": 0, "downscale_delay_s": 5, "look_back_period_s": 1}
+    quick = {"upscale_delay_s": 0, "downscale_delay_s": 5, "look_back_period_s": 10.5}
     return {
         "static": Static(most),
         "Serve's default": ServeDefault(**serve),
@@ -97,8 +97,13 @@ def table(title: str, rows: Sequence[Row]) -> Table:
     return made
 
 
-def tenants(replicas: int, seed: int) -> dict[str, dict[str, float]]:
-    """The mean seconds of a batch of each job, without and with a flood, by order."""
+def tenants(
+    replicas: int, seed: int, cost: str = "", hours: float = 0.5
+) -> dict[str, dict[str, float]]:
+    """The mean seconds of a batch of each job, without and with a flood, by order.
+
+    Without the first batch of each, at which it is not known what an item costs.
+    """
     found: dict[str, dict[str, float]] = {}
     for name, flood, queue in (
         ("alone", False, BatchQueue),
@@ -106,16 +111,16 @@ def tenants(replicas: int, seed: int) -> dict[str, dict[str, float]]:
         ("flood, by batch and job", True, BatchQueue),
     ):
         world = World(
-            flooded(seed, flood=flood),
+            flooded(seed, hours, cost, flood=flood),
             Static(replicas),
             first=replicas,
             start_s=START_S,
-            until_s=1800.0,
+            until_s=3600 * hours,
             queue=queue,
         )
         took_s = world.run().batch_s
         found[name] = {
-            job: mean(times_s) for job, times_s in took_s.items() if not job.startswith("flood")
+            job: mean(times_s[1:]) for job, times_s in took_s.items() if not job.startswith("flood")
         }
     return found
 
@@ -152,13 +157,16 @@ def main() -> None:
             title = f"a day of {len(batches)} steps, jitter {jitter:.0%}, 0 to {args.max} replicas"
             OUT.print(table(title, compare(batches, args.max, args.start_s, DAY_S)))
     if args.what in ("tenants", "all"):
-        found = tenants(8, args.seed)
-        made = Table("", *(f"job {job}, s a batch" for job in found["alone"]), title="8 replicas")
-        for name, jobs_s in found.items():
-            made.add_row(
-                name, *(f"{s:.1f} ({s / found['alone'][job]:.2f}x)" for job, s in jobs_s.items())
-            )
-        OUT.print(made)
+        for cost in ("", "code_tests"):
+            found = tenants(args.max, args.seed, cost)
+            names = (f"job {job}, s a batch" for job in sorted(found["alone"]))
+            made = Table("", *names, title=f"{args.max} replicas, {cost or 'items alike'}")
+            for name, jobs_s in found.items():
+                cells = (
+                    f"{s:.1f} ({s / found['alone'][j]:.2f}x)" for j, s in sorted(jobs_s.items())
+                )
+                made.add_row(name, *cells)
+            OUT.print(made)
     OUT.print(f"{time.monotonic() - begin_s:.0f} s")
 
 

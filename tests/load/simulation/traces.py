@@ -21,7 +21,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def read(lines: Iterable[str]) -> list[Batch]:
         if not line.strip():
             continue
         try:
-            given = json.loads(line)
+            given = dict(json.loads(line))
             if given.get("spread_s"):
                 given.setdefault("calls", 16)
             batch = Batch(**given)
@@ -158,15 +158,23 @@ def day(seed: int, jitter: float) -> list[Batch]:
     ]  # fmt: skip
 
 
-def flooded(seed: int, *, flood: bool) -> list[Batch]:
-    """Two jobs that work in steps, and one that floods: calls without end, many at once."""
+EVEN_S = 0.1
+
+
+def flooded(seed: int, hours: float, cost: str, *, flood: bool) -> list[Batch]:
+    """Two jobs that work in steps, and one that floods: calls without end, many at once.
+
+    30 s of work and 60 s of it in a step, and 1,200 s in the flood; no `cost`: 0.1 s an item.
+    """
     chance = random.Random(seed)
+    mean_s = COSTS[cost]["mean_s"] if cost else EVEN_S
+    small, large = round(30 / mean_s), round(60 / mean_s)
     batches = [
-        *steps(chance, "a", hours=(0.0, 0.5), think_s=90, jitter=0.1, items=512, cost="code_tests"),
-        *steps(chance, "b", hours=(0.0, 0.5), think_s=60, jitter=0.1, items=256, cost="code_tests"),
+        *steps(chance, "a", hours=(0.0, hours), think_s=90, jitter=0.1, items=large, cost=cost),
+        *steps(chance, "b", hours=(0.0, hours), think_s=60, jitter=0.1, items=small, cost=cost),
     ]
     if flood:
         # 20 trainers under one name, each with its next batch as soon as it has the last.
         for k in range(20):
-            batches += [Batch(f"flood/{k}", 0.0, 512, "code_tests") for _ in range(40)]
-    return batches
+            batches += [Batch(f"flood/{k}", 0.0, large, cost) for _ in range(40)]
+    return batches if cost else [replace(batch, item_s=EVEN_S) for batch in batches]
