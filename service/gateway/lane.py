@@ -43,6 +43,7 @@ AHEAD_ASYNC = 8
 MAX_LOSSES = 2
 FIRST_GUESS_S = 0.001
 SWEEP_S = 0.25
+LATE_HALF_S = 1.0
 
 Answers = AsyncGenerator[tuple[list[tuple[int, Part, int]], bool, dict[str, float]], None]
 Send = Callable[[Sequence[Any], tuple[int, float]], Answers]
@@ -78,6 +79,21 @@ class PoolLane:
         """The measured cost of an item: its share of a replica's time."""
         self._is_measured = False
         self._arrivals = Arrivals() if served.config.scaling is not None else None
+        self._taken_s = 0.0
+        """All the work that has been sent so far."""
+        self._late_s = 0.0
+        self._late_at_s = 0.0
+
+    @property
+    def late_s(self) -> float:
+        """How much longer than by the measured cost items lately waited, the worst of them.
+
+        Where the host has others to serve, or replicas start, what an item takes to get to its
+        place counts too. Forgotten by half each `LATE_HALF_S`.
+        """
+        if self._late_s < 1e-4:
+            return 0.0
+        return self._late_s * 0.5 ** ((time.monotonic() - self._late_at_s) / LATE_HALF_S)
 
     @property
     def backlog_items(self) -> int:
@@ -90,6 +106,7 @@ class PoolLane:
 
     def submit(self, shard: Shard) -> None:
         """Takes a shard; its outcomes go to its call."""
+        shard.expected_s = self._in_flight_items * self.item_s - self._taken_s
         self._waiting.add(shard)
         if self._arrivals is not None:
             self._arrivals.note(shard.call.options.job, shard.n, self.item_s)
@@ -223,6 +240,9 @@ class PoolLane:
             self._waiting.pop()
             if not self._fresh(shard, now_s):
                 continue
+            # What was sent while it waited, by the order of batches; it is not late for that.
+            shard.expected_s = (shard.expected_s + self._taken_s) / max(1, self._served.up)
+            self._taken_s += shard.n * self.item_s
             room_bytes -= shard.bytes
             room_items -= shard.n
             jobs.setdefault(shard.call.options.item_timeout_s, []).append(shard)
@@ -271,6 +291,10 @@ class PoolLane:
 
     def _deliver(self, job: list[Shard], part: Part, waited_us: int) -> None:
         self._measure(part)
+        if job[0].losses == 0:
+            late_s = waited_us / 1e6 - job[0].expected_s
+            if late_s > self.late_s:
+                self._late_s, self._late_at_s = late_s, time.monotonic()
         if len(job) == 1:
             job[0].deliver(part, waited_us)
             return

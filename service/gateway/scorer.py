@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from itertools import pairwise
+from functools import partial
 
 from rewardplane.access.caller import Caller
 from rewardplane.rewards.types import Reason
@@ -15,16 +15,18 @@ from rewardplane.wire.errors import CallError
 from rewardplane.wire.item_errors import CANCELLED
 
 from .admission import Admission
-from .call import Call
+from .breath import BREATH_S, Steps, at_once, go_on, in_breaths
+from .call import PIECE_GROUPS, Call
 from .composite import CompositeRun
 from .deadlines import Deadlines
-from .inline import BREATH_S, Groups, InlineRun
+from .health import SAMPLED
+from .inline import Groups, InlineRun
 from .metrics import Metrics
 from .plan import options_of, plan, read_frame
 from .reuse import Reuse, ReuseRun
 from .served import ServedReward, ServedRewards
 from .shard import Shard, shards_of
-from .waiting import check_share, check_waiting, items_by_reward
+from .waiting import check_before_plan, check_share, check_waiting, items_by_reward
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +66,9 @@ class Scorer:
         on_items: Callable[[Sequence[int]], None] | None = None,
         caller: Caller | None = None,
     ) -> Call:
-        """Starts a call, from a serialized `ScoreRequest`.
+        """Starts a call, from a serialized `ScoreRequest`, in one turn of the loop.
+
+        One of many groups (`has_many_groups`) is better begun by `begin_slowly`.
 
         `remaining_s` is until the client's deadline (None: it set none). `on_done` gets the call
         when every item has its outcome, perhaps before this returns; `on_items` the numbers of
@@ -76,15 +80,46 @@ class Scorer:
         Raises:
             CallError: the call as a whole is refused.
         """
+        return at_once(self._beginning(data, remaining_s, traceparent, on_done, on_items, caller))
+
+    async def begin_slowly(
+        self,
+        data: bytes,
+        remaining_s: float | None,
+        traceparent: str,
+        on_done: Callable[[Call], None],
+        on_items: Callable[[Sequence[int]], None] | None = None,
+        caller: Caller | None = None,
+    ) -> Call:
+        """As `begin`, with pauses in which others get their turn."""
+        return await in_breaths(
+            self._beginning(data, remaining_s, traceparent, on_done, on_items, caller)
+        )
+
+    def _beginning(
+        self,
+        data: bytes,
+        remaining_s: float | None,
+        traceparent: str,
+        on_done: Callable[[Call], None],
+        on_items: Callable[[Sequence[int]], None] | None,
+        caller: Caller | None,
+    ) -> Steps[Call]:
         self._admission.check_bytes(len(data), 1.0)
         if caller is not None:
             caller.check_rates()
         request = read_frame(data)
+        yield
         limits = self._admission.limits
         options = options_of(request, remaining_s, limits, traceparent)
         apart = None if self._apart else caller
-        call = plan(request, data, options, self.rewards, limits, apart)
-        items = items_by_reward(call)
+        check_before_plan(request, options, self.rewards, apart)
+        generation = -1
+        call: Call | None = None
+        while call is None or generation != self.rewards.generation:
+            generation = self.rewards.generation  # it may change in a pause
+            call = yield from plan(request, data, options, self.rewards, limits, apart)
+        items = call.items = items_by_reward(call)
         check_waiting(items, options)
         if len(self.rewards) > 1:
             check_share(items, limits.max_in_flight_items)
@@ -102,17 +137,13 @@ class Scorer:
         if self._metrics.health.wants_sample():
             # Another group of each call, so that no place in the batch is preferred.
             group = self._metrics.batches_sum % len(request.groups)
-            call.sampled = group, [len(response) for response in request.groups[group].responses]
+            responses = request.groups[group].responses
+            call.sampled = group, [len(response) for response in responses[:SAMPLED]]
         call.on_items = on_items
-
-        def done() -> None:
-            self._close(call, len(data))
-            on_done(call)
-
-        call.on_done = done
+        call.on_done = partial(self._close, call, len(data), on_done)
         self._deadlines.add(call, options.answer_by_s)
         try:
-            self._start(call, request)
+            yield from self._start(call, request)
         except BaseException:
             self.cancel(call)
             raise
@@ -124,7 +155,7 @@ class Scorer:
             size = len(call.data)
             call.on_done = call.on_items = None
             call.fail([(0, call.n)], CANCELLED)
-            self._close(call, size)
+            self._close(call, size, _ignore)
 
     async def score(
         self,
@@ -144,7 +175,7 @@ class Scorer:
             if not done.done():
                 done.set_result(call)
 
-        call = self.begin(data, remaining_s, traceparent, on_done, caller=caller)
+        call = await self.begin_slowly(data, remaining_s, traceparent, on_done, caller=caller)
         try:
             return await done
         finally:
@@ -163,7 +194,9 @@ class Scorer:
             CallError: the call as a whole is refused; before anything is yielded.
         """
         told: asyncio.Queue[Sequence[int]] = asyncio.Queue()
-        call = self.begin(data, remaining_s, traceparent, _ignore, told.put_nowait, caller)
+        call = await self.begin_slowly(
+            data, remaining_s, traceparent, _ignore, told.put_nowait, caller
+        )
         try:
             left = call.n
             while left:
@@ -173,18 +206,21 @@ class Scorer:
         finally:
             self.cancel(call)
 
-    def _close(self, call: Call, size: int) -> None:
-        """Every item has its outcome: gives the places back and counts."""
+    def _close(self, call: Call, size: int, then: Callable[[Call], None]) -> None:
+        """Every item has its outcome: gives the places back and counts; `then` gets the call."""
         call.close()
         self._deadlines.remove(call, call.options.answer_by_s)
-        for served, count in items_by_reward(call).items():
+        for served, count in call.items.items():
             served.calls -= 1
             served.items -= count
         self._admission.leave(call.n, size)
         for usage in call.usages:
             usage.leave(call.n)
-        self._metrics.items_ended(call)
-        if call.extras and (reasons := call.reasons()):
+        go_on(self._counted(call), partial(then, call))
+
+    def _counted(self, call: Call) -> Steps[None]:
+        reasons = yield from self._metrics.items_ended(call)
+        if reasons:
             counts = ", ".join(f"{count} {reason.name}" for reason, count in reasons.items())
             # A reward that does not apply is no failure.
             level = logging.INFO if set(reasons) == {Reason.NOT_APPLICABLE} else logging.WARNING
@@ -192,7 +228,7 @@ class Scorer:
                 level,
                 "%s: %d of %d items of reward %s failed: %s",
                 call.options.label,
-                sum(reasons.values()),
+                reasons.total(),
                 call.n,
                 _reward_of(call),
                 counts,
@@ -209,18 +245,22 @@ class Scorer:
                 extra=_named(call),
             )
 
-    def _start(self, call: Call, request: frames.RequestFrame) -> None:
+    def _start(self, call: Call, request: frames.RequestFrame) -> Steps[None]:
         """Hands the items to their lanes; those of the inline lane may have their outcomes then."""
-        served = call.served[0]
-        if len(call.served) == 1 or all(other is served for other in call.served):
-            self._start_lane(call, served, enumerate(request.groups))
+        if len(call.items) == 1:
+            self._start_lane(call, call.served[0], enumerate(request.groups))
             return
         by_reward: dict[ServedReward, list[tuple[int, frames.GroupFrame]]] = {}
         for index, group in enumerate(request.groups):
             by_reward.setdefault(call.served[index], []).append((index, group))
+            if (index + 1) % PIECE_GROUPS == 0:
+                yield
         # What goes to other processes is on its way before anything runs in this one.
         for served in sorted(by_reward, key=_runs_here):
+            if call.closed:  # its time was over in a pause
+                return
             self._start_lane(call, served, by_reward[served])
+            yield
 
     def _start_lane(self, call: Call, served: ServedReward, groups: Groups) -> None:
         if served.lane != "inline":
@@ -241,9 +281,7 @@ class Scorer:
 
 def _judge_tokens(call: Call) -> float:
     """What judges will take for a call, as far as can be told now: the mean of its rewards."""
-    means = {served: served.judge_tokens_per_item for served in set(call.served)}
-    sizes = (end - first for first, end in pairwise(call.offsets))
-    return sum(size * means[served] for size, served in zip(sizes, call.served, strict=True))
+    return sum(count * served.judge_tokens_per_item for served, count in call.items.items())
 
 
 def _submit(call: Call, served: ServedReward, groups: Groups) -> None:
@@ -277,7 +315,7 @@ def _ignore(_call: Call) -> None:
 
 def _reward_of(call: Call) -> str:
     """The rewards of a call, each once."""
-    return ", ".join(dict.fromkeys(served.name for served in call.served))
+    return ", ".join(dict.fromkeys(served.name for served in call.items))
 
 
 def _named(call: Call) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import HttpSettings
 from rewardplane.rewards.compose.combining import Combining
-from rewardplane.rewards.models.model import ModelFacts
+from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.wire.errors import UnknownReward, VersionGone
 
@@ -37,6 +37,11 @@ class Lane(Protocol):
 
     def load(self) -> Load:
         """What its work amounts to."""
+        ...
+
+    @property
+    def late_s(self) -> float:
+        """How much longer items lately waited than the cost of those before them says."""
         ...
 
     def submit(self, shard: Any, /) -> None:
@@ -182,6 +187,7 @@ class _NoLane:
 
     item_s = 0.0
     backlog_items = 0
+    late_s = 0.0
 
     def items_before(self, _job: str, _count: int, /) -> int:
         """Nothing waits."""
@@ -238,6 +244,10 @@ class ServedRewards:
                 {"reward": name, "version": shown, "served": served.version},
             )
         return served
+
+    def get(self, name: str) -> ServedReward | None:
+        """The reward `name` as it is served now, in whichever version."""
+        return self._current.get(name)
 
     def __len__(self) -> int:
         """How many there are."""
