@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from ray.serve.config import AutoscalingConfig
 from rewardplane.cluster import serve_policy
 from rewardplane.cluster.membership import STALE_S, Membership
+from rewardplane.cluster.names import NAMESPACE
 from rewardplane.cluster.serve_policy import BacklogPolicy, sizing
 from rewardplane.config.replicas import ReplicaRange
 from rewardplane.gateway.load import JobLoad, Load
@@ -31,11 +33,21 @@ class Actor:
         return SimpleNamespace(future=lambda answer=self.answers[-1]: answer)
 
 
+def found(actor: Actor) -> Callable[..., Actor]:
+    """What finds the actor under any name."""
+
+    def find(_name: str, namespace: str) -> Actor:
+        assert namespace == NAMESPACE
+        return actor
+
+    return find
+
+
 @pytest.fixture
 def actor(monkeypatch: pytest.MonkeyPatch) -> Actor:
     """Found under the name of the actor."""
     made = Actor()
-    monkeypatch.setattr(serve_policy.ray, "get_actor", lambda _name, namespace: made)
+    monkeypatch.setattr(serve_policy.ray, "get_actor", found(made))
     return made
 
 
@@ -83,7 +95,7 @@ def test_an_actor_that_was_lost_is_looked_for_again(
     monkeypatch.setattr(serve_policy.ray, "get_actor", nobody)
     assert asks(context(1, 2))[0] == 2
     other = Actor()
-    monkeypatch.setattr(serve_policy.ray, "get_actor", lambda _name, namespace: other)
+    monkeypatch.setattr(serve_policy.ray, "get_actor", found(other))
     assert asks(context(1, 2))[0] == 2
     other.answers[0].set_result(LOAD)
     assert asks(context(1, 2))[0] == 8
@@ -111,8 +123,9 @@ def test_a_range_becomes_serves_autoscaling() -> None:
     assert (config.min_replicas, config.initial_replicas, config.max_replicas) == (0, 1, 4)
     delays_s = config.upscale_delay_s, config.downscale_delay_s, config.downscale_to_zero_delay_s
     assert delays_s == (0, 0, 0), "the policy has all of them itself"
-    made = config.policy.get_policy()
+    policy: Any = config.policy
+    made = policy.get_policy()
     assert made.__name__ == "BacklogPolicy"
-    assert made(**config.policy.policy_kwargs)
+    assert made(**policy.policy_kwargs)
     grown = sizing("part", ReplicaRange(min=0, max=4), 9, 5.0)["autoscaling_config"]
     assert grown.initial_replicas == 4
