@@ -29,7 +29,7 @@ from .simulation.world import Result, Scaler, World
 
 DAY_S = 86_400.0
 START_S = 3.5
-"""From the decision to a replica that runs, as `tests/cluster/test_autoscaling.py` measures it."""
+"""From the decision to a replica that runs, of a pool, on a machine with CPUs to spare: assumed."""
 MAX = 16
 SHARD_S = 0.25
 """The shards of a day, larger than the real ones, for the time it takes."""
