@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rewardplane.config.load import RewardConfig, ServiceConfig
+from rewardplane.config.replicas import plain, shown
 from rich.console import Console
 from rich.table import Table
 
@@ -34,21 +35,23 @@ def rewards_table(config: ServiceConfig) -> Table:
     table = table_of("reward", "version", "digest", "kind", "lane", "replicas", "components")
     for reward in config.rewards.values():
         row = reward_json(reward)
+        if reward.scaling is not None:
+            row["replicas"] = shown(reward.scaling)
         cells = (", ".join(v) if isinstance(v, list) else str(v) for v in row.values())
         table.add_row(*cells)
     return table
 
 
-def reward_json(reward: RewardConfig) -> dict[str, str | int | list[str]]:
+def reward_json(reward: RewardConfig) -> dict[str, str | int | list[str] | dict[str, Any]]:
     """A reward as plain data."""
-    settings = reward.settings
+    settings, runs = reward.settings, reward.lane != "composite"
     return {
         "reward": reward.name,
         "version": settings.version,
         "digest": reward.digest,
         "kind": settings.kind,
         "lane": reward.lane,
-        "replicas": 0 if reward.lane == "composite" else reward.replicas,
+        "replicas": plain(reward.scaling or reward.replicas) if runs else 0,
         "components": list(reward.facts.component_names),
     }
 

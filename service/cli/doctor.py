@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 from rewardplane.config.load import ConfigError, load
+from rewardplane.config.replicas import most_of
 from rewardplane.gateway.doors.door import DoorKind, DoorUnavailable, door_class
 from rewardplane.host.options import Options
 
@@ -146,13 +147,15 @@ def _config(path: Path) -> Iterator[Finding]:
         for fault in error.faults:
             yield Finding(str(path), fault, "see `rewardplane check`", is_missing=True)
         return
-    cpus = sum(model.settings.cpus * model.settings.replicas for model in served.asked_models())
+    cpus = sum(
+        model.settings.cpus * most_of(model.settings.replicas) for model in served.asked_models()
+    )
     for model in served.asked_models():
         yield from _key(f"models.{model.name}", model.settings.endpoint)
     for name, reward in served.rewards.items():
         default = 0.0 if reward.lane == "inline" else 1.0
         each = float(reward.settings.ray_actor_options.get("num_cpus", default))
-        cpus += each * reward.settings.replicas * reward.has_replicas
+        cpus += each * most_of(reward.settings.replicas) * reward.has_replicas
         built = reward.build()
         for warning in built.warnings:
             yield Finding(f"rewards.{name}", warning, "see docs/rewards.md")

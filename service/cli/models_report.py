@@ -6,6 +6,7 @@ import asyncio
 
 from rewardplane.config.load import ServiceConfig
 from rewardplane.config.models import ModelConfig
+from rewardplane.config.replicas import shown
 from rewardplane.models.engine import EngineFailed
 from rewardplane.models.fit import UnknownWeights, fit_of
 from rewardplane.models.loading import load_model
@@ -30,7 +31,7 @@ def models(config: ServiceConfig, out: Console, *, loads: bool) -> bool:
         else:
             if fit is not None:
                 memory, good = str(fit), good and fit.fits
-        table.add_row(name, s.runs, s.head, model.digest, str(s.replicas), memory)
+        table.add_row(name, s.runs, s.head, model.digest, shown(s.replicas), memory)
     out.print(table)
     used = {model.name for model in config.asked_models()}
     for name in config.models.keys() - used:

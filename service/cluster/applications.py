@@ -11,8 +11,8 @@ from rewardplane.config.models import ModelConfig
 from rewardplane.host.progress import DeployFailed, Progress
 from rewardplane.models.host import definition_of
 
-from .names import Deployed, app_name
-from .status import what_lacks
+from .names import Deployed, app_name, stem_of
+from .status import running, what_lacks
 
 READY_S = 300.0
 MODEL_READY_S = 3_600.0
@@ -33,15 +33,16 @@ def in_place(fresh: Mapping[str, Deployed], up: Collection[str]) -> dict[str, li
     swaps: dict[str, list[str]] = {}
     for app, model in fresh.items():
         if isinstance(model, ModelConfig) and model.settings.swap == "in_place":
-            stem = app.rpartition("-")[0]
-            gone = [old for old in up if old.rpartition("-")[0] == stem]
+            gone = [old for old in up if stem_of(old) == stem_of(app)]
             if gone:
                 swaps[app] = gone
     return swaps
 
 
-def application(part: Deployed) -> Any:
+def application(part: Deployed, first: int = 0) -> Any:
     """The application that runs one version of a reward or a model.
+
+    `first`: replicas that are started at once where their number follows the work.
 
     Raises:
         DeployFailed: Ray refuses what it is given for its replicas.
@@ -50,9 +51,9 @@ def application(part: Deployed) -> Any:
     from .models import model_application
 
     if isinstance(part, ModelConfig):
-        return model_application(part)
+        return model_application(part, first)
     try:
-        return pool_application(part)
+        return pool_application(part, first)
     except (ValueError, TypeError) as error:
         raise DeployFailed(f"rewards.{part.name}.ray_actor_options: {error}") from None
 
@@ -69,8 +70,11 @@ def bring_up(apps: Mapping[str, Deployed], progress: Progress) -> None:
 
     if not apps:
         return
+    there = running()
     targets = [
-        RunTarget(application(part), name=app, route_prefix=None) for app, part in apps.items()
+        # A new version begins with as many as the old one has now: the work goes over to it.
+        RunTarget(application(part, there.get(stem_of(app), 0)), name=app, route_prefix=None)
+        for app, part in apps.items()
     ]
     serve.run_many(targets, wait_for_applications_running=False)
     models = {app: part for app, part in apps.items() if isinstance(part, ModelConfig)}
@@ -93,7 +97,10 @@ def prepare(rewards: Iterable[RewardConfig], membership: Any) -> None:
             continue
         try:
             asked = membership.prepare.remote(app_name(reward.model), definition_of(reward))
-            fault: Any = ray.get(asked, timeout=PREPARE_S)
+            scaling = reward.scaling
+            # One that was stopped for want of work has to start first.
+            stopped = scaling is not None and not scaling.min
+            fault: Any = ray.get(asked, timeout=MODEL_READY_S if stopped else PREPARE_S)
         except RayError as error:
             fault = str(error)
         if fault:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rewardplane.config.load import ServiceConfig
+from rewardplane.config.replicas import most_of
 from rewardplane.config.settings import Limits
 from rewardplane.host import logs
 from rewardplane.host.options import Options
@@ -79,7 +80,7 @@ def connect(options: Options, config: ServiceConfig, progress: Progress) -> None
     }
     if is_local:
         parts = apps_of(config).values()
-        need = sum(wanted(part).get("CPU", 0) * part.settings.replicas for part in parts)
+        need = sum(wanted(part).get("CPU", 0) * most_of(part.settings.replicas) for part in parts)
         # Twice: a reload deploys new versions beside the old. These are Ray's books, not cores.
         given |= {
             "address": "local",  # whatever RAY_ADDRESS says

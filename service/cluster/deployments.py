@@ -21,6 +21,10 @@ from rewardplane.replica.worker_host import local_folder
 from .gateway import DRAIN_S, Gateway
 from .names import GATEWAY, GATEWAY_LABEL, NO_GATEWAY, POOL, SAID
 from .placement import actor_options
+from .serve_policy import sizing
+
+START_S = 5.0
+"""How long a replica takes to start, before that is known."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,23 +51,34 @@ class PoolReplica(LendingPool):
 
     async def __del__(self) -> None:
         """Called by Serve when the replica stops; it knows nothing of what gateways run here."""
-        await self.drain(DRAIN_S)
+        await self.drain(drain_s(self.config))
 
 
-def pool_application(reward: RewardConfig) -> Any:
-    """The application that runs one version of a reward."""
+def drain_s(reward: RewardConfig) -> float:
+    """How long what a replica runs may take to end when it stops.
+
+    One of several that stops while work comes is to end what it has begun.
+    """
+    return DRAIN_S if reward.scaling is None else max(DRAIN_S, reward.settings.timeout_s)
+
+
+def pool_application(reward: RewardConfig, first: int = 0) -> Any:
+    """The application that runs one version of a reward.
+
+    `first`: replicas that are started at once where their number follows the work.
+    """
     settings = reward.settings
     # Calls of an async reward stay open beside each other, one per item at the most.
     ahead = AHEAD_ASYNC + settings.concurrency if reward.facts.is_async else AHEAD
     deployment = serve.deployment(
         PoolReplica,
         name=POOL,
-        num_replicas=settings.replicas,
+        **sizing(reward.fingerprint, settings.replicas, first, START_S),
         ray_actor_options=actor_options(reward),
         # Calls whose last items straggle stay open without holding a place in front of the worker.
         max_ongoing_requests=ahead + MAX_STRAGGLERS,
         health_check_period_s=5,
-        graceful_shutdown_timeout_s=DRAIN_S,
+        graceful_shutdown_timeout_s=drain_s(reward),
         graceful_shutdown_wait_loop_s=0.1,
     )
     return deployment.bind(reward.as_dict())

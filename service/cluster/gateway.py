@@ -10,7 +10,8 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -20,10 +21,11 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
-from rewardplane.config.load import RewardConfig, ServiceConfig
+from rewardplane.config.load import ServiceConfig
 from rewardplane.config.settings import Limits
 from rewardplane.gateway.doors.door import address_of
 from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost, Send
+from rewardplane.gateway.load import Load, merged
 from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.served import ServedReward
 from rewardplane.host import logs
@@ -35,12 +37,15 @@ from rewardplane.replica.worker_host import local_folder
 from rewardplane.rewards.models.model_facts import ModelFacts
 
 from .membership import NAME as MEMBERSHIP
-from .names import MODEL, NAMESPACE, POOL, app_name, told
+from .names import MODEL, NAMESPACE, POOL, Deployed, app_name, told
 
 _log = logging.getLogger(__name__)
 
 DRAIN_S = 20.0
 FIRST_CONFIG_S = 60.0
+REPORT_S, IDLE_REPORT_S = 0.25, 1.0
+"""How often a gateway tells what it has to do, and how often where that is nothing."""
+ANSWER_S = 5.0
 
 
 class Gateway:
@@ -62,6 +67,7 @@ class Gateway:
         host = ray.util.get_node_ip_address() if anywhere else options.host
         self._address = address_of(host, port)
         self._following = asyncio.ensure_future(self._follow())
+        self._reporting = asyncio.ensure_future(self._report())
         # Ray's modules and ours are there to stay: the collector need not walk through them again.
         gc.collect()
         gc.freeze()
@@ -72,6 +78,8 @@ class Gateway:
         """Serve's probe. On the loop: from a thread it would walk through every call's task."""
         if self._following.done():
             raise RuntimeError(f"the gateway follows the configuration no more: {self._following}")
+        if self._reporting.done():
+            raise RuntimeError(f"the gateway reports no more what it has to do: {self._reporting}")
         self._front.check()
 
     async def pid(self) -> int:
@@ -86,6 +94,26 @@ class Gateway:
                 _log.warning("the configuration cannot be asked for: %s", error)
                 await asyncio.sleep(1.0)
 
+    async def _report(self) -> None:
+        """Tells what there is to do where the number of replicas follows that."""
+        told_s = 0.0
+        while True:
+            await asyncio.sleep(REPORT_S)
+            scaled = self._front.rewards.scaled()
+            is_due = time.monotonic() - told_s >= IDLE_REPORT_S
+            if not scaled or not (is_due or any(one.pool.backlog_items for one in scaled)):
+                continue
+            told_s = time.monotonic()
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    counts = await self._membership.report.remote(self._id, loads_of(scaled))
+            except (RayError, TimeoutError) as error:
+                _log.warning("what there is to do cannot be told: %s", error)
+                continue
+            for served in scaled:
+                if (count := counts.get(_part_of(served).fingerprint)) is not None:
+                    served.note_replicas(*count)
+
     async def _follow_once(self) -> None:
         rewards = self._front.rewards
         news = await self._membership.ask.remote(
@@ -98,7 +126,23 @@ class Gateway:
     async def __del__(self) -> None:
         await self._front.stop(DRAIN_S)
         self._following.cancel()
+        self._reporting.cancel()
         await self._membership.leave.remote(self._id)
+
+
+def _part_of(served: ServedReward) -> Deployed:
+    """What has the replicas of a reward."""
+    return served.config.model or served.config
+
+
+def loads_of(scaled: Sequence[ServedReward]) -> dict[str, Load]:
+    """What is to be done, by the fingerprint of the reward or the model that does it."""
+    found: dict[str, list[Load]] = {}
+    for served in scaled:
+        load = served.pool.load()
+        served.figures.backlog_s = load.work_s
+        found.setdefault(_part_of(served).fingerprint, []).append(load)
+    return {part: merged(loads) for part, loads in found.items()}
 
 
 def _end_process(why: str) -> None:
@@ -110,15 +154,16 @@ def _end_process(why: str) -> None:
 def _lane(served: ServedReward) -> PoolLane:
     if served.config.model is not None:
         return PoolLane(served, _model_of(served))
-    replicas = _replicas_of(served.config)
+    replicas = _replicas_of(served)
     return PoolLane(served, replicas.send, replicas.start)
 
 
-def _replicas_of(config: RewardConfig) -> LocalReplicas:
+def _replicas_of(served: ServedReward) -> LocalReplicas:
     """What carries jobs to the replicas of a reward: on this node by links, else by handle.
 
     The handle is made on the gateway's own loop: its router runs there.
     """
+    config = served.config
     handle: Any = serve.get_deployment_handle(POOL, app_name(config)).options(
         method_name="run", stream=True
     )
@@ -129,7 +174,7 @@ def _replicas_of(config: RewardConfig) -> LocalReplicas:
                 yield answer
 
     folder = local_folder(ray.get_runtime_context().get_session_name())
-    return LocalReplicas(folder, config, send)
+    return LocalReplicas(folder, config, send, lambda: served.up)
 
 
 def _model_of(served: ServedReward) -> Send:

@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from rewardplane.gateway.load import Load, merged
+
 from .names import MODEL
 
 NAME = "rewardplane-membership"
@@ -39,6 +41,8 @@ class Membership:
         self._config: dict[str, Any] = {}
         self._published = asyncio.Event()
         self._gateways: dict[str, _Gateway] = {}
+        self._loads: dict[str, tuple[float, dict[str, Load]]] = {}
+        self._counts: dict[str, tuple[int, int]] = {}
         self._owner = ""
         self._owned_s = 0.0
 
@@ -47,6 +51,7 @@ class Membership:
         known = max((g.generation for g in self._gateways.values()), default=0)
         self._generation = max(self._generation, known) + 1
         self._config = config
+        self._counts.clear()  # what is still there tells of itself at once
         self._published.set()
         self._published = asyncio.Event()
         return self._generation
@@ -105,9 +110,29 @@ class Membership:
             return lines[-1] if lines else repr(error)
         return ""
 
+    async def report(self, gateway: str, loads: dict[str, Load]) -> dict[str, tuple[int, int]]:
+        """What a gateway has to do, by the fingerprint of the reward or model.
+
+        Returns how many replicas of these run, and how many should, as far as the controller said.
+        """
+        self._loads[gateway] = time.monotonic(), loads
+        return {part: self._counts[part] for part in loads if part in self._counts}
+
+    async def load(self, part: str, up: int, wanted: int) -> Load | None:
+        """What all gateways have to do for a reward or a model; None: none has told of it.
+
+        `up` and `wanted` is what the controller has of its replicas.
+        """
+        self._counts[part] = up, wanted
+        since_s = time.monotonic() - STALE_S
+        self._loads = {k: told for k, told in self._loads.items() if told[0] >= since_s}
+        found = [loads[part] for _at_s, loads in self._loads.values() if part in loads]
+        return merged(found) if found else None
+
     async def leave(self, gateway: str) -> None:
         """A gateway stops."""
         self._gateways.pop(gateway, None)
+        self._loads.pop(gateway, None)
 
     async def in_use(self, generation: int) -> tuple[bool, list[str], list[str]]:
         """Whether all gateways serve `generation`; the versions in use; the gateways' addresses."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from ray import serve
 from rewardplane.config.models import ModelConfig
+from rewardplane.config.replicas import range_of
 from rewardplane.host import logs
 from rewardplane.models.host import ModelHost
 from rewardplane.replica.memory import keep_freed_memory
@@ -23,11 +24,16 @@ from rewardplane.replica.memory import keep_freed_memory
 from .gateway import DRAIN_S
 from .names import MODEL
 from .placement import actor_options
+from .serve_policy import sizing
 
 _log = logging.getLogger(__name__)
 
 TRIES = 3
 """Of the constructor: a load that runs out of memory does so again."""
+START_S = 30.0
+"""How long a replica takes to start, before that is known."""
+END_S = 300.0
+"""How long what a replica runs may take to end when it stops while work comes."""
 HEALTH_TIMEOUT_S = 60.0
 """An engine under load answers late; Serve's default would kill it for that."""
 
@@ -80,13 +86,13 @@ async def _alone_on_card(config: ModelConfig) -> AsyncIterator[None]:
         yield
 
 
-def model_application(model: ModelConfig) -> Any:
-    """The application that serves one model."""
+def model_application(model: ModelConfig, first: int = 0) -> Any:
+    """The application that serves one model; `first` as of `pool_application`."""
     settings = model.settings
     deployment = serve.deployment(
         ModelReplica,
         name=MODEL,
-        num_replicas=settings.replicas,
+        **sizing(model.fingerprint, settings.replicas, first, START_S),
         ray_actor_options={
             **actor_options(model),
             "runtime_env": {"env_vars": _environment(model)},
@@ -96,7 +102,7 @@ def model_application(model: ModelConfig) -> Any:
         max_constructor_retry_count=TRIES,
         health_check_period_s=5,
         health_check_timeout_s=HEALTH_TIMEOUT_S,
-        graceful_shutdown_timeout_s=DRAIN_S,
+        graceful_shutdown_timeout_s=DRAIN_S if range_of(settings.replicas) is None else END_S,
         graceful_shutdown_wait_loop_s=0.1,
     )
     return deployment.bind(model.as_dict())

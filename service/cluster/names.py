@@ -32,6 +32,11 @@ def app_name(part: Deployed) -> str:
     return f"{APP_PREFIX}{model}{part.name}-{part.fingerprint}"
 
 
+def stem_of(app: str) -> str:
+    """The name of an application without what tells its version."""
+    return app.rpartition("-")[0]
+
+
 def entry_of(part: Deployed) -> str:
     """Where it stands in the configuration."""
     return f"{'models' if isinstance(part, ModelConfig) else 'rewards'}.{part.name}"

@@ -10,9 +10,10 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from rewardplane.config.models import ModelConfig
+from rewardplane.config.replicas import first_of
 from rewardplane.host.progress import DeployFailed, Stopped
 
-from .names import GATEWAY, GATEWAY_APP, MODEL, POOL, SAID, Deployed, entry_of
+from .names import GATEWAY, GATEWAY_APP, MODEL, POOL, SAID, Deployed, entry_of, stem_of
 from .placement import shortage
 
 _log = logging.getLogger(__name__)
@@ -41,10 +42,21 @@ def what_lacks(apps: Mapping[str, Deployed]) -> str:
             up = _running(state, MODEL if isinstance(part, ModelConfig) else POOL)
             short = shortage(part)
             lacking.append(
-                f"{part.name}: {up} of {part.settings.replicas} replicas run"
+                f"{part.name}: {up} of {first_of(part.settings.replicas)} replicas run"
                 + (f" ({short})" if short else "")
             )
     return "; ".join(lacking)
+
+
+def running() -> dict[str, int]:
+    """How many replicas run of each reward and model, by `stem_of` their applications."""
+    from ray import serve
+
+    found: dict[str, int] = {}
+    for app, state in serve.status().applications.items():
+        up = max((_running(state, name) for name in (POOL, MODEL)), default=0)
+        found[stem_of(app)] = max(up, found.get(stem_of(app), 0))
+    return found
 
 
 def gateways_up() -> int:

@@ -33,6 +33,7 @@ from .document import NAME, read
 from .draft import Draft, check_settings, digest_of, resolve
 from .faults import told
 from .models import ModelConfig, model_of, models_from
+from .replicas import ReplicaRange, most_of, range_of
 from .settings import HttpSettings, Limits, RewardSettings
 
 Lane = Literal["inline", "pool", "sandbox", "model", "composite"]
@@ -71,8 +72,13 @@ class RewardConfig:
 
     @property
     def replicas(self) -> int:
-        """What runs it side by side: its own replicas, or its model's."""
-        return self.settings.replicas if self.model is None else self.model.settings.replicas
+        """What may run it side by side: its own replicas, or its model's."""
+        return most_of((self.model or self).settings.replicas)
+
+    @property
+    def scaling(self) -> ReplicaRange | None:
+        """How far their number follows the work; None: it is fixed."""
+        return range_of((self.model or self).settings.replicas)
 
     @property
     def side_by_side(self) -> int:

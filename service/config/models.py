@@ -25,6 +25,7 @@ from rewardplane.rewards.reward import Reward
 
 from .document import NAME
 from .faults import told
+from .replicas import Replicas
 
 WEIGHTS = frozenset(
     {"path", "revision", "device", "dtype", "gpus", "memory_gb", "engine", "swap", "golden"}
@@ -69,8 +70,9 @@ class ModelSettings(BaseModel):
     too_long: Literal["error", "cut_prompt"] = "error"
     """What becomes of a longer one. `cut_prompt` cuts the beginning of the prompt, never the
     response, and tells how many tokens."""
-    replicas: Annotated[int, Field(ge=1, le=1_000)] = 1
-    """Engines side by side; of an endpoint there is one door."""
+    replicas: Replicas = 1
+    """Engines side by side: a number, or `{min: 0, max: 4}` for as many as the work wants; of an
+    endpoint there is one door."""
     in_flight: Annotated[int, Field(ge=1, le=65_536)] | None = None
     """Items that are in the engine at once; the others wait in front of it. None: 256, of an
     endpoint 1,024."""

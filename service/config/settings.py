@@ -13,6 +13,8 @@ from rewardplane.rewards.text.end_tokens import END_TOKENS
 from rewardplane.rewards.types import Reason
 from typing_extensions import TypedDict
 
+from .replicas import Replicas
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -211,8 +213,9 @@ class RewardSettings(_Settings):
     lane: Literal["auto", "inline", "pool"] = "auto"
     """`auto`: inline where the kind fits, else pool. What runs untrusted code has a lane of its
     own, `sandbox`, and no choice."""
-    replicas: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """Replicas of the pool. An inline reward has one too, for responses over 64 kB."""
+    replicas: Replicas = 1
+    """Replicas of the pool: a number, or `{min: 1, max: 16}` for as many as the work wants. An
+    inline reward has one too, for responses over 64 kB."""
     ray_actor_options: RayActorOptions = Field(default_factory=RayActorOptions)
     """Passed to Ray for each replica: num_cpus, num_gpus, resources, runtime_env …"""
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 30.0

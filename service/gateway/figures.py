@@ -45,6 +45,14 @@ OTHER = "other"
 """The name of all that have no label of their own."""
 
 
+SCALED = {
+    "replicas": "Replicas that run, in the whole cluster.",
+    "replicas_wanted": "Replicas that should run, in the whole cluster.",
+    "backlog_seconds": "What this gateway has to do, in seconds of one replica.",
+}
+"""What is told of rewards whose number of replicas follows their work."""
+
+
 class TimeHistogram:
     """Times in bins of powers of two microseconds."""
 
@@ -107,5 +115,9 @@ class RewardFigures:
         """What replicas and rewards count: "metric" or "metric.label", those of `COUNTED`."""
         self.member_items: Counter[str] = Counter()
         """Of a composite: how many items reached each member, by its name there."""
+        self.replicas: tuple[int, int] | None = None
+        """How many run and how many should, where their number follows the work."""
+        self.backlog_s = 0.0
+        """What was to do at the last look, in seconds of one replica; only of those."""
         self.isolation = 0
         """The lowest that untrusted code ran under in the last call that ran any."""

@@ -18,6 +18,7 @@ from array import array
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from itertools import chain
 from typing import Any
 
 from rewardplane.replica.answers import OF_JOB
@@ -27,6 +28,9 @@ from rewardplane.replica.segment import PENDING, SCORED
 from rewardplane.replica.work import Data
 from rewardplane.wire.item_errors import NEVER_STARTED, crashed, lost
 
+from .batch_queue import BatchQueue
+from .lane_load import Arrivals, load_of
+from .load import Load
 from .served import ServedReward
 from .shard import TARGET_BYTES, TARGET_COST_S, Shard
 
@@ -64,10 +68,8 @@ class PoolLane:
         self._send = send
         self._start = start
         self._direct: dict[DirectRun, list[Shard]] = {}
-        self._waiting: deque[Shard] = deque()
+        self._waiting = BatchQueue()
         self._alone: deque[Shard] = deque()
-        self._waiting_items = 0
-        self._waiting_bytes = 0
         self._in_flight = 0
         self._in_flight_items = 0
         self._pumping = False
@@ -77,6 +79,9 @@ class PoolLane:
         self.item_s = FIRST_GUESS_S / served.side_by_side
         """The measured cost of an item: its share of a replica's time."""
         self._is_measured = False
+        self._arrivals = Arrivals() if served.config.scaling is not None else None
+        self._taken_s = 0.0
+        """All the work that has been sent so far."""
         self._late_s = 0.0
         self._late_at_s = 0.0
 
@@ -94,27 +99,31 @@ class PoolLane:
     @property
     def backlog_items(self) -> int:
         """Items that wait here, and those that replicas have and have not done."""
-        return self._waiting_items + self._in_flight_items
+        return self._waiting.items + self._in_flight_items
+
+    def items_before(self, job: str, count: int) -> int:
+        """What is done before the last of `count` more items of a job, about."""
+        return self._waiting.items_before(job, count) + self._in_flight_items
 
     def submit(self, shard: Shard) -> None:
         """Takes a shard; its outcomes go to its call."""
-        shard.expected_s = self.backlog_items * self.item_s / self._served.replicas
-        self._waiting.append(shard)
-        if self._served.lane == "model":
-            self._sort_in()
-        self._waiting_items += shard.n
-        self._waiting_bytes += shard.bytes
+        shard.expected_s = self._in_flight_items * self.item_s - self._taken_s
+        self._waiting.add(shard)
+        if self._arrivals is not None:
+            self._arrivals.note(shard.call.options.job, shard.n, self.item_s)
         self._pump_soon()
 
-    def _sort_in(self) -> None:
-        """Moves the last shard to its place by the call's deadline, after those of the same."""
-        shard = self._waiting.pop()
-        at = len(self._waiting)
-        while (
-            at and self._waiting[at - 1].call.options.answer_by_s > shard.call.options.answer_by_s
-        ):
-            at -= 1
-        self._waiting.insert(at, shard)
+    def load(self) -> Load:
+        """What the lane's work amounts to; walks through all its shards."""
+        running = chain(*chain(*self._tasks.values()), *self._direct.values(), self._alone)
+        return load_of(
+            self._waiting,
+            running,
+            self._arrivals or Arrivals(),
+            self.item_s,
+            self._served.side_by_side,
+            time.monotonic(),
+        )
 
     async def close(self) -> None:
         """Ends what runs. Call it when no call is bound any more."""
@@ -133,8 +142,8 @@ class PoolLane:
 
     def _worth(self) -> bool:
         """Whether what waits is worth a call of its own."""
-        waiting_s = self._waiting_items * self.item_s
-        return waiting_s >= WORTH_S or self._waiting_bytes >= WORTH_BYTES
+        waiting_s = self._waiting.items * self.item_s
+        return waiting_s >= WORTH_S or self._waiting.bytes >= WORTH_BYTES
 
     def _pump(self) -> None:
         self._pumping = False
@@ -186,15 +195,15 @@ class PoolLane:
         return True
 
     def _worth_a_call(self) -> bool:
+        replicas = self._served.up
         if self._in_flight == 0:
-            return True
-        replicas = self._served.replicas
+            return replicas > 0  # else it waits here until one has started
         if self._served.is_async:
             # Its calls wait more than they work: one in flight is no reason to hold another back.
             return self._in_flight < replicas * AHEAD_ASYNC
         if self._in_flight < replicas:
             return self._worth()
-        waiting_s = self._waiting_items * self.item_s
+        waiting_s = self._waiting.items * self.item_s
         return self._in_flight < replicas * AHEAD and waiting_s >= TARGET_COST_S
 
     def _sweep(self) -> None:
@@ -207,11 +216,7 @@ class PoolLane:
             if all(shard.dead for shard in job):
                 run.cancel()
         now_s = time.monotonic()
-        kept = [shard for shard in self._waiting if self._fresh(shard, now_s)]
-        if len(kept) < len(self._waiting):
-            self._waiting = deque(kept)
-            self._waiting_items = sum(shard.n for shard in kept)
-            self._waiting_bytes = sum(shard.bytes for shard in kept)
+        self._waiting.keep(lambda shard: self._fresh(shard, now_s))
         self._pump()
 
     def _fresh(self, shard: Shard, now_s: float) -> bool:
@@ -230,14 +235,15 @@ class PoolLane:
         room_bytes = TARGET_BYTES
         room_items = max(1, int(TARGET_COST_S / self.item_s))
         while self._waiting:
-            shard = self._waiting[0]
+            shard = self._waiting.first()
             if jobs and (shard.bytes > room_bytes or shard.n > room_items):
                 break
-            self._waiting.popleft()
-            self._waiting_items -= shard.n
-            self._waiting_bytes -= shard.bytes
+            self._waiting.pop()
             if not self._fresh(shard, now_s):
                 continue
+            # What was sent while it waited, by the order of batches; it is not late for that.
+            shard.expected_s = (shard.expected_s + self._taken_s) / max(1, self._served.up)
+            self._taken_s += shard.n * self.item_s
             room_bytes -= shard.bytes
             room_items -= shard.n
             options = shard.call.options
@@ -275,7 +281,7 @@ class PoolLane:
     async def _exchange(self, jobs: list[list[Shard]]) -> Answers:
         """The answers to a call; ends early when nobody waits for its shards any more."""
         now_s = time.monotonic()
-        backlog = (self._waiting_items, self._waiting_items * self.item_s)
+        backlog = (self._waiting.items, self._waiting.items * self.item_s)
         sent_us = [int((now_s - min(s.submitted_s for s in job)) * 1e6) for job in jobs]
         shards = [shard for job in jobs for shard in job]
         messages = [_message(j, now_s) for j in jobs]
@@ -336,9 +342,7 @@ class PoolLane:
             shard.losses += 1
             self._served.note_retry()
             if shard.losses < MAX_LOSSES:
-                self._waiting.appendleft(shard)
-                self._waiting_items += shard.n
-                self._waiting_bytes += shard.bytes
+                self._waiting.add_again(shard)
             elif shard.losses == MAX_LOSSES:
                 self._alone.extend(shard.split())
             else:

@@ -7,7 +7,7 @@ handle, as all does where there is no socket: on another node, or in another con
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,17 @@ SCAN_S = 0.25
 class LocalReplicas:
     """Sends jobs to the least busy replica of this node. Owned by its event loop."""
 
-    def __init__(self, folder: Path | None, config: RewardConfig, elsewhere: Send) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        config: RewardConfig,
+        elsewhere: Send,
+        count: Callable[[], int] | None = None,
+    ) -> None:
+        """`count` tells how many replicas run, on all nodes; as many as are configured."""
         self._folder = folder
+        configured = config.replicas
+        self._count = count or (lambda: configured)
         self._config = config
         self._elsewhere = elsewhere
         self._replicas: dict[str, _LocalReplica] = {}
@@ -67,7 +76,7 @@ class LocalReplicas:
 
     def start(self, message: Any, on_part: OnPart, on_end: OnLaneEnd) -> DirectRun | None:
         """Runs a job at once where a replica of this node is free for it; see `Pool`."""
-        few = len(self._replicas) < self._config.settings.replicas
+        few = len(self._replicas) < self._count()
         if few and time.monotonic() >= self._scan_again_s:
             return None  # it is time to look for more
         replica = min(self._replicas.values(), key=_load, default=None)
@@ -106,12 +115,12 @@ class LocalReplicas:
         self._replicas.clear()
 
     async def _choose(self) -> _LocalReplica | None:
-        few = len(self._replicas) < self._config.settings.replicas
+        few = len(self._replicas) < self._count()
         if few and time.monotonic() >= self._scan_again_s:
             await self._scan()
         serving = [r for r in self._replicas.values() if not r.workers.is_draining]
         replica = min(serving, key=_load, default=None)
-        if replica is not None and replica.busy and len(serving) < self._config.settings.replicas:
+        if replica is not None and replica.busy and len(serving) < self._count():
             return None
         return replica
 

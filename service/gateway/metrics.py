@@ -32,7 +32,7 @@ from rewardplane.rewards.types import Reason
 
 from .breath import Steps
 from .call import LEFT_OUT, Call, Piece
-from .figures import COUNTED, OTHER, RewardFigures, TimeHistogram
+from .figures import COUNTED, OTHER, SCALED, RewardFigures, TimeHistogram
 from .health import Healths
 from .served import ServedReward
 
@@ -288,6 +288,12 @@ class _Scrape(Collector):
             family = CounterMetricFamily(f"rewardplane_{key}", text, labels=("reward",))
             for name, figures in rewards.items():
                 family.add_metric((name,), read(figures))
+            yield family
+        scaled = {name: (*f.replicas, f.backlog_s) for name, f in rewards.items() if f.replicas}
+        for index, (key, text) in enumerate(SCALED.items()):
+            family = GaugeMetricFamily(f"rewardplane_{key}", text, labels=("reward",))
+            for name, of in scaled.items():
+                family.add_metric((name,), of[index])
             yield family
         isolation = GaugeMetricFamily(
             "rewardplane_sandbox_level",

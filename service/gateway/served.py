@@ -15,6 +15,7 @@ from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.wire.errors import UnknownReward, VersionGone
 
 from .figures import MAX_COUNTED, OTHER, RewardFigures
+from .load import Load
 
 MAX_NAME_CHARS = 128
 """No reward has a longer name; looking for similar ones takes a second for a megabyte."""
@@ -29,6 +30,14 @@ class Lane(Protocol):
     @property
     def backlog_items(self) -> int:
         """The items that wait, or are with replicas."""
+        ...
+
+    def items_before(self, job: str, count: int, /) -> int:
+        """What is done before the last of `count` more items of a job, about."""
+        ...
+
+    def load(self) -> Load:
+        """What its work amounts to."""
         ...
 
     @property
@@ -69,6 +78,7 @@ class ServedReward:
         "reward",
         "settings",
         "side_by_side",
+        "up",
         "version",
         "whole_group",
     )
@@ -91,6 +101,9 @@ class ServedReward:
         self.component_names = config.facts.component_names
         self.component_count = len(self.component_names)
         self.replicas = config.replicas
+        """How many replicas there may be."""
+        self.up = self.replicas if config.scaling is None else max(1, config.scaling.min)
+        """How many run, as far as is known; only where their number follows the work it changes."""
         self.side_by_side = config.side_by_side
         self.model_facts: ModelFacts | None = None
         """What its model is; known once a replica of the model has answered."""
@@ -123,6 +136,11 @@ class ServedReward:
             self.reward.setup()
         self.pool = lane(self)
 
+    def note_replicas(self, up: int, wanted: int) -> None:
+        """So many of its replicas run, and so many should."""
+        self.up = up
+        self.figures.replicas = up, wanted
+
     def note_retry(self) -> None:
         """A shard is sent again."""
         self.figures.retries += 1
@@ -151,6 +169,10 @@ class ServedReward:
             return max(member.backlog_s for member in self.members.values())
         return self.pool.backlog_items * self.pool.item_s / self.replicas
 
+    def backlog_before_s(self, job: str, count: int) -> float:
+        """How long what is done before the last of `count` more items of a job will take."""
+        return self.pool.items_before(job, count) * self.pool.item_s / self.replicas
+
     @property
     def judge_tokens_per_item(self) -> float:
         """What an item takes of judges' tokens, in the mean so far.
@@ -173,6 +195,14 @@ class _NoLane:
     item_s = 0.0
     backlog_items = 0
     late_s = 0.0
+
+    def items_before(self, _job: str, _count: int, /) -> int:
+        """Nothing waits."""
+        return 0
+
+    def load(self) -> Load:
+        """Nothing waits."""
+        return Load()
 
     def submit(self, _shard: Any, /) -> None:
         """Never called."""
@@ -278,6 +308,14 @@ class ServedRewards:
         else:
             fresh[name] = ServedReward(reward, self._figures(reward.name), self._lane, members)
         return fresh[name]
+
+    def all(self) -> list[ServedReward]:
+        """What is served, and what calls still use."""
+        return [*self._current.values(), *self._retired]
+
+    def scaled(self) -> list[ServedReward]:
+        """Those of which the number of replicas follows their work."""
+        return [one for one in self.all() if one.config.scaling is not None]
 
     def in_use(self) -> set[str]:
         """The fingerprints of rewards and models that are served or that calls still use."""

@@ -126,9 +126,8 @@ class Shard:
     def _part(self, groups: list[Range], place: Range) -> Shard:
         n = place[1] - place[0]
         size = self.bytes * n // self.n
-        part = Shard(
-            self.call, self.served, groups, [place], n, size, self.submitted_s, self.losses
-        )
+        part = Shard(self.call, self.served, groups, [place], n, size, self.submitted_s)
+        part.losses = self.losses
         if not groups:
             group = _group_of(self.call, place[0])
             at = place[0] - self.call.offsets[group]

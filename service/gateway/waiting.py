@@ -83,7 +83,7 @@ def check_waiting(items: Mapping[ServedReward, int], options: CallOptions) -> No
         Overloaded: with how long until they might.
     """
     for served, count in _where_they_run(items).items():
-        wait_s = served.backlog_s
+        wait_s = served.backlog_before_s(options.job, count)
         if wait_s <= 0:
             continue
         room_s = min(

@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 
 import uvloop
 from rewardplane.config.load import RewardConfig, ServiceConfig
+from rewardplane.config.replicas import first_of
 from rewardplane.gateway.doors.door import address_of
 from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost
 from rewardplane.gateway.local_replicas import LocalReplicas
@@ -143,7 +144,10 @@ class LocalService:
     async def _set_up(self, rewards: list[RewardConfig]) -> None:
         """Starts the replicas of reward versions, side by side; all or none."""
         new = [r for r in rewards if r.has_replicas and r.fingerprint not in self._replicas]
-        made = {r.fingerprint: [LendingPool(r) for _ in range(r.settings.replicas)] for r in new}
+        made = {
+            r.fingerprint: [LendingPool(r) for _ in range(first_of(r.settings.replicas))]
+            for r in new
+        }
         up = 0
         names = {r.fingerprint: r.name for r in new}
         count = sum(map(len, made.values()))
@@ -175,7 +179,7 @@ class LocalService:
         self._replicas |= made
 
     def _lane(self, served: ServedReward) -> PoolLane:
-        replicas = LocalReplicas(self._folder, served.config, _nobody)
+        replicas = LocalReplicas(self._folder, served.config, _nobody, lambda: served.up)
         return PoolLane(served, replicas.send, replicas.start)
 
     async def _retire(self) -> None:

@@ -22,6 +22,7 @@ from rewardplane.config.load import (
     parse,
     parse_reward,
 )
+from rewardplane.config.replicas import ReplicaRange
 from rewardplane.rewards.registry import kinds
 
 from ..support.rig import FOLDER, configured, poison
@@ -343,3 +344,35 @@ def test_a_fault_says_what_is_wanted(entry: dict[str, Any], told: str) -> None:
     assert told in fault
     assert "pydantic" not in fault
     assert "Input should" not in fault
+
+
+def test_replicas_are_a_number_or_a_range() -> None:
+    rewards = {"a": poison(replicas=3), "b": poison(replicas={"min": 0, "max": 4})}
+    config = parse({"rewards": rewards}, FOLDER)
+    fixed, scaled = config.rewards["a"], config.rewards["b"]
+    assert (fixed.replicas, fixed.scaling) == (3, None)
+    assert (scaled.replicas, scaled.scaling) == (4, ReplicaRange(min=0, max=4))
+    assert fixed.digest == configured(poison()).digest, "sizing decides no score"
+    again = RewardConfig.from_dict(json.loads(json.dumps(scaled.as_dict())))
+    assert again == scaled
+    assert again.fingerprint == scaled.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("replicas", "words"),
+    [
+        ({"min": 5, "max": 4}, "min: 5 is more than max, which is 4"),
+        ({"min": -1, "max": 4}, "min: Input should be greater than or equal to 0"),
+        ({"max": 0}, "max: Input should be greater than or equal to 1"),
+        ({"min": 1}, "max: Field required"),
+        ({"max": 4, "most": 3}, "most: unknown; want min, max, idle_s"),
+        ({"max": 4, "idle_s": -1}, "idle_s: Input should be greater than or equal to 0"),
+        ([1, 4], "want a valid integer"),
+        ("many", "want a valid integer"),
+        (10_001, "less than or equal to 10000"),
+    ],
+)
+def test_what_is_no_number_of_replicas_is_told(replicas: object, words: str) -> None:
+    (fault,) = faults_of({"rewards": {"a": poison(replicas=replicas)}})
+    assert fault.startswith("rewards.a.replicas: ")
+    assert words in fault
