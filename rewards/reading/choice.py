@@ -139,3 +139,11 @@ def choice_candidates(text: str, options: str) -> Iterator[Candidate]:
 
 def _first_sentence(line: str) -> str:
     return re.split(r"(?<=[\w)])\.(?:\s|$)", line, maxsplit=1)[0]
+
+
+_LETTERS = re.compile(r"\(?[A-J]\)?(?:\s?(?:,|and|;)\s?\(?[A-J]\)?)*\.?")
+
+
+def is_letters(text: str) -> bool:
+    """Whether a text is choice letters and nothing else."""
+    return len(text) <= 40 and _LETTERS.fullmatch(text) is not None

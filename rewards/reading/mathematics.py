@@ -25,8 +25,9 @@ from latex2sympy2_extended import NormalizationConfig
 from .based import Based, based
 from .bounds import MAX_TERMS, TooCostly, weigh
 from .candidates import MAX_ANSWER_CHARS, Candidate, candidates
-from .choice import gold_letters, letters
+from .choice import gold_letters, is_letters, letters
 from .constants import agree
+from .in_prose import ends_of, last_clause, last_side, with_roots, without_set_units
 from .limit import Overrun, cpu_limit
 from .notation import (
     canonical,
@@ -139,7 +140,7 @@ def read_gold(text: str) -> Gold:
     body = without_units(plain)
     numeral, unit = _number(body), unit_of(plain, body)
     in_base = None if numeral is not None else based(body)
-    named = gold_letters(plain) if _is_letters(plain) else None
+    named = gold_letters(plain) if is_letters(plain) else None
     gold = Gold(plain, body, numeral, unit, in_base, named, words_of(plain), 1.0)
     if gold.numeral is not None or gold.based or gold.letters or len(gold.words) > 3:
         return gold
@@ -159,13 +160,6 @@ def _number(body: str) -> Numeral | None:
     if numeral is None and "{" in body:
         numeral = read(flat(body))
     return numeral or spelled(flat(body) if "{" in body else body)
-
-
-_LETTERS = re.compile(r"\(?[A-J]\)?(?:\s?(?:,|and|;)\s?\(?[A-J]\)?)*\.?")
-
-
-def _is_letters(text: str) -> bool:
-    return len(text) <= 40 and _LETTERS.fullmatch(text) is not None
 
 
 def judge(golds: Sequence[Gold], found: Candidate) -> Finding:
@@ -234,17 +228,9 @@ def _by_numbers(gold: Gold, plain: str, found: Candidate) -> Finding | None:
         findings = [_agree_as_numbers(side, gold.numeral) for side in sides]
         return Finding.RIGHT if Finding.RIGHT in findings else None
     if numeral is None and found.source not in ("boxed", "free"):
-        body = without_units(_last_side(head(plain)))
+        body = without_units(last_side(head(plain)))
         numeral = _number(body) or spelled(body, counted=True)
     return _agree_as_numbers(numeral, gold.numeral)
-
-
-_SIDE = re.compile(r".*(?:=|\\approx)\s?", re.DOTALL)
-
-
-def _last_side(text: str) -> str:
-    """What stands after the last ``=`` of one equation or a chain of them."""
-    return text if "," in text or ";" in text or " or " in text else _SIDE.sub("", text)
 
 
 def _agree_as_numbers(numeral: Numeral | None, gold: Numeral) -> Finding | None:
@@ -288,9 +274,7 @@ def _by_words(gold: Gold, plain: str, found: Candidate) -> Finding | None:
     if not gold.words:
         return None
     if found.source == "free":  # all of it, or what its last sentence says that something is
-        clause = _LAST_CLAUSE.search(plain, max(0, len(plain) - MAX_PARSED_CHARS))
-        texts = (plain, clause[1]) if clause else (plain,)
-        same = any(same_words(words_of(text), gold.words) for text in texts)
+        same = any(same_words(words_of(t), gold.words) for t in (plain, last_clause(plain)))
         return Finding.RIGHT if same else None
     for words in (words_of(plain), words_of(head_of_words(plain))):
         if words and same_words(words, gold.words):
@@ -340,29 +324,12 @@ def _spellings(gold: Gold, plain: str, found: Candidate) -> list[tuple[str, bool
     if prose:
         if found.source != "free":
             return [(f"Answer: {found.text}", True)]
-        start = max(0, len(stated) - MAX_PARSED_CHARS)
-        ends = (_LAST_BRACKETS.search(stated, start), _LAST_CLAUSE.search(stated, start))
-        texts = dict.fromkeys(canonical(end[1]) for end in ends if end)
-        spellings = [(t, False) for t in texts if has_mathematics(t) and not has_prose(t)]
-        return [*spellings, (_with_roots(found.text), True)]
+        return [*((end, False) for end in ends_of(stated)), (with_roots(found.text), True)]
     body = without_units(stated)
     # "43 m" is a product where the gold has a variable.
     texts = [stated, body] if body != stated and not is_constant(gold.body) else [body]
     spellings = [(text, False) for text in texts]
-    return [*spellings, (_with_roots(found.text), True)] if found.source == "free" else spellings
-
-
-# A tuple or an interval that ends the text.
-_LAST_BRACKETS = re.compile(r"(?<![A-Za-z0-9}$])([(\[][^()\[\]$]{1,120},[^()\[\]$]{1,120}[)\]])\Z")
-# "The polynomial is x^2 - 4"
-_LAST_CLAUSE = re.compile(
-    r"\b(?:is|are|be|equals?|gives?|get|obtain|have|becomes?):? ([^,;:=$]{1,100})\Z"
-)
-_BRACKETED_ROOT = re.compile(r"\\sqrt\s?\(([^()]{1,80})\)")
-
-
-def _with_roots(text: str) -> str:
-    return _BRACKETED_ROOT.sub(r"\\sqrt{\1}", text) if "\\sqrt" in text else text
+    return [*spellings, (with_roots(found.text), True)] if found.source == "free" else spellings
 
 
 def _verified(gold: Gold, text: str, in_prose: bool) -> Finding:
@@ -417,14 +384,8 @@ def _boxed(plain: str) -> list[Any]:
     return _untyped.parse(f"\\boxed{{{text}}}", [_BOXED], parsing_timeout=None)
 
 
-_UNIT_IN_PROSE = re.compile(
-    r"(?<=[0-9}\)])\s?\\(?:text|textrm|textbf|textnormal|mathrm|mbox)\s?\{([^{}]{1,60})\}(?:\^\{?[1-4]\}?)?"
-    r"(?=\s?(?:\$|\\\)|\\\]))"
-)
-
-
 def _in_prose(text: str) -> list[Any]:
-    text = _UNIT_IN_PROSE.sub(lambda m: "" if without_units(f"1 {m[1]}") == "1" else m[0], text)
+    text = without_set_units(text)
     if nesting(text) > MAX_NESTING + 1:
         raise TooCostly("too deep")
     weigh(text)
