@@ -36,7 +36,7 @@ ONLY_IN = {
     "ray": ("service/cluster/",),
     "grpc": ("service/client/", "service/wire/", "service/gateway/", "service/cluster/"),
     "prometheus_client": ("service/gateway/metrics.py", "service/cli/top.py"),
-    "starlette": ("service/http/",),
+    "httptools": ("service/http/",),
     "torch": ("service/models/",),
     "transformers": ("service/models/",),
     "vllm": ("service/models/",),

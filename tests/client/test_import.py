@@ -24,7 +24,7 @@ print(json.dumps({{"cpu_s": cpu_s, "new": sorted(set(sys.modules) - before)}}))
 # What the client cannot do without.
 BASE = "asyncio, grpc.aio, google.protobuf.duration_pb2, google.rpc.error_details_pb2"
 HEAVY = {
-    *("ray", "pydantic", "torch", "numpy", "transformers", "aiohttp", "yaml", "starlette"),
+    *("ray", "pydantic", "torch", "numpy", "transformers", "aiohttp", "yaml", "httptools"),
     *("prometheus_client", "uvloop", "psutil", "sympy", "rich", "typer", "requests", "pyarrow"),
 }
 
