@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -164,9 +165,10 @@ class Pairwise(AsksModel):
             compared = _compared(i, j, both)
             if compared is not None:
                 made.append(compared)
-        values = (pairs.mean_wins if self.aggregate == "mean_win" else bradley_terry)(
-            len(responses), made
-        )
+        if self.aggregate == "mean_win":
+            values = pairs.mean_wins(len(responses), made)
+        else:  # of a large group for some 100 ms: other rewards share the event loop
+            values = await asyncio.to_thread(bradley_terry, len(responses), made)
         return [
             self._result(index, values[index], planned, made, used[index])
             for index in range(len(responses))

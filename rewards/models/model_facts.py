@@ -29,3 +29,6 @@ class ModelFacts:
     """Whether each `LabelReading` has a label mass."""
     fingerprint: str = ""
     """What an endpoint says that it serves: its `model` and `system_fingerprint`."""
+    noise: float | None = None
+    """How far two readings of one item were apart when it was tested: of the number, or of a log
+    probability. Smaller differences between rewards say nothing. None: nothing was read twice."""

@@ -141,6 +141,7 @@ def asked(message: pb.ModelUsed) -> ModelUsed:
         template_digest=message.template_digest,
         read=message.read,
         fingerprint=message.fingerprint,
+        noise=message.noise if message.HasField("noise") else None,
     )
     return ModelUsed(message.name, message.digest, facts)
 
@@ -182,6 +183,7 @@ def info(message: pb.RewardInfo) -> RewardInfo:
         max_item_bytes=limits.max_item_bytes,
         max_request_bytes=limits.max_request_bytes,
         isolation=_level(message.isolation),
+        model=asked(message.model) if message.HasField("model") else None,
     )
 
 

@@ -116,16 +116,18 @@ class Validation:
     queue_us: int = 0
     execution_us: int = 0
     isolation: str = ""
+    model: ModelUsed | None = None
+    """The model that it asks, as far as that has told what it is by now."""
 
 
 @dataclass(slots=True, frozen=True)
 class RewardInfo:
     """A reward as it is served.
 
-    `lane` is "inline", "pool", "sandbox" or "composite" and `scope` "item" or "group"; a value that
-    this version does not know is "". Times are in seconds; `max_request_items`, `max_item_bytes`
-    and `max_request_bytes` are the service's limits. `isolation` is what its untrusted code has at
-    least, of `ISOLATION_LEVELS`.
+    `lane` is "inline", "pool", "sandbox", "composite" or "model" and `scope` "item" or "group"; a
+    value that this version does not know is "". Times are in seconds; `max_request_items`,
+    `max_item_bytes` and `max_request_bytes` are the service's limits. `isolation` is what its
+    untrusted code has at least, of `ISOLATION_LEVELS`.
     """
 
     name: str
@@ -143,3 +145,5 @@ class RewardInfo:
     max_item_bytes: int = 0
     max_request_bytes: int = 0
     isolation: str = ""
+    model: ModelUsed | None = None
+    """The model that it asks, as far as that has told what it is by now."""

@@ -262,7 +262,7 @@ class Cluster:
         """Tells the gateways what to serve."""
         import ray
 
-        published = self._membership.publish.remote(config.as_dict())
+        published: Any = self._membership.publish.remote(config.as_dict())
         self._generation = ray.get(published, timeout=ANSWER_S)
 
     def _swap(self, gone: list[str], app: str, config: ServiceConfig, progress: Progress) -> None:

@@ -106,6 +106,8 @@ class ModelSettings(BaseModel):
             raise ValueError("endpoint: not a setting of weights")
         if not self.path:
             raise ValueError(f"runs: {self.runs} wants `path`")
+        if self.golden and self.head == "chat":
+            raise ValueError("golden: holds the numbers of a model with head `scalar`")
         if self.device == "cuda" and not self.gpus:
             raise ValueError("device: cuda wants `gpus`")
         if self.gpus > 1 and self.gpus != math.floor(self.gpus):

@@ -31,12 +31,18 @@ COUNTED: Mapping[str, tuple[str, str]] = {
     "cloud_run_retries": ("Calls of Cloud Run rewards that were sent again.", ""),
     "judge_prompt_tokens": ("Tokens that judges read.", ""),
     "judge_completion_tokens": ("Tokens that judges wrote.", ""),
-    "model_calls": ("Questions asked of models.", "model"),
-    "model_shared": ("Questions answered by an equal one, under way or kept.", "model"),
-    "model_prompt_tokens": ("Tokens that models read.", "model"),
-    "model_completion_tokens": ("Tokens that models wrote.", "model"),
+    "model_calls": ("Questions asked of models.", "model and job"),
+    "model_shared": ("Questions answered by an equal one, under way or kept.", "model and job"),
+    "model_prompt_tokens": ("Tokens that models read.", "model and job"),
+    "model_completion_tokens": ("Tokens that models wrote.", "model and job"),
 }
 """What replicas and rewards may count, with its help and its label; anything else is not shown."""
+
+
+MAX_COUNTED = 400
+"""Figures that are kept of a reward by the client's job: those of further jobs are one."""
+OTHER = "other"
+"""The name of all that have no label of their own."""
 
 
 class TimeHistogram:
@@ -84,6 +90,8 @@ class RewardFigures:
 
     def __init__(self) -> None:
         self.items: Counter[str] = Counter()
+        self.noise: dict[str, float] = {}
+        """`ModelFacts.noise` of the model that it asks, by the model's name."""
         self.groups = 0
         self.zero_variance_groups = 0
         self.rewards: Counter[int] = Counter()

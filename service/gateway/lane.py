@@ -16,10 +16,11 @@ import logging
 import time
 from array import array
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from rewardplane.replica.answers import OF_JOB
 from rewardplane.replica.direct_run import DirectRun
 from rewardplane.replica.job import Part
 from rewardplane.replica.segment import PENDING, SCORED
@@ -225,7 +226,7 @@ class PoolLane:
     def _take(self) -> list[list[Shard]]:
         """The next call's jobs: shards that go together, about 50 ms or 1 MiB in all."""
         now_s = time.monotonic()
-        jobs: dict[float, list[Shard]] = {}
+        jobs: dict[tuple[float, str], list[Shard]] = {}
         room_bytes = TARGET_BYTES
         room_items = max(1, int(TARGET_COST_S / self.item_s))
         while self._waiting:
@@ -239,7 +240,9 @@ class PoolLane:
                 continue
             room_bytes -= shard.bytes
             room_items -= shard.n
-            jobs.setdefault(shard.call.options.item_timeout_s, []).append(shard)
+            options = shard.call.options
+            # What it takes of a model is counted by the client's job, so those travel apart.
+            jobs.setdefault((options.item_timeout_s, options.job), []).append(shard)
         return list(jobs.values())
 
     async def _carry(self, jobs: list[list[Shard]]) -> None:
@@ -252,7 +255,7 @@ class PoolLane:
                 async for parts, has_room, figures in answers:
                     for index, part, waited_us in parts:
                         self._deliver(jobs[index], part, waited_us)
-                    self._served.note_figures(figures)
+                    self._served.note_figures(_by_job(figures, jobs))
                     if has_room and holds_slot:
                         holds_slot = False
                         self._in_flight -= 1
@@ -361,6 +364,17 @@ class PoolLane:
 def _one(reward: float, elapsed_us: int) -> Part:
     rewards, times = array("d", (reward,)), array("Q", (elapsed_us,))
     return Part(bytes((SCORED,)), rewards.tobytes(), b"", times.tobytes())
+
+
+def _by_job(figures: Mapping[str, float], jobs: list[list[Shard]]) -> dict[str, float]:
+    """The figures, each of one message under the name of the client's job that it is of."""
+    named: dict[str, float] = {}
+    for name, value in figures.items():
+        full, found, index = name.partition(OF_JOB)
+        if found:
+            full = f"{full}{OF_JOB}{jobs[int(index)][0].call.options.job}"
+        named[full] = named.get(full, 0.0) + value
+    return named
 
 
 def _message(job: list[Shard], now_s: float) -> tuple[Any, ...]:

@@ -26,18 +26,18 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 from rewardplane.access.gate import Gate
+from rewardplane.replica.answers import OF_JOB
 from rewardplane.replica.segment import SCORED
 from rewardplane.rewards.types import Reason
 
 from .breath import Steps
 from .call import LEFT_OUT, Call, Piece
-from .figures import COUNTED, RewardFigures, TimeHistogram
+from .figures import COUNTED, OTHER, RewardFigures, TimeHistogram
 from .health import Healths
 from .served import ServedReward
 
 MAX_JOBS = 100
 MAX_CALLERS = 100
-OTHER = "other"
 MIXED = "(mixed)"
 _REWARD_BOUNDS = (-1.0, -0.75, -0.5, -0.25, -0.1, -1e-9, 0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 _SIZE_BITS = range(1, 18)
@@ -298,6 +298,14 @@ class _Scrape(Collector):
             if figures.isolation:
                 isolation.add_metric((name,), figures.isolation)
         yield isolation
+        noise = GaugeMetricFamily(
+            "rewardplane_model_noise",
+            "How far two readings of one item were apart when the model was tested at its start.",
+            labels=("model",),
+        )
+        for name, value in {k: v for f in rewards.values() for k, v in f.noise.items()}.items():
+            noise.add_metric((name,), value)
+        yield noise
         queue = {name: figures.queue for name, figures in rewards.items()}
         yield _times("rewardplane_queue_seconds", "Items, wait for execution.", queue)
         execution = {name: figures.execution for name, figures in rewards.items()}
@@ -334,13 +342,14 @@ def _health(healths: Healths) -> Iterator[Metric]:
 
 def _counted(rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:
     for key, (text, label) in COUNTED.items():
-        labels = ("reward", label) if label else ("reward",)
+        labels = ("reward", *label.split(" and ")) if label else ("reward",)
         family = CounterMetricFamily(f"rewardplane_{key}", text, labels=labels)
         for name, figures in rewards.items():
             for full, value in list(figures.counted.items()):
                 metric, _dot, of = full.partition(".")
                 if metric == key:
-                    family.add_metric((name, of)[: len(labels)], value)
+                    model, _tab, job = of.partition(OF_JOB)
+                    family.add_metric((name, model, job)[: len(labels)], value)
         yield family
 
 

@@ -244,8 +244,9 @@ def render_validation(call: Call, remarks: Sequence[str]) -> pb.ValidateRewardRe
     return response
 
 
-def render_info(config: RewardConfig, limits: Limits) -> pb.RewardInfo:
+def render_info(served: ServedReward, limits: Limits) -> pb.RewardInfo:
     """What the service says of a reward."""
+    config = served.config
     facts, settings = config.facts, config.settings
     info = pb.RewardInfo(
         name=config.name,
@@ -258,6 +259,7 @@ def render_info(config: RewardConfig, limits: Limits) -> pb.RewardInfo:
         component_names=facts.component_names,
         reference_keys=facts.reference_keys,
         isolation=_level(ISOLATION_LEVELS.index(facts.isolation)),
+        model=_model(served),
         limits=pb.RewardLimits(
             max_request_items=limits.max_request_items,
             max_item_bytes=limits.max_item_bytes,
@@ -379,4 +381,5 @@ def _model(served: ServedReward) -> pb.ModelUsed | None:
         template_digest=facts.template_digest,
         read=facts.read,
         fingerprint=facts.fingerprint,
+        noise=facts.noise,
     )

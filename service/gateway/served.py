@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import HttpSettings
+from rewardplane.replica.answers import OF_JOB
 from rewardplane.rewards.compose.combining import Combining
 from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.wire.errors import UnknownReward, VersionGone
 
-from .figures import RewardFigures
+from .figures import MAX_COUNTED, OTHER, RewardFigures
 
 MAX_NAME_CHARS = 128
 """No reward has a longer name; looking for similar ones takes a second for a megabyte."""
@@ -131,11 +132,17 @@ class ServedReward:
         if facts != self.model_facts:
             self.model_facts = facts
             self.rendered.clear()
+            if facts.noise is not None and self.config.model is not None:
+                self.figures.noise[self.config.model.name] = facts.noise
 
     def note_figures(self, figures: Mapping[str, float]) -> None:
         """A replica counted this since it reported the last time."""
+        counted = self.figures.counted
         for name, value in figures.items():
-            self.figures.counted[name] += value
+            full, found, _job = name.partition(OF_JOB)
+            if found and name not in counted and len(counted) >= MAX_COUNTED:
+                name = f"{full}{OF_JOB}{OTHER}"
+            counted[name] += value
 
     @property
     def backlog_s(self) -> float:

@@ -177,7 +177,7 @@ class Servicer:
         if caller is not None:
             names = [name for name in names if caller.may_name(name)]
         found = [self._rewards.find(name, "") for name in names]
-        infos = [render_info(served.config, self._limits) for served in found]
+        infos = [render_info(served, self._limits) for served in found]
         rpc.answer(pb.ListRewardsResponse(rewards=infos).SerializeToString())
 
     def _get(self, rpc: Rpc) -> None:
@@ -185,7 +185,7 @@ class Servicer:
         if rpc.caller is not None:
             rpc.caller.check_reward(name)
         served = self._rewards.find(name, "")
-        info = render_info(served.config, self._limits)
+        info = render_info(served, self._limits)
         rpc.answer(pb.GetRewardResponse(reward=info).SerializeToString())
 
 

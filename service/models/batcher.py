@@ -7,19 +7,21 @@ of one length nearly none. The pass itself runs in a thread of its own; the even
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from .places import URGENCY, Urgency
 
 _log = logging.getLogger(__name__)
 
+MAX_FAILED = 8
+"""So many passes over one item each that fail in a row: it is the device, not the items."""
 WINDOW = 16
 """How many budgets' worth of the most urgent work is looked at to find texts of one length."""
 
@@ -42,6 +44,9 @@ class Ask:
     age: int = field(default=0)
 
 
+_ORDER = attrgetter("urgency", "age")
+_TOKENS = attrgetter("tokens")
+
 Pass = Callable[[str, Sequence[Ask]], list[Any]]
 """A forward pass over asks of one kind: an answer for each, in their order; an exception in the
 place of one that has none."""
@@ -63,13 +68,16 @@ class Batcher:
         self._pass = run_pass
         self._budget = budget_tokens
         self._max_items = max_items
-        self._waiting: list[tuple[Urgency, int, Ask]] = []
+        self._waiting: list[Ask] = []
         self._ages = itertools.count()
         self._waiting_tokens = 0
         self._running: deque[tuple[list[Ask], asyncio.Future[list[Any]]]] = deque()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "engine", begin)
         self._loop_task: asyncio.Task[None] | None = None
+        self._failed = 0
+        self.broken = ""
+        """Why no pass will ever succeed again; empty while they do."""
         self.passes = 0
         self.real_tokens = 0
         self.padded_tokens = 0
@@ -85,7 +93,7 @@ class Batcher:
             await asyncio.wait((self._loop_task,))
         for ask in [
             *(a for batch, _ in self._running for a in batch),
-            *(w[2] for w in self._waiting),
+            *self._waiting,
         ]:
             ask.answer.cancel()
         self._waiting.clear()
@@ -100,7 +108,8 @@ class Batcher:
         answer = asyncio.get_running_loop().create_future()
         ask = Ask(kind, ids, about, answer, URGENCY.get(), len(ids) + extra_tokens)
         ask.age = next(self._ages)
-        self._push((ask.urgency, ask.age, ask))
+        self._waiting.append(ask)
+        self._waiting_tokens += ask.tokens
         self._wake.set()
         return await answer
 
@@ -149,32 +158,33 @@ class Batcher:
 
     def _take(self) -> list[Ask]:
         """The next batch: the most urgent ask, and others of its kind and about its length."""
-        window: list[tuple[Urgency, int, Ask]] = []
-        room = WINDOW * self._budget
-        while self._waiting and room > 0:
-            entry = heapq.heappop(self._waiting)
-            self._waiting_tokens -= entry[2].tokens
-            if entry[2].answer.done():  # cancelled
-                continue
-            window.append(entry)
-            room -= entry[2].tokens
-        if not window:
-            return []
-        first = window[0][2]
-        alike = [ask for _u, _a, ask in window if ask.kind == first.kind]
-        batch = next(b for b in pack(alike, self._budget, self._max_items) if first in b)
-        taken = {id(ask) for ask in batch}
-        for entry in window:
-            if id(entry[2]) not in taken:
-                self._push(entry)
+        # As a whole: what waits is nearly in order, and a sort of that is one pass in C.
+        waiting = [ask for ask in self._waiting if not ask.answer.done()]  # without the cancelled
+        waiting.sort(key=_ORDER)
+        if waiting:
+            kind = waiting[0].kind
+            alike = [ask for ask in self._window(waiting) if ask.kind == kind]
+            packed = pack(alike, self._budget, self._max_items)
+            batch = next(b for b in packed if waiting[0] in b)
+            taken = {id(ask) for ask in batch}
+            waiting = [ask for ask in waiting if id(ask) not in taken]
+        else:
+            batch = []
+        self._waiting = waiting
+        self._waiting_tokens = sum(map(_TOKENS, waiting))
         return batch
 
-    def _push(self, entry: tuple[Urgency, int, Ask]) -> None:
-        heapq.heappush(self._waiting, entry)
-        self._waiting_tokens += entry[2].tokens
+    def _window(self, waiting: Sequence[Ask]) -> Iterator[Ask]:
+        """The most urgent of those in order, `WINDOW` budgets' worth of them."""
+        room = WINDOW * self._budget
+        for ask in waiting:
+            yield ask
+            room -= ask.tokens
+            if room <= 0:
+                return
 
     def _passed(self, batch: Sequence[Ask]) -> list[Any]:
-        """Answers of a batch; one that does not fit into memory is halved."""
+        """Answers of a batch. One that fails is halved: what is one's fault is not the others'."""
         try:
             answers = self._pass(batch[0].kind, batch)
         except PassOutOfMemory as error:
@@ -184,18 +194,30 @@ class Batcher:
             # The next ones need not find it out again.
             self._budget = max(widest // 2, max(ask.tokens for ask in batch))
             _log.warning("out of memory with %d padded tokens; now %d", widest, self._budget)
-            middle = len(batch) // 2
-            return [*self._passed(batch[:middle]), *self._passed(batch[middle:])]
+            return self._halves(batch)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            if len(batch) > 1 and not self.broken:
+                return self._halves(batch)
+            _log.exception("a forward pass failed")
+            self._failed += 1
+            if self._failed >= MAX_FAILED:
+                self.broken = f"{self._failed} forward passes in a row failed, the last: {error}"
+            return [error] * len(batch)
+        self._failed = 0
         self.passes += 1
         self.real_tokens += sum(len(ask.ids) for ask in batch)
         self.padded_tokens += max(len(ask.ids) for ask in batch) * len(batch)
         return answers
 
+    def _halves(self, batch: Sequence[Ask]) -> list[Any]:
+        middle = len(batch) // 2
+        return [*self._passed(batch[:middle]), *self._passed(batch[middle:])]
+
 
 def pack(asks: Sequence[Ask], budget_tokens: int, max_items: int) -> list[list[Ask]]:
     """Batches of neighbours in length whose longest times their number is within the budget."""
     batches: list[list[Ask]] = []
-    for ask in sorted(asks, key=lambda a: a.tokens, reverse=True):
+    for ask in sorted(asks, key=_TOKENS, reverse=True):
         batch = batches[-1] if batches else []
         # Sorted: the first of a batch is its longest.
         if batch and len(batch) < max_items and batch[0].tokens * (len(batch) + 1) <= budget_tokens:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -16,11 +14,11 @@ from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.models.thoughts import without_thoughts
 from rewardplane.rewards.text.chat import Message
-from rewardplane.rewards.types import InvalidResult, Usage
+from rewardplane.rewards.types import InvalidResult, JudgeUnreadable, Usage
 
-from .prompts import Prompt, Prompter
+from .prompts import Prompter
+from .tokenising import Tokeniser
 
-TOKENIZERS = 2
 MAX_NONSENSE = 10
 """So many answers in a row that are no numbers: the engine is broken."""
 MAX_ANSWER_TOKENS = 1_024
@@ -77,7 +75,7 @@ class EngineModel:
         self._head: Head = head
         self.engine = engine
         self.prompter = prompter
-        self._tokenizers = ThreadPoolExecutor(TOKENIZERS, "tokenizer")
+        self._tokeniser = Tokeniser(prompter)
         self._label_ids: dict[tuple[str, ...], list[int]] = {}
         self._nonsense = 0
 
@@ -111,12 +109,12 @@ class EngineModel:
     async def close(self) -> None:
         """Ends the engine."""
         await self.engine.close()
-        self._tokenizers.shutdown(wait=False)
+        self._tokeniser.close()
 
     async def scalar(self, messages: Sequence[Message], *, timeout_s: float) -> Scalar:
         """As `Model.scalar`."""
         del timeout_s
-        prompt = await self._prompt(messages, asks=False)
+        prompt = await self._tokeniser.prompt(messages, asks=False)
         value = await self.engine.score(prompt.ids)
         self._check_number(value, "the model's number is")
         return Scalar(value, len(prompt.ids), prompt.cut_tokens)
@@ -133,15 +131,17 @@ class EngineModel:
         del sampling, timeout_s
         whole = asked(messages, question)
         texts = tuple(label.text for label in question.labels)
-        prompt = await self._prompt(whole, asks=True, room=1)
+        prompt = await self._tokeniser.prompt(whole, asks=True, room=1)
         label_ids = self._label_ids.get(texts)
         if label_ids is None:
             # They follow the end of the rendered prompt, which is the same for all prompts.
             find = partial(self.prompter.label_ids, whole, texts)
-            label_ids = self._label_ids[texts] = await self._in_thread(find)
+            label_ids = self._label_ids[texts] = await self._tokeniser.run(find)
         logprobs = await self.engine.label_logprobs(prompt.ids, label_ids)
         mass = sum(math.exp(x) for x in logprobs)
         self._check_number(mass, "the probability of the labels is")
+        if mass <= 0.0:
+            raise JudgeUnreadable(f"the judge gives none of {list(texts)} any probability")
         top = max(logprobs)
         odds = [math.exp(x - top) for x in logprobs]
         probs = {text: x / sum(odds) for text, x in zip(texts, odds, strict=True)}
@@ -160,18 +160,14 @@ class EngineModel:
         """As `Model.text`."""
         del timeout_s
         room = sampling.max_tokens or min(MAX_ANSWER_TOKENS, self.prompter.max_tokens // 4)
-        prompt = await self._prompt(messages, asks=True, room=room)
-        ids, reason = await self.engine.generate(prompt.ids, sampling, schema)
+        prompt = await self._tokeniser.prompt(messages, asks=True, room=room)
+        # What was kept free for the answer is what it may have: there is no more.
+        bounded = replace(sampling, max_tokens=room)
+        ids, reason = await self.engine.generate(prompt.ids, bounded, schema)
         decode = partial(self.prompter.tokenizer.decode, ids, skip_special_tokens=True)
-        text: str = await self._in_thread(decode)
+        text: str = await self._tokeniser.run(decode)
         usage = Usage(len(prompt.ids), len(ids), 0, 1)
         return Completion(without_thoughts(text), reason, usage)
-
-    async def _prompt(self, messages: Sequence[Message], *, asks: bool, room: int = 0) -> Prompt:
-        return await self._in_thread(partial(self.prompter.prompt, messages, asks=asks, room=room))
-
-    async def _in_thread(self, call: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._tokenizers, call)
 
     def _check_number(self, value: float, what: str) -> None:
         if math.isfinite(value):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 BATCH_TOKENS = {"cpu": 2_048, "cuda": 16_384}
 MAX_BATCH = 512
+SWITCH_S = 1e-4
+"""After how long a thread gives up the interpreter to another one."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,12 +82,16 @@ class HfEngine:
         self._facts = ModelFacts(config.settings.path, config.settings.revision, engine="hf")
         self.model: Any = None
         self.pad = 0
-        self.broken = ""
 
     @property
     def facts(self) -> ModelFacts:
         """As `Engine.facts`."""
         return self._facts
+
+    @property
+    def broken(self) -> str:
+        """As `Engine.broken`."""
+        return self._batcher.broken if self._batcher is not None else ""
 
     @property
     def batcher(self) -> Batcher:
@@ -104,6 +111,9 @@ class HfEngine:
         most = 1 if settings.determinism == "serial" else self._args.max_batch
         budget = self._args.batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["cuda"])
         begin = self._use_cpus if device == "cpu" else None
+        # Between two operations of a pass its thread needs the interpreter, for microseconds: with
+        # the interval that is usual it waits up to 5 ms for it, as often as the loop is at work.
+        sys.setswitchinterval(SWITCH_S)
         self._batcher = Batcher(self.run_pass, budget, most, begin)
         self._batcher.start()
 
@@ -225,6 +235,9 @@ class HfEngine:
         except RuntimeError as error:
             if "can't allocate memory" in str(error):  # how a CPU says it
                 raise PassOutOfMemory(str(error).splitlines()[0]) from None
+            if "CUDA error" in str(error):
+                # Every later call of this process fails alike.
+                self.batcher.broken = str(error).splitlines()[0]
             raise
 
     def scores(self, rows: Sequence[Sequence[int]]) -> list[float]:

@@ -9,12 +9,21 @@ import asyncio
 import json
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
 
 from rewardplane.config.load import RewardConfig
 from rewardplane.config.models import ModelConfig
-from rewardplane.replica.answers import Answer, Message, answers
+from rewardplane.replica.answers import OF_JOB, Answer, Message, answers
 from rewardplane.replica.async_runner import AsyncRunner
 from rewardplane.replica.job import Job, ranges_in
 from rewardplane.replica.segment import PENDING, Segment
@@ -83,6 +92,7 @@ class ModelHost:
         self._places = Places(config.settings.places)
         self._rewards: OrderedDict[str, _Ready] = OrderedDict()
         self._items = 0
+        self._noise: float | None = None
 
     async def start(self) -> None:
         """Loads the model and tests it.
@@ -96,6 +106,8 @@ class ModelHost:
         if faults:
             await loaded.close()
             raise EngineFailed(f"model {self.config.name!r} failed its test: {'; '.join(faults)}")
+        seen = [check.noise for check in checks if check.noise is not None]
+        self._noise = max(seen, default=None)
         self._loaded = loaded
 
     async def stop(self) -> None:
@@ -107,7 +119,7 @@ class ModelHost:
     @property
     def facts(self) -> ModelFacts:
         """What the model is."""
-        return self._ready_model().model.facts
+        return replace(self._ready_model().model.facts, noise=self._noise)
 
     def check_health(self) -> None:
         """Looks at flags alone: an engine at work has no time for more.
@@ -138,11 +150,24 @@ class ModelHost:
         ready = self._reward(definition)
         items = sum(message[1] for message in messages)
         self._items += items
+        tallies: list[Counter[str]] = []
+
+        def run(job: Job) -> Coroutine[Any, Any, None]:
+            tallies.append(Counter())
+            return self._run(ready, job, tallies[-1])
+
+        def take_figures() -> dict[str, float]:
+            figures = ready.take_figures()
+            for index, tally in enumerate(tallies):
+                figures.update((f"{name}{OF_JOB}{index}", n) for name, n in tally.items())
+                tally.clear()
+            return figures
+
         told = answers(
             messages,
-            lambda job: self._run(ready, job),
+            run,
             lambda: self._items < AHEAD * self.config.settings.places,
-            ready.take_figures,
+            take_figures,
             opens_early=True,
         )
         try:
@@ -151,12 +176,14 @@ class ModelHost:
                     yield answer
         finally:
             self._items -= items
+            for tally in tallies:  # of a stream that was closed: told with the next one
+                ready.tally.update(tally)
 
-    async def _run(self, ready: _Ready, job: Job) -> None:
+    async def _run(self, ready: _Ready, job: Job, tally: Counter[str]) -> None:
         work = job.work(job.ranges)
         segment = Segment.with_payload(job.n, ready.component_count, work.size, work.write)
         segment.words[0] = job.words
-        TALLY.set(ready.tally)
+        TALLY.set(tally)
         task = asyncio.get_running_loop().create_task(ready.runner.run(segment))
         try:
             ended = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -21,6 +22,15 @@ class Prompt:
     cut_tokens: int = 0
 
 
+@dataclass(slots=True, frozen=True)
+class Wanted:
+    """A conversation as `Prompter.prompt` takes it."""
+
+    messages: Sequence[Message]
+    asks: bool
+    room: int = 0
+
+
 class Prompter:
     """Renders and tokenises for one model. Its methods may run in any thread."""
 
@@ -32,9 +42,10 @@ class Prompter:
         self._cuts = cuts
         self._options = options or {}
         self.bos: int | None = tokenizer.bos_token_id
+        self._control = _control_of(tokenizer)
         # What the tokenizer puts before a plain text is what the model was trained with; a template
         # may have written it already.
-        plain = _ids(tokenizer("x"))
+        plain = cast("list[int]", tokenizer("x")["input_ids"])
         self._adds_bos = self.bos is not None and plain[:1] == [self.bos]
         if not tokenizer.chat_template:
             raise ValueError(
@@ -51,22 +62,73 @@ class Prompter:
         Raises:
             InvalidInput: the template refuses it, it is too long, or it is not text alone.
         """
-        limit = self.max_tokens - room
-        ids = self.encode(messages, asks=asks)
-        excess = len(ids) - limit
-        if excess <= 0:
-            return Prompt(ids)
-        if not self._cuts:
-            raise InvalidInput(f"{len(ids)} tokens, the model takes {limit}")
-        return self._cut(list(messages), ids, limit, asks=asks)
+        (made,) = self.prompts([Wanted(messages, asks, room)])
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    def prompts(self, wanted: Sequence[Wanted]) -> list[Prompt | Exception]:
+        """As `prompt`, of many: n in, n out, same order; what it raises is in the place of one."""
+        made: list[Prompt | Exception] = []
+        for one, ids in zip(wanted, self._encoded(wanted), strict=True):
+            try:
+                made.append(self._within(one, ids) if isinstance(ids, list) else ids)
+            except Exception as error:  # noqa: BLE001 - told to whoever asked for this one
+                made.append(error)
+        return made
 
     def encode(self, messages: Sequence[Message], *, asks: bool) -> list[int]:
         """As `prompt`, whatever the length."""
-        ids = _ids(
-            self.tokenizer(
-                self.render(messages, asks=asks), add_special_tokens=False, verbose=False
-            )
+        return self._begun(self._tokens(self.render(messages, asks=asks)))
+
+    def _encoded(self, wanted: Sequence[Wanted]) -> list[list[int] | Exception]:
+        rendered: list[str | Exception] = []
+        for one in wanted:
+            try:
+                rendered.append(self.render(one.messages, asks=one.asks))
+            except InvalidInput as error:
+                rendered.append(error)
+        texts = [text for text in rendered if isinstance(text, str)]
+        try:
+            encoded: list[list[int] | Exception] = [*self._tokens_of(texts)]
+        except Exception:  # noqa: BLE001 - one text of them; the others are fine
+            encoded = [self._tokens_or_error(text) for text in texts]
+        ids = iter(encoded)
+        return [next(ids) if isinstance(text, str) else text for text in rendered]
+
+    def _tokens_or_error(self, text: str) -> list[int] | Exception:
+        try:
+            return self._tokens(text)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked for this one
+            return InvalidInput(f"the tokenizer refuses the conversation: {error}")
+
+    def _within(self, one: Wanted, ids: list[int]) -> Prompt:
+        """The prompt of a conversation's token ids, cut where that is wanted."""
+        limit = self.max_tokens - one.room
+        ids = self._begun(ids)
+        if len(ids) <= limit:
+            return Prompt(ids)
+        if not self._cuts:
+            raise InvalidInput(f"{len(ids)} tokens, the model takes {limit}")
+        return self._cut(list(one.messages), ids, limit, asks=one.asks)
+
+    def _tokens_of(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        told = self.tokenizer(
+            list(texts),
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
         )
+        return cast("list[list[int]]", told["input_ids"])
+
+    def _tokens(self, text: str) -> list[int]:
+        return self._tokens_of([text])[0]
+
+    def _begun(self, ids: list[int]) -> list[int]:
+        """The ids with exactly one BOS before them, where the model wants one."""
         if self.bos is None:
             return ids
         if self._adds_bos and ids[:1] != [self.bos]:
@@ -79,7 +141,7 @@ class Prompter:
         """The conversation as the template writes it."""
         try:
             text: Any = self.tokenizer.apply_chat_template(
-                [_plain(message) for message in messages],
+                [self._as_text(message) for message in messages],
                 tokenize=False,
                 add_generation_prompt=asks,
                 **self._options,
@@ -90,6 +152,20 @@ class Prompter:
             raise InvalidInput(f"the chat template refuses the conversation: {error}") from None
         return cast("str", text)
 
+    def _as_text(self, message: Message) -> Message:
+        """A message of text, in which nothing is a control token: ``<|im_end|>`` ends no turn."""
+        return cast("Message", self._no_control(_plain(message)))
+
+    def _no_control(self, value: Any) -> Any:
+        if isinstance(value, str):
+            apart = self._control
+            return value if apart is None else apart.sub(_taken_apart, value)
+        if isinstance(value, list):
+            return [self._no_control(one) for one in cast("list[Any]", value)]
+        if isinstance(value, dict):
+            return {k: self._no_control(v) for k, v in cast("dict[str, Any]", value).items()}
+        return value
+
     def label_ids(self, messages: Sequence[Message], labels: Sequence[str]) -> list[int]:
         """The token of each label, as it follows the rendered conversation.
 
@@ -97,10 +173,10 @@ class Prompter:
             InvalidInput: a label is no single token there, or two are the same.
         """
         text = self.render(messages, asks=True)
-        before = _ids(self.tokenizer(text, add_special_tokens=False, verbose=False))
+        before = self._tokens(text)
         found: list[int] = []
         for label in labels:
-            after = _ids(self.tokenizer(text + label, add_special_tokens=False, verbose=False))
+            after = self._tokens(text + label)
             if len(after) != len(before) + 1 or after[:-1] != before:
                 added = len(after) - len(before)
                 raise InvalidInput(
@@ -135,16 +211,24 @@ class Prompter:
         )
 
     def _size(self, message: Message) -> int:
-        return len(_ids(self.tokenizer(_text(message), add_special_tokens=False, verbose=False)))
+        return len(self._tokens(_text(message)))
 
     def _shorter(self, message: Message, excess: int) -> Message:
-        ids = _ids(self.tokenizer(_text(message), add_special_tokens=False, verbose=False))
+        ids = self._tokens(_text(message))
         rest = self.tokenizer.decode(ids[excess:]) if excess < len(ids) else ""
         return {**message, "content": rest}
 
 
-def _ids(encoded: Any) -> list[int]:
-    return cast("list[int]", encoded["input_ids"])
+def _taken_apart(match: re.Match[str]) -> str:
+    return f"{match[0][0]} {match[0][1:]}"
+
+
+def _control_of(tokenizer: Any) -> re.Pattern[str] | None:
+    """What the tokenizer takes for a control token wherever it stands, longest first."""
+    added: Any = getattr(tokenizer, "added_tokens_decoder", {})
+    tokens = {str(token.content) for token in added.values() if token.special}
+    found = sorted((t for t in tokens if len(t) > 1), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, found))) if found else None
 
 
 def _text(message: Message) -> str:

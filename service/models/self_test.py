@@ -38,6 +38,8 @@ class Check:
     name: str
     found: str
     fault: bool = False
+    noise: float | None = None
+    """How far two readings of one item were apart, where some were read twice."""
 
 
 @runtime_checkable
@@ -168,7 +170,7 @@ async def _scalar(config: ModelConfig, model: EngineModel) -> list[Check]:
         checks.append(Check("left pad", f"{found}: positions heed no padding", fault=True))
     else:
         found = f"alone and in a batch differ by {worst:.2g}; the numbers spread {spread:.2g}"
-        checks.append(Check("padding", found))
+        checks.append(Check("padding", found, noise=worst))
     return checks
 
 
@@ -249,7 +251,8 @@ async def _labels(model: EngineModel) -> list[Check]:
     if worst > bound:
         found = f"a label's log-probability differs by {worst:.2g} in a batch with longer prompts"
         return [*checks, Check("padding", found, fault=True)]
-    checks.append(Check("padding", f"log-probabilities alone and in a batch: {worst:.2g} apart"))
+    found = f"log-probabilities alone and in a batch: {worst:.2g} apart"
+    checks.append(Check("padding", found, noise=worst))
     if isinstance(model.engine, Referenced):
         engine = model.engine
         logits = await _bare(engine, rows[-1])
@@ -266,25 +269,34 @@ async def _labels(model: EngineModel) -> list[Check]:
 
 
 async def _golden(config: ModelConfig, model: Model) -> Check:
+    """Each item alone, and all again at once."""
     settings = config.settings
-    worst, count = 0.0, 0
+    asked: list[tuple[list[Message], float]] = []
     text = await asyncio.to_thread(Path(settings.golden).read_text, encoding="utf-8")
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         try:
             item = json.loads(line)
-            scalar = await model.scalar(item["messages"], timeout_s=CALL_S)
-            apart = abs(scalar.value - float(item["value"]))
+            asked.append((list(item["messages"]), float(item["value"])))
         except (ValueError, KeyError, TypeError) as error:
-            return Check("golden items", f"line {count + 1} cannot be read: {error!r}", fault=True)
-        except RewardFault as error:
-            return Check("golden items", f"item {count + 1}: {error}", fault=True)
-        worst, count = max(worst, apart), count + 1
-    found = f"{count} items, at most {worst:.2g} from their values"
-    if not count:
+            return Check("golden items", f"line {number} cannot be read: {error!r}", fault=True)
+    if not asked:
         return Check("golden items", "the file holds none", fault=True)
-    return Check("golden items", found, fault=worst > settings.golden_tolerance)
+    alone: list[float] = []
+    try:
+        for messages, _ in asked:
+            alone.append((await model.scalar(messages, timeout_s=CALL_S)).value)
+        again = await asyncio.gather(*(model.scalar(m, timeout_s=CALL_S) for m, _ in asked))
+    except RewardFault as error:
+        return Check("golden items", f"item {len(alone) + 1}: {error}", fault=True)
+    worst = max(abs(value - wanted) for value, (_, wanted) in zip(alone, asked, strict=True))
+    noise = max(abs(value - other.value) for value, other in zip(alone, again, strict=True))
+    found = (
+        f"{len(asked)} items, at most {worst:.2g} from their values, {noise:.2g} apart when they"
+        " are read again"
+    )
+    return Check("golden items", found, worst > settings.golden_tolerance, noise)
 
 
 # ---- numbers -----------------------------------------------------------------------------------

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rewardplane.rewards.models.model import (
@@ -22,7 +23,7 @@ from rewardplane.rewards.models.model import (
 from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.text.chat import Message
-from rewardplane.rewards.types import Unavailable
+from rewardplane.rewards.types import RateLimited, Unavailable, Usage
 
 MAX_KEPT = 65_536
 """Answers that are kept, the ones used last."""
@@ -89,7 +90,8 @@ class Shared:
 
         answer, fresh = await self._ask(key, ask, timeout_s, keeps=self._keeps)
         self._count(answer.usage.prompt_tokens, answer.usage.completion_tokens, fresh=fresh)
-        return answer
+        # What was asked once was paid for once.
+        return answer if fresh else replace(answer, usage=Usage())
 
     async def text(
         self,
@@ -108,7 +110,8 @@ class Shared:
         key = _key("text", messages, _sampling(sampling), schema) if fixed else b""
         answer, fresh = await self._ask(key, ask, timeout_s, keeps=False)
         self._count(answer.usage.prompt_tokens, answer.usage.completion_tokens, fresh=fresh)
-        return answer
+        # What was asked once was paid for once.
+        return answer if fresh else replace(answer, usage=Usage())
 
     async def _ask(
         self,
@@ -122,17 +125,40 @@ class Shared:
         if keeps and key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key], False
+        until_s = time.monotonic() + timeout_s
+        flight, fresh = self._flight(key, ask)
+        try:
+            answer = await self._landed(flight, key, timeout_s)
+        except (Unavailable, RateLimited):
+            # Whoever asked first may have had less time, and this one has some left.
+            if fresh or (left_s := until_s - time.monotonic()) <= 0:
+                raise
+            flight, fresh = self._flight(key, ask)
+            answer = await self._landed(flight, key, left_s)
+        if keeps:
+            self._kept[key] = answer
+            if len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
+        return answer, fresh
+
+    def _flight(
+        self, key: bytes, ask: Callable[[], Coroutine[Any, Any, Any]]
+    ) -> tuple[_Flight, bool]:
+        """The question under way that is equal to this one, else a new one, and whether it is."""
         flight = self._flights.get(key) if key else None
-        fresh = flight is None
-        if flight is None:
-            flight = _Flight(asyncio.get_running_loop().create_task(ask()))
-            if key:
-                self._flights[key] = flight
-                flight.task.add_done_callback(lambda _: self._land(key, flight))
+        if flight is not None:
+            return flight, False
+        flight = _Flight(asyncio.get_running_loop().create_task(ask()))
+        if key:
+            self._flights[key] = flight
+            flight.task.add_done_callback(lambda _: self._land(key, flight))
+        return flight, True
+
+    async def _landed(self, flight: _Flight, key: bytes, timeout_s: float) -> Any:
         flight.waiters += 1
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await asyncio.shield(flight.task)
+                return await asyncio.shield(flight.task)
         except TimeoutError:
             raise Unavailable(f"model {self.name!r} did not answer in {timeout_s:g} s") from None
         finally:
@@ -141,11 +167,6 @@ class Shared:
                 # Nobody waits for it any more; who asks the same now asks anew.
                 self._land(key, flight)
                 flight.task.cancel()
-        if keeps:
-            self._kept[key] = answer
-            if len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
-        return answer, fresh
 
     def _land(self, key: bytes, flight: _Flight) -> None:
         if self._flights.get(key) is flight:

@@ -19,6 +19,9 @@ Message = tuple[Sequence[Data], int, Sequence[tuple[int, int]], float, float, fl
 """A job: a `RequestFrame` in pieces, its number of responses, ranges to run, time-out, deadline,
 start by (s), label, whether explanations, step rewards and answers are wanted."""
 
+OF_JOB = "\t"
+"""Stands in the name of a figure before the number of the message that it is of."""
+
 Answer = tuple[list[tuple[int, Part, int]], bool, dict[str, float]]
 """(job, outcomes, microseconds waited here) each; whether there is room; what was counted."""
 

@@ -82,12 +82,13 @@ class AsyncRunner:
         items = self._writer.read(segment, work)
         units = list(self._writer.units(items, work))
         queue = iter(units)
+        lacking = _lacking(items)
 
         async def consume() -> None:
             for unit in queue:
                 if self._spent(segment) or segment.stop[0]:
                     return
-                await self._run_unit(segment, items, work, unit)
+                await self._run_unit(segment, items, lacking[unit[0]], work, unit)
 
         tasks = {asyncio.create_task(consume()) for _ in range(min(len(units), self._concurrency))}
         while tasks:
@@ -101,11 +102,16 @@ class AsyncRunner:
                 return
 
     async def _run_unit(
-        self, segment: Segment, items: Sequence[Item | None], work: Work, unit: tuple[int, int, int]
+        self,
+        segment: Segment,
+        items: Sequence[Item | None],
+        lacking: int,
+        work: Work,
+        unit: tuple[int, int, int],
     ) -> None:
         """Runs one call, unless it would start too late."""
         first, end, start_by_ns = unit
-        urgency = work.deadline_ns, _left_of_group(items, first)
+        urgency = work.deadline_ns, lacking
         try:
             async with asyncio.timeout((start_by_ns - time.monotonic_ns()) / 1e9):
                 await self._places.acquire(urgency)
@@ -217,15 +223,18 @@ class _Stepped(Coroutine[Any, Any, Any]):
             self._memory[0] = 0
 
 
-def _left_of_group(items: Sequence[Item | None], first: int) -> int:
-    """How many items of the group stand at `first` and after it."""
-    item = items[first]
-    if item is None:
-        return 0
-    end = first
-    while end < len(items) and ((other := items[end]) is None or other[0] is item[0]):
-        end += 1
-    return end - first
+def _lacking(items: Sequence[Item | None]) -> list[int]:
+    """How many items of its group stand at each place and after it."""
+    left = [0] * len(items)
+    after: Item | None = None
+    count = 0
+    for index in range(len(items) - 1, -1, -1):
+        item = items[index]
+        if item is not None:
+            count = count + 1 if after is not None and after[0] is item[0] else 1
+            after = item
+            left[index] = count
+    return left
 
 
 def _is_timed_out(outcome: Outcome) -> bool:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import itertools
+import os
 import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,13 +29,17 @@ from rewardplane.host.options import Options
 from rewardplane.models.batcher import Ask, pack
 from rewardplane.models.loading import Loaded, load_model
 from rewardplane.rewards import Content, Example, Group, Part, Response, Score
+from rewardplane.rewards.models.asking import asked
 from rewardplane.rewards.models.model import Label, LabelQuestion
 from rewardplane.rewards.models.question import Sampling
 
 from ..models.weights.tiny import make
+from .scalar_peers import running
 
 BUDGETS = (1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536)
 GROUP = 16
+ROUNDS = 3
+WHICH = LabelQuestion("choice", "Which?", (Label("A"), Label("B")))
 PASS_S = 20.0
 """A budget that takes longer than this is the last one that is tried."""
 
@@ -79,100 +85,115 @@ def tell(what: str, value: str) -> None:
     print(f"| {what} | {value} |", flush=True)
 
 
-def rate(count: int, work: Callable[[], object]) -> float:
-    """Items a second, once warm."""
-    work()
-    begin_s = time.perf_counter()
-    work()
-    return count / (time.perf_counter() - begin_s)
-
-
 # ---- a scalar head -----------------------------------------------------------------------------
 
 
-async def bare_scalars(model: dict[str, Any], answers: list[str]) -> tuple[list[float], float, int]:
-    """The bare model's numbers, its best rate, and the budget of that; prints others' policies."""
-    loaded = await load_model(configured({"m": model}).models["m"])
-    engine, prompter = loaded.inner.engine, loaded.inner.prompter
-    rows = [prompter.prompt(conversation(a), asks=False).ids for a in answers]
-    asks = [Ask("score", row, None, None, (0, 0), len(row)) for row in rows]  # type: ignore[arg-type]
+class Bare:
+    """The bare model in this process: its numbers, and its rates by the way batches are made."""
 
-    def run(batches: Sequence[Sequence[Ask]]) -> None:
+    def __init__(self, loaded: Loaded, answers: list[str]) -> None:
+        self.loaded = loaded
+        self.engine = loaded.inner.engine
+        self.engine._use_cpus()
+        prompter = loaded.inner.prompter
+        self.rows = [prompter.prompt(conversation(a), asks=False).ids for a in answers]
+        self.asks = [Ask("score", row, None, None, (0, 0), len(row)) for row in self.rows]  # type: ignore[arg-type]
+
+    def packed(self, budget: int) -> list[list[Ask]]:
+        """Batches as our packer makes them of all at once."""
+        return pack(self.asks, budget, 512)
+
+    def fixed(self, size: int) -> list[Sequence[Ask]]:
+        """Batches of one size, as the texts come."""
+        return [self.asks[i : i + size] for i in range(0, len(self.asks), size)]
+
+    def seconds(self, batches: Sequence[Sequence[Ask]]) -> float:
+        """What a forward pass over each takes together."""
+        begin_s = time.perf_counter()
         for batch in batches:
-            engine.run_pass("score", batch)
+            self.engine.run_pass("score", batch)
+        return time.perf_counter() - begin_s
 
-    def fixed(size: int) -> list[Sequence[Ask]]:
-        return [asks[i : i + size] for i in range(0, len(asks), size)]
-
-    def measure() -> tuple[list[float], dict[int, float], float, float]:
-        reference = [engine.reference(row)[0] for row in rows[:64]]
+    def best_budget(self) -> int:
+        """The budget of padded tokens with the best rate; prints what was tried."""
         rates: dict[int, float] = {}
         for budget in BUDGETS:
-            batches = pack(asks, budget, 512)
-            rates[budget] = rate(len(asks), lambda b=batches: run(b))
-            if len(asks) / rates[budget] > PASS_S or rates[budget] < 0.7 * max(rates.values()):
+            batches = self.packed(budget)
+            rates[budget] = len(self.asks) / min(self.seconds(batches) for _ in range(2))
+            if len(self.asks) / rates[budget] > PASS_S or rates[budget] < 0.7 * max(rates.values()):
                 break
-        ten = rate(len(asks), lambda: run(fixed(10)))
-        sixteen = rate(len(asks), lambda: run(fixed(16)))
-        return reference, rates, ten, sixteen
-
-    reference, rates, ten, sixteen = await asyncio.to_thread(measure)
-    best = max(rates, key=rates.__getitem__)
-    tell(
-        "bare forward pass, items/s by budget", ", ".join(f"{b}: {r:.0f}" for b, r in rates.items())
-    )
-    tell("fixed batches of 10 as they come (`@serve.batch`), items/s", f"{ten:.0f}")
-    tell("fixed batches of 16 as they come, items/s", f"{sixteen:.0f}")
-    tell("noise by batch shape, of the spread", await noise(loaded, answers[:32]))
-    await loaded.close()
-    return reference, rates[best], best
+        found = ", ".join(f"{b}: {r:.0f}" for b, r in rates.items())
+        tell("bare forward pass, items/s by budget", found)
+        return max(rates, key=rates.__getitem__)
 
 
-async def noise(loaded: Loaded, answers: list[str]) -> str:
+def noise(bare: Bare) -> str:
     """How far one item's number moves with what else is in its batch."""
-    engine, prompter = loaded.inner.engine, loaded.inner.prompter
-    rows = [prompter.prompt(conversation(a), asks=False).ids for a in answers]
-    seen = [
-        [await engine.score(row) for row in rows],
-        list(await asyncio.gather(*(engine.score(row) for row in rows))),
-        list(await asyncio.gather(*(engine.score(row) for row in rows[:8])))
-        + [0.0] * len(rows[8:]),
-    ]
-    spread = max(seen[0]) - min(seen[0])
-    worst = max(abs(a - b) for a, b in zip(seen[0], seen[1], strict=True))
-    worst = max(worst, *(abs(a - b) for a, b in zip(seen[0][:8], seen[2][:8], strict=True)))
-    return f"{worst / spread:.2g}"
+    rows = bare.rows[:32]
+    alone = [bare.engine.scores([row])[0] for row in rows]
+    together = [bare.engine.scores(rows), bare.engine.scores(rows[:8])]
+    worst = max(abs(a - b) for shape in together for a, b in zip(alone, shape, strict=False))
+    return f"{worst / (max(alone) - min(alone)):.2g}"
 
 
-def scalar(model: dict[str, Any], count: int, longest: int) -> None:
-    """Parity and throughput of a scalar head."""
+async def calls(address: str, answers: list[str], count: int) -> tuple[list[float], float]:
+    """The rewards of one call, and items a second of `count` calls, two of them in flight."""
+    sent = groups(answers)
+    async with RewardClient(address) as client:
+        begin_s = time.perf_counter()
+        left = iter(range(count))
+
+        async def some() -> Any:
+            found: Any = None
+            for _ in left:
+                found = await client.score("it", sent, timeout_s=300)
+            return found
+
+        result = (await asyncio.gather(*(some() for _ in range(min(2, count)))))[0]
+        taken_s = time.perf_counter() - begin_s
+    scores = [o for outcomes in result for o in outcomes]
+    assert all(isinstance(o, Score) for o in scores), scores[:3]
+    rewards = [o.reward for o in scores if isinstance(o, Score)]
+    return rewards, count * len(answers) / taken_s
+
+
+def scalar(model: dict[str, Any], count: int, longest: int, *, peers: bool) -> None:
+    """Parity and throughput of a scalar head: bare and served by turns, the best of each."""
     answers = texts(count, longest)
-    reference, bare, best = asyncio.run(bare_scalars(model, answers))
+    bare = Bare(asyncio.run(load_model(configured({"m": model}).models["m"])), answers)
+    best = bare.best_budget()
+    tell("noise by batch shape, of the spread", noise(bare))
     engine = {**model.get("engine", {}), "batch_tokens": best}
-    model = {**model, "engine": engine, "determinism": "none", "in_flight": 1024}
+    served_as = {**model, "engine": engine, "determinism": "none", "in_flight": 1024}
+    rates: dict[str, list[float]] = {}
 
-    async def call(address: str) -> tuple[list[float], float]:
-        async with RewardClient(address) as client:
-            sent = groups(answers)
-            await client.score("it", sent, timeout_s=300)
-            begin_s = time.perf_counter()
-            result = await client.score("it", sent, timeout_s=300)
-            taken_s = time.perf_counter() - begin_s
-        scores = [o for outcomes in result for o in outcomes]
-        assert all(isinstance(o, Score) for o in scores), scores[:3]
-        return [o.reward for o in scores if isinstance(o, Score)], len(answers) / taken_s
+    def note(name: str, rate: float) -> None:
+        rates.setdefault(name, []).append(rate)
 
-    with served(configured({"m": model}, it={"kind": "reward_model", "model": "m"})) as (
-        _,
-        address,
+    reward = {"kind": "reward_model", "model": "m"}
+    with (
+        served(configured({"m": served_as}, it=reward)) as (_, address),
+        running(model["path"], peers=peers) as others,
     ):
-        values, throughput = asyncio.run(call(address))
-    worst = max(abs(a - b) for a, b in zip(values, reference, strict=False))
+        values, _ = asyncio.run(calls(address, answers, 1))
+        for _ in range(ROUNDS):
+            note("bare, best packing", count / bare.seconds(bare.packed(best)))
+            note(
+                "served through gRPC, two calls in flight",
+                asyncio.run(calls(address, answers, 4))[1],
+            )
+            note("served through gRPC, one call", asyncio.run(calls(address, answers, 1))[1])
+            note("bare, fixed batches of 16", count / bare.seconds(bare.fixed(16)))
+            for name, peer in others.items():
+                note(name, asyncio.run(peer(answers)))
+    wanted = [bare.engine.reference(row)[0] for row in bare.rows[:64]]
+    worst = max(abs(a - b) for a, b in zip(values, wanted, strict=False))
     tell("parity through gRPC with transformers, largest difference of 64", f"{worst:.2g}")
-    tell(
-        "served through gRPC, items/s",
-        f"{throughput:.0f}, {throughput / bare:.2f} of the bare pass",
-    )
+    top = max(rates["bare, best packing"])
+    for name, found in rates.items():
+        each = ", ".join(f"{one:.0f}" for one in found)
+        tell(f"{name}, items/s", f"{max(found):.0f}, {max(found) / top:.2f} of the bare ({each})")
+    asyncio.run(bare.loaded.close())
 
 
 # ---- two engines on a card ---------------------------------------------------------------------
@@ -194,42 +215,84 @@ def two_on_a_card(model: dict[str, Any]) -> None:
 # ---- a judge on vLLM ---------------------------------------------------------------------------
 
 
+def vllm_entry(folder: Path, device: dict[str, Any], **engine: Any) -> dict[str, Any]:
+    """A judge on vLLM; on a CPU as it fits there."""
+    if not device.get("gpus"):
+        engine |= {"enforce_eager": True, "kv_cache_memory_bytes": 2**29}
+        device = {**device, "max_tokens": 1024}
+    entry = {"runs": "vllm", "head": "chat", "path": str(folder), "determinism": "none"}
+    return {**entry, "engine": engine, **device}
+
+
 async def vllm_judge(folder: Path, count: int, device: dict[str, Any]) -> None:
-    """Label reads through the model against the bare `AsyncLLM`, 64 in flight."""
+    """Label reads through the model against the bare `AsyncLLM`, 64 in flight, by turns."""
     from vllm import SamplingParams
 
-    entry = {"runs": "vllm", "head": "chat", "path": str(folder), "determinism": "none", **device}
+    # Both ask the same: without its cache neither finds what the other left.
+    entry = vllm_entry(folder, device, enable_prefix_caching=False)
     loaded = await load_model(configured({"m": entry}).models["m"])
-    question = LabelQuestion("choice", "Which?", (Label("A"), Label("B")))
-    shown = [conversation(a)[1:] and [{"role": "user", "content": a}] for a in texts(count, 100)]
     gate = asyncio.Semaphore(64)
     llm, prompter = loaded.inner.engine._llm, loaded.inner.prompter
+    shown = [[{"role": "user", "content": a}] for a in texts(count, 100)]
     ids = prompter.label_ids(shown[0], ["A", "B"])
-    rows = [prompter.prompt(m, asks=True, room=1).ids for m in shown]
+    rows = [prompter.prompt(asked(m, WHICH), asks=True, room=1).ids for m in shown]
+    names = itertools.count()
 
-    async def ours(message: list[dict[str, Any]]) -> None:
+    async def ours(number: int) -> None:
         async with gate:
-            await loaded.model.labels(message, question, sampling=Sampling(), timeout_s=300)
+            await loaded.model.labels(shown[number], WHICH, sampling=Sampling(), timeout_s=300)
 
     async def bare(number: int) -> None:
-        params = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=ids)
+        params = SamplingParams(
+            max_tokens=1, temperature=0.0, logprob_token_ids=ids, detokenize=False
+        )
+        prompt = {"prompt_token_ids": rows[number]}
         async with gate:
-            async for _ in llm.generate({"prompt_token_ids": rows[number]}, params, f"b{number}"):
+            async for _ in llm.generate(prompt, params, f"b{next(names)}"):
                 pass
 
-    taken: dict[str, float] = {}
-    for name, work in (
-        ("warm", lambda: [bare(i) for i in range(64)]),
-        ("bare", lambda: [bare(64 + i) for i in range(count - 64)]),
-        ("ours", lambda: [ours(m) for m in shown[64:]]),
-    ):
-        begin_s = time.perf_counter()
-        await asyncio.gather(*work())
-        taken[name] = time.perf_counter() - begin_s
-    rates = {name: (count - 64) / s for name, s in taken.items()}
-    found = f"{rates['ours']:.0f} against {rates['bare']:.0f}: {rates['ours'] / rates['bare']:.2f}"
-    tell("label reads on vLLM, 64 in flight, against bare AsyncLLM, items/s", found)
+    rates: dict[str, list[float]] = {"bare": [], "ours": []}
+    await asyncio.gather(*(bare(number) for number in range(min(64, count))))
+    for _ in range(ROUNDS):
+        for name, work in (("bare", bare), ("ours", ours)):
+            begin_s = time.perf_counter()
+            await asyncio.gather(*(work(number) for number in range(count)))
+            rates[name].append(count / (time.perf_counter() - begin_s))
+    each = "; ".join(f"{n} {', '.join(f'{r:.0f}' for r in found)}" for n, found in rates.items())
+    ratio = max(rates["ours"]) / max(rates["bare"])
+    tell(
+        "label reads on vLLM, 64 in flight, against bare AsyncLLM", f"{ratio:.2f} ({each} items/s)"
+    )
     await loaded.close()
+
+
+async def vllm_prefix(folder: Path, device: dict[str, Any]) -> None:
+    """24 answers to one prompt of 700 tokens, one question each: with the cache and without."""
+    for caches in (False, True):
+        entry = vllm_entry(folder, device, enable_prefix_caching=caches)
+        loaded = await load_model(configured({"m": entry}).models["m"])
+        prompter = loaded.inner.prompter
+        (words,) = texts(1, 1) or [""]
+        while len(prompter.encode([{"role": "user", "content": words}], asks=True)) < 700:
+            words += f" {random.Random(len(words)).choice(['what', 'answer', 'lazy', 'dog'])}"
+
+        async def read(answer: str, model: Any = loaded.model, prompt: str = words) -> None:
+            message = {"role": "user", "content": f"{prompt}\n\nResponse: {answer}"}
+            await model.labels([message], WHICH, sampling=Sampling(), timeout_s=300)
+
+        await read("the first one")
+        begin_s = time.perf_counter()
+        await asyncio.gather(*(read(f"answer {number}") for number in range(24)))
+        found = 24 / (time.perf_counter() - begin_s)
+        name = "on" if caches else "off"
+        tell(f"24 items on one prompt of 700 tokens, prefix cache {name}", f"{found:.1f} items/s")
+        await loaded.close()
+
+
+async def vllm(folder: Path, count: int, device: dict[str, Any]) -> None:
+    """All of vLLM."""
+    await vllm_prefix(folder, device)
+    await vllm_judge(folder, count, device)
 
 
 def main() -> None:
@@ -241,19 +304,28 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--items", type=int, default=1024)
     parser.add_argument("--longest", type=int, default=300, help="words of an answer at most")
+    parser.add_argument("--only", choices=("scalar", "vllm"), help="one of the two halves")
+    parser.add_argument("--peers", action="store_true", help="beside `@serve.batch` and FastAPI")
     options = parser.parse_args()
+    if options.only == "vllm" and not options.chat:
+        parser.error("--only vllm wants --chat")
+    # As in a replica, before torch comes: threads that wait sleep.
+    os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
     device: dict[str, Any] = {"dtype": options.dtype}
     device |= {"gpus": 1} if options.device == "cuda" else {}
     print("| what | measured |\n|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
+        if options.only == "vllm":
+            asyncio.run(vllm(options.chat, options.items, device))
+            return
         folder = options.scalar or make(Path(scratch), "scalar")
         model = {"runs": "hf", "head": "scalar", "path": str(folder), **device}
         tell("scalar model", f"{folder if options.scalar else 'tiny Qwen3'}, {options.device}")
-        scalar(model, options.items, options.longest)
+        scalar(model, options.items, options.longest, peers=options.peers)
         if options.device == "cuda":
             two_on_a_card(model)
-    if options.chat and importlib.util.find_spec("vllm"):
-        asyncio.run(vllm_judge(options.chat, options.items, device))
+    if options.chat and not options.only and importlib.util.find_spec("vllm"):
+        asyncio.run(vllm(options.chat, options.items, device))
 
 
 if __name__ == "__main__":

@@ -108,3 +108,40 @@ async def test_what_nobody_waits_for_is_not_run() -> None:
     await asyncio.sleep(0.2)
     await batcher.close()
     assert len(device.passes) <= 4
+
+
+class Choosy(Device):
+    """Fails as a whole where one of a batch is poison."""
+
+    def __call__(self, kind: str, batch: Sequence[Ask]) -> list[Any]:
+        if any(a.about == "poison" for a in batch):
+            raise IndexError("index out of range in self")
+        return super().__call__(kind, batch)
+
+
+@pytest.mark.parametrize("at", [0, 7, 31])
+async def test_a_pass_that_one_item_breaks_is_run_without_it(at: int) -> None:
+    batcher = Batcher(Choosy(), 10_000, 64)
+    batcher.start()
+    abouts = ["poison" if index == at else "" for index in range(32)]
+    answers = await asyncio.gather(
+        *(batcher.ask("k", range(9), about) for about in abouts), return_exceptions=True
+    )
+    assert isinstance(answers.pop(at), IndexError)
+    assert answers == [9] * 31
+    assert not batcher.broken
+    await batcher.close()
+
+
+async def test_a_device_whose_passes_all_fail_is_broken() -> None:
+    batcher = Batcher(Choosy(), 10_000, 64)
+    batcher.start()
+    asks = [batcher.ask("k", range(9), "poison") for _ in range(7)]
+    answers = await asyncio.gather(*asks, return_exceptions=True)
+    assert [type(a) for a in answers] == [IndexError] * 7
+    assert not batcher.broken
+    assert await batcher.ask("k", range(9), "") == 9
+    asks = [batcher.ask("k", range(9), "poison") for _ in range(8)]
+    await asyncio.gather(*asks, return_exceptions=True)
+    assert "8 forward passes in a row failed" in batcher.broken
+    await batcher.close()

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from prometheus_client import generate_latest
 from rewardplane.client.client import RewardClient
-from rewardplane.rewards.types import Content, Example, Group, Part, Response, Score
+from rewardplane.config.load import ConfigError, parse
+from rewardplane.models.shared import Shared
+from rewardplane.rewards.judging.questions import predicate
+from rewardplane.rewards.models.model import LabelReading
+from rewardplane.rewards.models.model_facts import ModelFacts
+from rewardplane.rewards.models.question import Sampling
+from rewardplane.rewards.types import (
+    Content,
+    Example,
+    Group,
+    Part,
+    RateLimited,
+    Response,
+    Score,
+    Unavailable,
+    Usage,
+)
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..support.functions.stub_model import number_of
-from ..support.rig import flat, reasons, request_of
+from ..support.rig import FOLDER, flat, reasons, request_of
 from .hosting import RM, STUB, hosts
 
 JUDGE = {
@@ -82,8 +101,8 @@ async def test_equal_questions_are_asked_once_and_kept(tmp_path: Path) -> None:
             outcomes = flat(await rig.answer(asked(request_of(name, ["same"] * 20, ["else"]))))
             assert reasons(outcomes) == Counter(SCORED=21)
         counted = rig.metrics.rewards["it"].counted
-        assert counted["model_calls.m"] == 2
-        assert counted["model_shared.m"] == 40
+        assert counted["model_calls.m\t"] == 2
+        assert counted["model_shared.m\t"] == 40
     assert len(log.read_text().splitlines()) == 2
 
 
@@ -163,3 +182,93 @@ async def test_a_client_is_told_the_model() -> None:
     assert (model.name, model.facts.engine, model.facts.dtype) == ("m", "stub", "float32")
     assert result.rewards[0].model == model
     assert [info.lane for info in infos] == ["model"]
+
+
+class Impatient:
+    """A model whose first answer fails as late as its caller allows; the next ones are quick."""
+
+    name, head = "m", "chat"
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.facts = ModelFacts("stub")
+
+    async def labels(self, *_: Any, timeout_s: float, **__: Any) -> LabelReading:
+        self.asked += 1
+        if self.asked == 1:
+            await asyncio.sleep(timeout_s)
+            raise RateLimited("no room in time")
+        await asyncio.sleep(0.01)
+        return LabelReading({"Yes": 1.0, "No": 0.0}, 1.0, "logits", Usage(7, 1, 0, 1))
+
+
+async def test_who_has_more_time_than_the_first_asks_again_and_pays_once() -> None:
+    model = Impatient()
+    shared = Shared(cast("Any", model), keeps=False)
+
+    def ask(timeout_s: float) -> Any:
+        shown = [{"role": "user", "content": "same"}]
+        question = predicate("Good?")
+        return shared.labels(shown, question, sampling=Sampling(), timeout_s=timeout_s)
+
+    first, *others = await asyncio.gather(
+        ask(0.05), *(ask(30.0) for _ in range(5)), return_exceptions=True
+    )
+    assert isinstance(first, RateLimited | Unavailable)
+    assert [one.probs["Yes"] for one in others] == [1.0] * 5
+    assert sorted(one.usage.prompt_tokens for one in others) == [0, 0, 0, 0, 7]
+    assert model.asked == 2
+
+
+async def test_usage_is_counted_by_the_clients_job() -> None:
+    """Calls of several jobs that travel together, and more jobs than are told apart."""
+    async with hosts(engine(latency_s=0.02) | {"determinism": "none"}, it=RM) as rig:
+
+        async def call(job: str, count: int) -> None:
+            words = [f"{job} {i}" for i in range(count)]
+            request = asked(request_of("it", words, job=job))
+            assert reasons(flat(await rig.answer(request))) == Counter(SCORED=count)
+
+        await asyncio.gather(*(call(f"job {n}", n) for n in range(1, 9)), call("", 3))
+        counted = rig.metrics.rewards["it"].counted
+        for n in range(1, 9):
+            assert counted[f"model_calls.m\tjob {n}"] == n
+            assert counted[f"model_prompt_tokens.m\tjob {n}"] == 10 * n
+        assert counted["model_calls.m\t"] == 3
+        text = generate_latest(rig.metrics.registry).decode()
+        line = 'rewardplane_model_prompt_tokens_total{job="job 8",model="m",reward="it"} 80.0'
+        assert line in text
+        served = rig.rewards.find("it", "")
+        served.note_figures({f"model_calls.m\tname {n}": 1.0 for n in range(1_000)})
+        assert len(counted) < 500
+        assert sum(v for k, v in counted.items() if k.startswith("model_calls")) == 1_039
+
+
+async def test_the_noise_of_golden_items_is_told_and_measured(tmp_path: Path) -> None:
+    golden = tmp_path / "golden.jsonl"
+    items = [
+        {"messages": [{"role": "user", "content": w}], "value": number_of(w)} for w in ("a", "b")
+    ]
+    golden.write_text("\n".join(map(json.dumps, items)))
+    model = engine(noise=0.004) | {"golden": str(golden), "golden_tolerance": 0.01}
+    async with hosts(model, it=RM) as rig, RewardClient(rig.address) as client:
+        example = Example([Content("user", [Part("a prompt")])])
+        scores = await client.score("it", [Group(example, [Response("a")])])
+        (info,) = await client.list_rewards()
+        text = generate_latest(rig.metrics.registry).decode()
+    (used,) = scores.models
+    assert used.facts.noise == pytest.approx(0.004)
+    assert info.model is not None
+    assert info.model.facts == used.facts
+    assert 'rewardplane_model_noise{model="m"} 0.004' in text
+
+
+def test_golden_items_of_a_chat_head_are_refused() -> None:
+    with pytest.raises(ConfigError, match="golden: holds the numbers"):
+        parse(
+            {
+                "models": {"m": {**STUB, "head": "chat", "golden": "x.jsonl"}},
+                "rewards": {"it": JUDGE},
+            },
+            FOLDER,
+        )

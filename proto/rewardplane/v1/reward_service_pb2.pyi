@@ -291,7 +291,7 @@ class ScoreResponse(_message.Message):
     def __init__(self, groups: _Optional[_Iterable[_Union[GroupOutcomes, _Mapping]]] = ..., rewards: _Optional[_Iterable[_Union[RewardUsed, _Mapping]]] = ..., request_id: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ModelUsed, _Mapping]]] = ..., health: _Optional[_Iterable[_Union[RewardHealth, _Mapping]]] = ...) -> None: ...
 
 class ModelUsed(_message.Message):
-    __slots__ = ("name", "digest", "source", "revision", "weights_digest", "engine", "engine_version", "dtype", "template_digest", "read", "fingerprint")
+    __slots__ = ("name", "digest", "source", "revision", "weights_digest", "engine", "engine_version", "dtype", "template_digest", "read", "fingerprint", "noise")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -303,6 +303,7 @@ class ModelUsed(_message.Message):
     TEMPLATE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     READ_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    NOISE_FIELD_NUMBER: _ClassVar[int]
     name: str
     digest: str
     source: str
@@ -314,7 +315,8 @@ class ModelUsed(_message.Message):
     template_digest: str
     read: str
     fingerprint: str
-    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., source: _Optional[str] = ..., revision: _Optional[str] = ..., weights_digest: _Optional[str] = ..., engine: _Optional[str] = ..., engine_version: _Optional[str] = ..., dtype: _Optional[str] = ..., template_digest: _Optional[str] = ..., read: _Optional[str] = ..., fingerprint: _Optional[str] = ...) -> None: ...
+    noise: float
+    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., source: _Optional[str] = ..., revision: _Optional[str] = ..., weights_digest: _Optional[str] = ..., engine: _Optional[str] = ..., engine_version: _Optional[str] = ..., dtype: _Optional[str] = ..., template_digest: _Optional[str] = ..., read: _Optional[str] = ..., fingerprint: _Optional[str] = ..., noise: _Optional[float] = ...) -> None: ...
 
 class RewardHealth(_message.Message):
     __slots__ = ("reward", "items", "error_ratio", "mean", "deviation", "p10", "p50", "p90", "alike_ratio", "saturation", "clip_ratio", "length_correlation", "advice")
@@ -523,7 +525,7 @@ class GetRewardResponse(_message.Message):
     def __init__(self, reward: _Optional[_Union[RewardInfo, _Mapping]] = ...) -> None: ...
 
 class RewardInfo(_message.Message):
-    __slots__ = ("name", "version", "digest", "kind", "lane", "scope", "deterministic", "component_names", "reference_keys", "limits", "isolation")
+    __slots__ = ("name", "version", "digest", "kind", "lane", "scope", "deterministic", "component_names", "reference_keys", "limits", "isolation", "model")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -535,6 +537,7 @@ class RewardInfo(_message.Message):
     REFERENCE_KEYS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     digest: str
@@ -546,7 +549,8 @@ class RewardInfo(_message.Message):
     reference_keys: _containers.RepeatedScalarFieldContainer[str]
     limits: RewardLimits
     isolation: IsolationLevel
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., kind: _Optional[str] = ..., lane: _Optional[_Union[Lane, str]] = ..., scope: _Optional[_Union[Scope, str]] = ..., deterministic: bool = ..., component_names: _Optional[_Iterable[str]] = ..., reference_keys: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[RewardLimits, _Mapping]] = ..., isolation: _Optional[_Union[IsolationLevel, str]] = ...) -> None: ...
+    model: ModelUsed
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., kind: _Optional[str] = ..., lane: _Optional[_Union[Lane, str]] = ..., scope: _Optional[_Union[Scope, str]] = ..., deterministic: bool = ..., component_names: _Optional[_Iterable[str]] = ..., reference_keys: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[RewardLimits, _Mapping]] = ..., isolation: _Optional[_Union[IsolationLevel, str]] = ..., model: _Optional[_Union[ModelUsed, _Mapping]] = ...) -> None: ...
 
 class RewardLimits(_message.Message):
     __slots__ = ("item_timeout", "queue_timeout", "max_request_items", "max_item_bytes", "max_request_bytes")

@@ -39,11 +39,8 @@ def softmax_of_one(model: EngineModel) -> None:
 
 
 def double_bos(model: EngineModel) -> None:
-    encode = model.prompter.encode
-    model.prompter.encode = lambda messages, asks: [
-        model.prompter.bos,
-        *encode(messages, asks=asks),
-    ]
+    begun = model.prompter._begun
+    model.prompter._begun = lambda ids: [model.prompter.bos, *begun(ids)]
 
 
 def pad_is_eos(model: EngineModel) -> None:
@@ -76,8 +73,8 @@ def generation_prompt(model: EngineModel) -> None:
 
 
 def cut_answer(model: EngineModel) -> None:
-    encode = model.prompter.encode
-    model.prompter.encode = lambda messages, asks: encode(messages, asks=asks)[:12]
+    begun = model.prompter._begun
+    model.prompter._begun = lambda ids: begun(ids)[:12]
 
 
 def wrong_label(model: EngineModel) -> None:

@@ -40,12 +40,15 @@ class StubModel:
         weights: str = "one",
         fails: str = "",
         tells_label_mass: bool = True,
+        noise: float = 0.0,
     ) -> None:
         self.name = name
         self.head = head
         self._latency_s = latency_s
         self._log = Path(log) if log else None
         self._fails = fails
+        self._noise = noise
+        self._readings = 0
         self.broken = self.dead = ""
         self.facts = ModelFacts(
             source="stub",
@@ -106,4 +109,5 @@ class StubModel:
             raise RuntimeError(self.dead)
         if "nan" in text:
             raise InvalidResult(f"the model's number is {math.nan}")
-        return number_of(text)
+        self._readings += 1
+        return number_of(text) + self._noise * (self._readings > 2)
