@@ -92,11 +92,11 @@ class Cluster:
                 on being served.
             Stopped: a signal asked to end; what was served goes on being served.
         """
-        progress = progress or Progress()
         if self._config and config.limits != self._config.limits:
             raise DeployFailed("limits: cannot change while serving; restart the service")
         with deploying():
-            return self._switch(config, progress, patient=self._options.autoscaled)
+            patient = self._options.autoscaled
+            return self._switch(config, progress or Progress(), patient=patient)
 
     def upkeep(self) -> None:
         """Looks after what has been deployed: to be called now and then.
@@ -248,23 +248,22 @@ class Cluster:
         """Has all gateways serve a configuration; returns when they do."""
         import ray
 
-        generation = self._put_in_force(config)
+        self._put_in_force(config)
         self._run_gateways(config.limits, progress)
 
         def lacking() -> str:
-            switched, *_ = ray.get(self._membership.in_use.remote(generation), timeout=ANSWER_S)
+            asked = self._membership.in_use.remote(self._generation)
+            switched, *_ = ray.get(asked, timeout=ANSWER_S)
             return "" if switched else "the gateways do not serve the new configuration yet"
 
         progress.expect(lacking, SWITCH_S)
 
-    def _put_in_force(self, config: ServiceConfig) -> int:
-        """Tells the gateways what to serve; returns its generation."""
+    def _put_in_force(self, config: ServiceConfig) -> None:
+        """Tells the gateways what to serve."""
         import ray
 
         published: Any = self._membership.publish.remote(config.as_dict())
-        generation: int = ray.get(published, timeout=ANSWER_S)
-        self._generation = generation
-        return generation
+        self._generation = ray.get(published, timeout=ANSWER_S)
 
     def _swap(self, gone: list[str], app: str, config: ServiceConfig, progress: Progress) -> None:
         """Puts a model in the place of others; its calls wait in the gateways until it is up.

@@ -256,7 +256,8 @@ async def test_a_reload_that_a_gateway_does_not_take_up_is_taken_back(
             process.resume()
     async with RewardClient(service.address) as client:
         for _ in range(20):  # it asks for what is in force, and that is what was
-            result = await client.score("exact", [group("a", ["a"])])
+            item = Group(Example(references={"answer": "a"}), [Response("a")])
+            result = await client.score("exact", [item])
             await asyncio.sleep(0.1)
         assert [outcome.reward for outcome in result[0]] == [1.0]  # type: ignore[union-attr]
         assert "late" not in {info.name for info in await client.list_rewards()}
