@@ -23,7 +23,7 @@ find_python = for python in $(PYTHON) python3.11 python3 python3.12 python3.13 p
 	test -n "$$python" || { echo 'make: want Python >= 3.11 with venv (Debian: apt-get install' \
 		'python3-venv), or say which: make PYTHON=/path/to/python' >&2; exit 1; }
 
-.PHONY: demo test test-trainers test-models test-vllm setup lint format bench stubs lock hashes audit sbom \
+.PHONY: demo test test-trainers test-models test-vllm setup lint format bench stubs chart helm lock hashes audit sbom \
 	licences clean
 
 demo: setup
@@ -88,6 +88,7 @@ lint: setup
 	$(BIN)/pyright
 	$(BIN)/buf lint proto
 	$(BIN)/python proto/generate.py --check
+	$(BIN)/python -m deploy.chart --check
 
 format: setup
 	$(BIN)/ruff check --fix .
@@ -98,6 +99,14 @@ bench: setup
 
 stubs: setup
 	$(BIN)/python proto/generate.py
+
+# The Helm chart of deploy/helm, from the kustomizations.
+chart: setup
+	$(BIN)/python -m deploy.chart
+
+# Helm and kubectl, with which the tests render the chart and the overlays.
+helm: setup
+	$(BIN)/python .ci/helm.py $(BIN)
 
 # The newest versions that pyproject.toml allows, as a new environment of CPython 3.11 gets them.
 lock:

@@ -6,10 +6,10 @@ import errno
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import tomllib
 from collections import Counter
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,22 @@ import kubernetes_validate
 import pytest
 import typer.main
 import yaml
+from rewardplane.access.settings import Access
 from rewardplane.cli.commands import app
 from rewardplane.cluster.gateway import DRAIN_S
 from rewardplane.cluster.names import GATEWAY_LABEL, NO_GATEWAY
+from rewardplane.cluster.placement import wanted
 from rewardplane.config.load import ServiceConfig, load
 from rewardplane.host.options import Options
+from rewardplane.rewards.sandbox.probe import KERNELS
 
-from .support.rendered import DEPLOY, rendered
+from .support.rendered import DEPLOY, KUBECTL, overlaid, rendered
 from .support.rendered import documents as read
 
 ROOT = Path(__file__).parents[1]
 RAY_DRAIN_S = 30.0
 """How long Ray waits for a node that is told to end."""
-OVERLAYS = ("dev", "prod", "prod-sandbox", "prod-gpu", "prod-autoscaled")
-COMPONENTS = ("sandbox", "gpu", "autoscaled", "redis", "route", "monitoring")
+OVERLAYS = tuple(sorted(p.parent.name for p in DEPLOY.glob("overlays/*/kustomization.yaml")))
 PORTS = {"grpc": Options().port, "http-metrics": Options().metrics_port}
 
 
@@ -41,6 +43,7 @@ def documents(path: str) -> list[Any]:
 
 def objects(kind: str) -> list[dict[str, Any]]:
     files = [p.relative_to(DEPLOY) for p in sorted(DEPLOY.rglob("*.yaml"))]
+    files = [p for p in files if p.parts[0] != "helm"]  # test_chart.py
     found = [doc for file in files for doc in documents(str(file)) if isinstance(doc, dict)]
     return [doc for doc in found if doc.get("kind") == kind]
 
@@ -64,8 +67,19 @@ def sandbox_group() -> dict[str, Any]:
 
 
 def rewards(overlay: str) -> ServiceConfig:
+    """What an overlay serves, apart from models, whose weights are elsewhere."""
     own = DEPLOY / "overlays" / overlay.partition("-")[0] / "rewards.yaml"
     return load(own if own.exists() else DEPLOY / "base" / "rewards.yaml")
+
+
+def gpu_rewards(weights: Path) -> ServiceConfig:
+    """What the overlay with GPUs serves, its weights in a folder of ours."""
+    text = (DEPLOY / "overlays" / "prod-gpu" / "rewards.yaml").read_text()
+    path = weights / "rewards.yaml"
+    path.write_text(text.replace("/models/", f"{weights}/"))
+    for name in ("reward", "judge"):
+        (weights / name).mkdir()
+    return load(path)
 
 
 def pods(*overlays: str) -> list[dict[str, Any]]:
@@ -87,10 +101,10 @@ def test_a_kustomization_names_files_that_exist(path: Path) -> None:
     assert [name for name in named if not (path.parent / name).exists()] == []
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+@pytest.mark.skipif(not KUBECTL, reason="there is no kubectl: `make helm`")
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_kustomize_builds_an_overlay(overlay: str) -> None:
-    command = ["kubectl", "kustomize", DEPLOY / "overlays" / overlay]
+    command = [KUBECTL, "kustomize", DEPLOY / "overlays" / overlay]
     built = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = {doc["kind"]: doc for doc in yaml.safe_load_all(built)}
     assert found["RayCluster"]["spec"] == ray_cluster(overlay)
@@ -100,13 +114,15 @@ def test_kustomize_builds_an_overlay(overlay: str) -> None:
 
 def test_versions_are_those_of_the_project_and_the_lock() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert {pod["containers"][0]["image"] for pod in pods()} == {f"rewardplane:{version}"}
+    images = {pod["containers"][0]["image"] for pod in pods()}
+    assert images == {f"rewardplane:{version}", f"rewardplane-gpu:{version}"}
     ray = documents("base/raycluster.yaml")[0]["spec"]["rayVersion"]
     assert f"ray=={ray}" in (ROOT / "requirements.lock").read_text().splitlines()
     dockerfile = (ROOT / "Dockerfile").read_text()
-    images = re.findall(r"^FROM python:(\S+?)-slim", dockerfile, re.MULTILINE)
+    pythons = re.findall(r"^FROM python:(\S+?)-slim", dockerfile, re.MULTILINE)
     (of_lock,) = re.findall(r"CPython (\S+),", (ROOT / "requirements.lock").read_text())
-    assert set(images) == {of_lock}
+    assert set(pythons) == {of_lock}
+    assert f'org.opencontainers.image.version="{version}"' in dockerfile
 
 
 def test_ports_are_those_that_the_service_listens_on() -> None:
@@ -117,6 +133,8 @@ def test_ports_are_those_that_the_service_listens_on() -> None:
         probe = container["readinessProbe"]["httpGet"]
         assert (probe["path"], probe["port"]) == ("/healthz", PORTS["http-metrics"])
     for service in objects("Service"):
+        if service["metadata"]["name"] == "rewardplane-http":
+            continue
         for port in service["spec"]["ports"]:
             assert port["targetPort"] == port["name"]
             assert port["port"] == PORTS[port["name"]]
@@ -181,9 +199,19 @@ def test_the_gateways_service_selects_the_pods_that_have_one(overlay: str) -> No
         assert (probed == "/healthz") == has_one
 
 
+def budgets_of(overlay: str) -> dict[str, dict[str, Any]]:
+    made = rendered(DEPLOY / "overlays" / overlay)
+    return {o["metadata"]["name"]: o["spec"] for o in made if o["kind"] == "PodDisruptionBudget"}
+
+
+def test_the_fewest_autoscaled_workers_can_be_drained() -> None:
+    fewest = ray_cluster("prod-autoscaled")["workerGroupSpecs"][0]["minReplicas"]
+    assert 0 < budgets_of("prod-autoscaled")["rewardplane-pool"]["minAvailable"] < fewest
+
+
 def test_disruption_takes_one_worker_at_a_time_and_never_the_head() -> None:
-    budgets = {pdb["metadata"]["name"]: pdb["spec"] for pdb in objects("PodDisruptionBudget")}
-    workers = ray_cluster("prod")["workerGroupSpecs"][0]["replicas"]
+    budgets = budgets_of("prod-sandbox")
+    workers = ray_cluster("prod-sandbox")["workerGroupSpecs"][0]["replicas"]
     assert {name: spec["minAvailable"] for name, spec in budgets.items()} == {
         "rewardplane-head": 1,
         "rewardplane-pool": workers - 1,
@@ -261,8 +289,11 @@ def test_a_sandbox_pod_gives_nothing_away() -> None:
 
 def test_a_sandbox_pod_reaches_its_own_cluster_alone() -> None:
     (policy,) = [
-        p["spec"] for p in objects("NetworkPolicy") if "Egress" in p["spec"]["policyTypes"]
+        p["spec"]
+        for p in objects("NetworkPolicy")
+        if p["metadata"]["name"] == "rewardplane-sandbox"
     ]
+    assert policy["policyTypes"] == ["Egress"]
     assert policy["podSelector"]["matchLabels"]["ray.io/group"] == sandbox_group()["groupName"]
     peers = [peer for rule in policy["egress"] for peer in rule["to"]]
     assert not [peer for peer in peers if "ipBlock" in peer or "podSelector" not in peer]
@@ -293,7 +324,11 @@ def serve_lines() -> list[list[str]]:
     program, *arguments = json.loads(default)
     assert program == "serve"
     access = "--access /etc/rewardplane-access/access.yaml"
-    line = line.replace("${ACCESS-}", access).replace("${SERVE_FLAGS-}", "--autoscaled")
+    line = (
+        line.replace("${ACCESS-}", access)
+        .replace("${HTTP-}", "--http-port 8000")
+        .replace("${SERVE_FLAGS-}", "--autoscaled")
+    )
     return [shlex.split(line), arguments]
 
 
@@ -345,8 +380,13 @@ RAY_CLUSTER: dict[str, Any] = {
         },
         "gcsFaultToleranceOptions": {
             "additionalProperties": False,
-            "required": ["redisAddress"],
+            "oneOf": [{"required": ["redisAddress"]}, {"required": ["backend", "storage"]}],
             "properties": {
+                "backend": {"const": "rocksdb"},
+                "storage": {
+                    "additionalProperties": False,
+                    "properties": {"size": {"pattern": "^[0-9]+Gi$"}},
+                },
                 "redisAddress": {"type": "string"},
                 "redisPassword": {**_SECRET, "properties": {"valueFrom": {"type": "object"}}},
             },
@@ -369,6 +409,57 @@ RAY_CLUSTER: dict[str, Any] = {
 """The fields of a RayCluster that deploy/ uses, as KubeRay 1.6 and 1.7 know them; no others."""
 
 
+_REFERENCE = {
+    "type": "object",
+    "required": ["name"],
+    "additionalProperties": False,
+    "properties": {"name": {"type": "string"}, "kind": {"enum": ["Issuer", "ClusterIssuer"]}},
+}
+_TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+_HOURS = {"type": "string", "pattern": "^[0-9]+h$"}
+CERT_MANAGER: dict[str, Any] = {
+    "Certificate": {
+        "type": "object",
+        "required": ["secretName", "issuerRef"],
+        "additionalProperties": False,
+        "properties": {
+            "secretName": {"type": "string"},
+            "issuerRef": _REFERENCE,
+            "isCA": {"type": "boolean"},
+            "commonName": {"type": "string", "maxLength": 64},
+            "duration": _HOURS,
+            "renewBefore": _HOURS,
+            "usages": {"type": "array", "items": {"enum": ["server auth", "client auth"]}},
+            "dnsNames": _TEXTS,
+            "uris": _TEXTS,
+            "privateKey": {
+                "additionalProperties": False,
+                "properties": {
+                    "algorithm": {"enum": ["RSA", "ECDSA", "Ed25519"]},
+                    "size": {"enum": [256, 384, 521]},
+                    "rotationPolicy": {"enum": ["Always", "Never"]},
+                },
+            },
+        },
+    },
+    "Issuer": {
+        "type": "object",
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+        "properties": {
+            "selfSigned": {"type": "object", "maxProperties": 0},
+            "ca": {
+                "required": ["secretName"],
+                "additionalProperties": False,
+                "properties": {"secretName": {"type": "string"}},
+            },
+        },
+    },
+}
+"""The fields of cert-manager's objects that deploy/ uses, as its 1.12 and later know them."""
+
+
 @pytest.mark.parametrize("version", ["1.33"])
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_objects_are_those_that_kubernetes_knows(overlay: str, version: str) -> None:
@@ -376,6 +467,10 @@ def test_objects_are_those_that_kubernetes_knows(overlay: str, version: str) -> 
     for made in rendered(DEPLOY / "overlays" / overlay):
         if made["apiVersion"] in ("v1", "policy/v1", "networking.k8s.io/v1"):
             kubernetes_validate.validate(made, version, strict=True)
+        elif made["apiVersion"] == "cert-manager.io/v1":
+            jsonschema.validate(made["spec"], CERT_MANAGER[made["kind"]])
+        else:
+            assert made["kind"] in ("RayCluster", "ServiceMonitor", "PrometheusRule")
     spec = ray_cluster(overlay)
     jsonschema.validate(spec, RAY_CLUSTER)
     for group in groups(spec):
@@ -387,6 +482,48 @@ def test_objects_are_those_that_kubernetes_knows(overlay: str, version: str) -> 
         books = {"num-cpus", "num-gpus", "memory", "resources"} & set(group["rayStartParams"])
         assert not (books and group.get("resources"))
         assert "labels" not in group["rayStartParams"]
+
+
+GRPC_ROUTE: dict[str, Any] = {
+    "additionalProperties": False,
+    "properties": {
+        "parentRefs": {"items": {"required": ["name"]}},
+        "hostnames": {"items": {"type": "string"}},
+        "rules": {
+            "items": {
+                "additionalProperties": False,
+                "properties": {
+                    "matches": {
+                        "items": {
+                            "additionalProperties": False,
+                            "properties": {"method": {"required": ["service"]}},
+                        }
+                    },
+                    "backendRefs": {"items": {"required": ["name", "port"]}},
+                },
+            }
+        },
+    },
+}
+
+
+def test_components_that_no_overlay_has_are_known_too() -> None:
+    made = overlaid(DEPLOY / "base", DEPLOY / "route", DEPLOY / "priority")
+    (route,) = [o["spec"] for o in made if o["kind"] == "GRPCRoute"]
+    jsonschema.validate(route, GRPC_ROUTE)
+    assert {r["port"] for rule in route["rules"] for r in rule["backendRefs"]} == {PORTS["grpc"]}
+    classes = [o for o in made if o["kind"] == "PriorityClass"]
+    for priority in classes:
+        kubernetes_validate.validate(priority, "1.33", strict=True)
+    (kept,) = [
+        o["spec"]
+        for o in overlaid(DEPLOY / "base", DEPLOY / "rocksdb")
+        if o["kind"] == "RayCluster"
+    ]
+    jsonschema.validate(kept, RAY_CLUSTER)
+    (cluster,) = [o["spec"] for o in made if o["kind"] == "RayCluster"]
+    named = [g["template"]["spec"]["priorityClassName"] for g in groups(cluster)]
+    assert named == [o["metadata"]["name"] for o in classes]
 
 
 def test_an_unknown_field_is_an_error() -> None:
@@ -412,7 +549,9 @@ def test_pods_pass_restricted_admission() -> None:
         assert container["capabilities"] == {"drop": ["ALL"]}
         assert container["readOnlyRootFilesystem"] is True
         kinds = {key for volume in pod["volumes"] for key in volume if key != "name"}
-        assert kinds <= {"configMap", "emptyDir", "secret", "projected", "downwardAPI"}
+        assert kinds <= {"configMap", "emptyDir", "secret", "projected", "downwardAPI"} | {
+            "persistentVolumeClaim"
+        }
     sidecar = ray_cluster("prod-autoscaled")["autoscalerOptions"]["securityContext"]
     assert sidecar["capabilities"] == {"drop": ["ALL"]}
     assert sidecar["allowPrivilegeEscalation"] is False
@@ -429,3 +568,108 @@ def test_what_is_asked_for_fits_what_the_pod_has(overlay: str) -> None:
         taken = int(told["CPU"]) + int(told.get("sandbox", 0))
         assert taken < int(limits["cpu"])
         assert int(told.get("GPU", 0)) == int(limits.get("nvidia.com/gpu", 0))
+
+
+# ---- mutual TLS, a kernel of its own, models -------------------------------------------------
+
+
+def test_certificates_are_for_the_names_and_the_files_that_are_used() -> None:
+    made = rendered(DEPLOY / "overlays" / "prod-mtls")
+    issued = {o["metadata"]["name"]: o["spec"] for o in made if o["kind"] == "Certificate"}
+    issuers = {o["metadata"]["name"]: o["spec"] for o in made if o["kind"] == "Issuer"}
+    served = issued["rewardplane"]
+    service = "rewardplane.rewardplane"
+    assert {service, f"{service}.svc", f"{service}.svc.cluster.local"} <= {*served["dnsNames"]}
+    for spec in issued.values():
+        assert spec["issuerRef"]["name"] in issuers
+    assert issuers["rewardplane"]["ca"]["secretName"] == issued["rewardplane-ca"]["secretName"]
+    settings = Access.model_validate(
+        {"tls": {"folder": "/etc/rewardplane-tls", "client_certificates": "required"}}
+    )
+    assert settings.tls is not None
+    mounted = 0
+    for group in groups(ray_cluster("prod-mtls")):
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        if not has_gateway(pod):
+            continue
+        volumes = {v["name"]: v.get("secret", {}).get("secretName") for v in pod["volumes"]}
+        places = {volumes[m["name"]]: m["mountPath"] for m in container["volumeMounts"]}
+        assert places[served["secretName"]] == str(settings.tls.folder)
+        mounted += 1
+    assert mounted == 2
+
+
+def test_a_guest_kernel_is_declared_and_asked_for() -> None:
+    (group,) = [
+        g for g in ray_cluster("prod-gvisor")["workerGroupSpecs"] if g["groupName"] == "sandbox"
+    ]
+    pod = group["template"]["spec"]
+    env = {e["name"]: e.get("value") for e in pod["containers"][0]["env"]}
+    assert pod["runtimeClassName"] == env["REWARDPLANE_GUEST_KERNEL"] == "gvisor"
+    assert env["REWARDPLANE_GUEST_KERNEL"] in KERNELS
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert "hostUsers" not in pod
+
+
+def test_models_fit_the_cards_of_the_gpu_workers(tmp_path: Path) -> None:
+    """Several engines on a card, none of which wants what Ray's books do not have there."""
+    config = gpu_rewards(tmp_path)
+    spec = ray_cluster("prod-gpu")
+    (group,) = [g for g in spec["workerGroupSpecs"] if g["groupName"] == "gpu"]
+    books = {name: float(amount) * group["replicas"] for name, amount in group["resources"].items()}
+    needs = [wanted(model) for model in config.models.values()]
+    assert len(needs) > books["GPU"]
+    for name in ("CPU", "GPU"):
+        assert sum(need.get(name, 0) for need in needs) <= books.get(name, 0)
+    # A card that is full has no room for new weights beside the old.
+    assert {m.settings.swap for m in config.models.values()} == {"in_place"}
+    for pod in (spec["headGroupSpec"]["template"]["spec"], group["template"]["spec"]):
+        (claimed,) = [v["name"] for v in pod["volumes"] if "persistentVolumeClaim" in v]
+        places = {m["name"]: m["mountPath"] for m in pod["containers"][0]["volumeMounts"]}
+        assert places[claimed] == "/models"  # the head reads the digest of the weights
+
+
+def test_the_http_port_is_the_one_that_is_told() -> None:
+    made = overlaid(DEPLOY / "base", DEPLOY / "http")
+    (cluster,) = [o["spec"] for o in made if o["kind"] == "RayCluster"]
+    (head,) = cluster["headGroupSpec"]["template"]["spec"]["containers"]
+    told = {e["name"]: e.get("value") for e in head["env"]}["HTTP"]
+    (service,) = [o for o in made if o["metadata"]["name"] == "rewardplane-http"][:1]
+    for group in groups(cluster):
+        ports = {
+            p["name"]: p["containerPort"]
+            for p in group["template"]["spec"]["containers"][0]["ports"]
+        }
+        assert told == f"--http-port {ports['http']}"
+        assert service["spec"]["ports"][0]["port"] == ports["http"]
+
+
+def test_keys_reach_no_pod_that_runs_untrusted_code() -> None:
+    made = overlaid(DEPLOY / "base", DEPLOY / "sandbox", DEPLOY / "keys")
+    (cluster,) = [o["spec"] for o in made if o["kind"] == "RayCluster"]
+    given = {
+        group.get("groupName", "head"): "envFrom" in group["template"]["spec"]["containers"][0]
+        for group in groups(cluster)
+    }
+    assert given == {"head": True, "pool": True, "sandbox": False}
+
+
+def test_a_silent_node_is_lost_within_twenty_seconds() -> None:
+    env = ray_cluster("prod")["headGroupSpec"]["template"]["spec"]["containers"][0]["env"]
+    told = {e["name"]: e.get("value") for e in env}
+    period, limit, times = (
+        int(told[f"RAY_health_check_{name}"])
+        for name in ("period_ms", "timeout_ms", "failure_threshold")
+    )
+    assert 10_000 <= times * (period + limit) <= 20_000
+
+
+def test_pods_reach_no_metadata_service() -> None:
+    made = rendered(DEPLOY / "overlays" / "prod")
+    (policy,) = [o["spec"] for o in made if o["metadata"]["name"] == "rewardplane-egress"]
+    blocks = [p["ipBlock"] for rule in policy["egress"] for p in rule["to"] if "ipBlock" in p]
+    hidden = [ip_network(network) for block in blocks for network in block["except"]]
+    for address in ("169.254.169.254", "fd00:ec2::254"):
+        assert any(ip_address(address) in network for network in hidden)
+    assert policy["podSelector"]["matchLabels"] == {"ray.io/cluster": "rewardplane"}

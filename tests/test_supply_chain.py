@@ -56,7 +56,12 @@ def test_what_is_installed_by_hash_is_what_the_lock_names() -> None:
 def test_the_image_installs_by_hash() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     installs = re.findall(r"pip install (.*)", dockerfile)
-    assert installs == ["--require-hashes -r requirements.hashed.lock", "--no-deps ."]
+    cpu, gpu = installs[:2], installs[2]
+    assert cpu == ["--require-hashes -r requirements.hashed.lock", "--no-deps ."]
+    assert gpu == '".[$ENGINES]"'
+    # The tools that write the bill of materials stay in their own stage.
+    assert set(installs[3:]) == {"-r .ci/supply.txt \\"}
+    assert "COPY --from=packed /opt/rewardplane /opt/rewardplane" in dockerfile
 
 
 def test_each_licence_is_listed_and_may_be_used() -> None:

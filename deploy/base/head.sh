@@ -16,7 +16,7 @@ done
 
 # shellcheck disable=SC2086 # several words each
 rewardplane serve /etc/rewardplane/rewards.yaml --host 0.0.0.0 --address auto --keep \
-  ${ACCESS-} ${SERVE_FLAGS-} &
+  ${ACCESS-} ${HTTP-} ${SERVE_FLAGS-} &
 serve=$!
 wait -n
 exit 1

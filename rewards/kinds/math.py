@@ -73,7 +73,8 @@ class Math(ReadsAnswer):
                 f"reference {self.reference!r} takes too long to evaluate: {texts[0][:80]!r}"
             )
         correct = _CORRECT[finding.value]
-        if not correct and not all(gold.readable for gold in golds):
+        is_told = finding is mathematics.Finding.WRONG and len(golds) == 1
+        if not (correct or is_told) and not all(gold.readable for gold in golds):
             raise InvalidReference(
                 f"reference {self.reference!r} cannot be read as mathematics: {texts[0][:80]!r}"
             )

@@ -26,6 +26,8 @@ def _golds(texts: tuple[str, ...]) -> tuple[Numeral, ...] | None:
 
 
 def _gold(text: str) -> Numeral | None:
+    if not any(char.isdecimal() for char in text):
+        return None  # a number in words may be any text
     read = one_number(Candidate(text, "tagged"))
     if isinstance(read, Numeral):
         return read

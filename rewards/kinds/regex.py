@@ -30,7 +30,8 @@ class Regex(ReadsText):
 
     The syntax is RE2's (https://github.com/google/re2/wiki/Syntax): no look-around and no
     back-references, and in return no response can make it slow. Write ``(?i)`` to ignore case,
-    ``(?s)`` to let ``.`` match a line end, ``^…$`` for the whole response.
+    ``(?s)`` to let ``.`` match a line end, ``^…$`` for the whole response, of which white space
+    around it is no part (but with `look_in: all`).
     """
 
     fits_inline = True
@@ -60,6 +61,8 @@ class Regex(ReadsText):
         text = response.text
         if self.stop is not STOP_STRINGS or is_marked(text):
             text = self.text_of(response)
+        if self.look_in == "answer":
+            text = text.strip()
         found = search(text.encode("utf-8", "replace"))
         reward = self.correct_reward if found is not None else self.wrong_reward
         if not self.explain:

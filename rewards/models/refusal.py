@@ -24,7 +24,8 @@ _TASK = (
     r"|discuss|offer|support|process|participat|feel comfortable|verify|give)"
 )
 _REFUSAL = re.compile(
-    rf"\W*(?:{_APOLOGY}{_SHORT}[,.:;!]?\s*(?:but )?)?(?:i|we)\s*{_CANNOT}\s+(?:\w+ )?{_TASK}"
+    rf"\W*(?:{_APOLOGY}{_SHORT}[,.:;!]?\s*(?:but )?)?(?:i|we)\s*{_CANNOT}"
+    rf"(?:\s+(?:\w+ )?{_TASK}|\W*\Z)"
     r"|\W*(?:i|we) (?:must |have to |need to )?(?:decline|refuse)\b"
     r"|\W*(?:this|that|the|your) (?:request|content|prompt) (?:violates|goes against|is against)\b"
     r"|\W*(?:很|非常)?(?:抱歉|对不起)|\W*我(?:无法|不能|不会)",

@@ -16,7 +16,9 @@ each from the end of the text:
 4. ``tagged``: all of the ``<answer>`` block.
 5. ``free``: the end of the text, of which the reader takes the last expression.
 
-Each convention is looked for at a bounded number of places from the end, in linear time.
+A text that ends within a box was cut there, and has no candidates: an earlier box is no answer
+either. What "the answer is not" says is not read. Each convention is looked for at a bounded number
+of places from the end, in linear time.
 """
 
 from __future__ import annotations
@@ -46,10 +48,16 @@ class Candidate(NamedTuple):
 
 def candidates(text: str) -> Iterator[Candidate]:
     """The places where the answer may stand in a response without its thoughts, best first."""
+    if "<answer>" not in text and ("<Answer>" in text or "<ANSWER>" in text):
+        text = _ANSWER_TAG.sub(lambda tag: tag[0].lower(), text)
     block = last_block(text, "answer") if "<answer>" in text else None
     if block is not None:
         text = block
+    if ("nswer" in text or "NSWER" in text) and any(word in text for word in _NOTS):
+        text = _NEGATED.sub(" ", text)
     if "\\" in text:
+        if _is_cut(text):
+            return
         final = _final_statement(text)
         if final:
             yield from _stated(final)
@@ -76,12 +84,22 @@ def _tail(text: str) -> str:
     return rest[0] if rest else ""
 
 
+_ANSWER_TAG = re.compile(r"</?answer>", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
+_MATH_ENDS = re.compile(r"\$|\\[)\]]|\n[ \t]*\n")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE = re.compile(r"[^\s$\\{}]{1,200}")
 _SET_OFF = re.compile(r"\\(?:quad|qquad|text\s{0,4}\{|[,;:! ()\[\]])|[\s$~{}]")
 _JOINTS = frozenset((",", ";", "and", "or", ",and", ",or", "&"))
 _MAX_JOINT_CHARS = 64
+
+
+def _is_cut(text: str) -> bool:
+    """Whether the text ends within a box: what was to stand in it, nobody knows."""
+    begin = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
+    if begin < 0 or _box_at(text, begin) is not None:
+        return False
+    return _MATH_ENDS.search(text, begin) is None
 
 
 def _boxed(text: str) -> Iterator[Candidate]:
@@ -166,9 +184,16 @@ def _is_number(line: str) -> bool:
 _CHINESE_MARK = "答案"
 _STATED = re.compile(
     r"(?i:answers?)\b(?:[^\n.:=]|\.(?=\d)){0,80}?(?:\b(?i:is|are|be|equals)\b|:|=)"
-    r"(?:[ \t*_]{0,16}[:=])?"
-    r"|A\*{0,4} ?:|答案[^\n.:=：]{0,20}?(?:是|为|:|=|：)"
+    r"(?:[ \t*_]{0,16}[:=：])?"
+    r"|A\*{0,4} ?:|答案[^\n.:=：]{0,20}?(?:是|为|為|は|:|=|：)[:：]?"
 )
+_NOTS = (" not ", "not be", "n't ", "n\u2019t ", " never ")
+_NEGATED = re.compile(
+    r"\b(?i:answers?)\b[^\n.:=,;]{0,60}?\b(?:(?:is|are|was|can|could|must|should) ?not|cannot"
+    r"|(?:is|are|was|ca|could|should)n['\u2019]t|is never)\b"
+    r"(?:[^\n.,;:]|\.(?=\d)){0,200}?(?=\s(?:but|we|I|so)\b|\\boxed|[\n,;:]|\.(?!\d)|\Z)"
+)
+"""What says which answer is none; to the end of its clause."""
 _HOPED = re.compile(
     r"\b(?:hope|whether|sure|know if|see if|check|verify|confirm)\b[^.\n:;,]{0,30}\Z", re.IGNORECASE
 )
@@ -229,7 +254,7 @@ def _begins_line(text: str, at: int) -> bool:
 
 def _line_at(text: str, at: int) -> str:
     """The rest of the line, or the next line with anything in it; displayed math is one line."""
-    rest = text[at : at + MAX_ANSWER_CHARS + 64].lstrip(_DRESSING + "\n:")
+    rest = text[at : at + MAX_ANSWER_CHARS + 64].lstrip(_DRESSING + "\n:：")
     display = _DISPLAY.match(rest) if rest[:1] in ("$", "\\") else None
     line = display[0] if display else rest.partition("\n")[0].rstrip(_DRESSING)
     # A long line is a paragraph that begins with the answer; a long word is none.

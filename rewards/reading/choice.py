@@ -21,15 +21,19 @@ _MAX_CHARS = 300
 
 _LEAD = (
     r"(?:(?:the|both|only|definitely|most likely|correct|right|best|final|answers?|is|are|be"
-    r"|options?|choices?|letters?|statements?|selected)[ :]+){0,6}"
+    r"|options?|choices?|letters?|statements?|selected|so|thus|hence|therefore|it|it's|must|that's"
+    r"|that)[ :,]+){0,6}"
 )
-_MARKED = r"(?:\(\s?{c}\s?\)|\[\s?{c}\s?\]|\{{\s?{c}\s?\}}|{c}(?![A-Za-z0-9_^'’=+*/\\]))"
+_MARKED = (
+    r"(?:\(\s?{c}\s?\)|\[\s?{c}\s?\]|\{{\s?{c}\s?\}}"
+    r"|{c}(?![A-Za-z0-9_^'’=+*\\]|/(?!{c}(?![A-Za-z0-9]))))"
+)
 _JOINT = r"(?:\s?[,;/&+]\s?(?:and|or)?\s?|\s(?:and|or|as well as)\s|\s)"
 _AFTER = (
-    r"(?:\s?[.):\]](?:\s.*)?|\s?,?\s\(?(?:because|since|as|which|where|so|due|given|for"
-    r"|is (?:the )?"
+    r"(?:\s?[.):\]](?:\s.*)?|\s?,?\s\(?(?:not|and not|but not|rather than|instead of|because|since"
+    r"|as|which|where|so|due|given|for|is (?:the )?"
     r"(?:correct|right|best|true|answer)|are (?:the )?(?:correct|right|true))\b.*"
-    r"|\s(?:\(|[-\u2013\u2014:=]+\s).*|\s[\\$0-9].*)?"
+    r"|\s(?:\(|[-\u2013\u2014:]+\s).*|\s[\\$0-9].*)?"
 )
 _WORDS_BEFORE = re.compile(_LEAD, re.IGNORECASE)
 
@@ -84,18 +88,21 @@ def _dressed_off(text: str) -> str:
     text = canonical(text[: _MAX_CHARS + 100])
     for word in ("\\text", "\\mathrm", "\\mathbf", "\\textbf", "$", "**", "\\boxed", '"', "`"):
         text = text.replace(word, "")
-    return text.replace("{", "").replace("}", "").strip(" '*_.")
+    return text.replace("{", "").replace("}", "").strip(" '*_.<>")
 
 
 _NAMED = re.compile(
     r"(?:\b(?:correct|right|best|final|true)\s(?:option|choice|answer|response|statement)s?|"
-    r"\b(?:options?|choices?|selected|choose|chose|pick|select)\b)"
-    r"(?:[^\n.:=]{0,40}?(?:\b(?:is|are|be)\b|:|=))?[\s*_:]{0,6}",
+    r"\b(?:options?|choices?|selected|choose|chose|pick|select|go(?:ing)? with)\b"
+    r"|\b(?:respuesta|réponse|resposta|antwort|risposta|ответ|jawaban|jibu)\b|정답|답변|回答"
+    r"|(?:故|应|應|所以|因此)?[选選](?:择|擇|项|項)?)"
+    r"(?:[^\n.:=：]{0,40}?(?:\b(?:is|are|be|es|est|ist|è|é|adalah|ni)\b|:|=|：|是|为))?[\s*_:：]{0,6}",
     re.IGNORECASE,
 )
 _CALLED_RIGHT = re.compile(
     r"(?<![A-Za-z0-9])\(?([A-Z])\)? (?:is|must be) (?:the )?(?:correct|right|best|only correct)\b"
 )
+_LETTER_LINES = re.compile(r"(?:[-*\u2022 \t(]{0,4}[A-Z][ \t.)]{0,3}(?:\n|\Z)){2,26}")
 _BRACKETED = re.compile(r"\(\s?([A-Z])\s?\)")
 _MAX_NAMED = 64
 
@@ -115,8 +122,13 @@ def choice_candidates(text: str, options: str) -> Iterator[Candidate]:
     for place in reversed(places):
         line = tail[place:].partition("\n")[0]
         yield Candidate(_first_sentence(line) or line, "stated")
+    tail = tail.rstrip("`~ \n")
+    if _LETTER_LINES.fullmatch(tail):  # one letter a line
+        yield Candidate(", ".join(re.findall("[A-Z]", tail)), "free")
     line = tail.rpartition("\n")[2].strip()
     yield Candidate(line or " ", "free")
+    if (last := re.split(r"(?<=[.!?])\s+(?=[A-Z(])", line)[-1]) != line:
+        yield Candidate(last, "free")
     called = set(_CALLED_RIGHT.findall(line)) & set(options)
     if len(called) == 1:
         yield Candidate(called.pop(), "free")

@@ -30,6 +30,7 @@ from .constants import agree
 from .limit import Overrun, cpu_limit
 from .notation import (
     canonical,
+    flat,
     has_loose_numbers,
     has_mathematics,
     has_prose,
@@ -37,11 +38,17 @@ from .notation import (
     head_of_words,
     is_filler,
     nesting,
+    same_text,
+    same_time,
     same_words,
     words_of,
 )
 from .notation import latex as as_latex
 from .number import Numeral, read, whole
+from .series import same_series
+from .solved import solved_set
+from .spelled import spelled
+from .unit_sizes import Unit, unit_of
 from .units import is_constant, without_units
 
 # It warns of each expression that it parses without a time limit of its own.
@@ -96,6 +103,7 @@ class Gold:
     body: str
     """The text without units."""
     numeral: Numeral | None
+    unit: Unit | None
     based: Based | None
     letters: frozenset[str] | None
     words: str
@@ -129,20 +137,28 @@ def read_gold(text: str) -> Gold:
     if not plain or len(plain) > MAX_ANSWER_CHARS:
         raise UnreadableGold("is blank or too long")
     body = without_units(plain)
-    numeral = whole(body) or read(body)
+    numeral, unit = _number(body), unit_of(plain, body)
     in_base = None if numeral is not None else based(body)
     named = gold_letters(plain) if _is_letters(plain) else None
-    gold = Gold(plain, body, numeral, in_base, named, words_of(plain), 1.0)
+    gold = Gold(plain, body, numeral, unit, in_base, named, words_of(plain), 1.0)
     if gold.numeral is not None or gold.based or gold.letters or len(gold.words) > 3:
         return gold
     try:
         terms = _weighed(as_latex(body))
         forms = _limited_forms(body)
     except (TooCostly, Overrun):
-        return Gold(plain, body, None, None, None, gold.words, 1.0, readable=False)
+        return Gold(plain, body, None, unit, None, None, gold.words, 1.0, readable=False)
     # Text is what math-verify falls back to where it understands nothing.
     readable = bool(gold.words) or not all(isinstance(form, str) for form in forms)
-    return Gold(plain, body, None, None, None, gold.words, terms, readable)
+    return Gold(plain, body, None, unit, None, None, gold.words, terms, readable)
+
+
+def _number(body: str) -> Numeral | None:
+    """The number that a canonical text without its unit is, in digits or in words."""
+    numeral = whole(body) or read(body)
+    if numeral is None and "{" in body:
+        numeral = read(flat(body))
+    return numeral or spelled(flat(body) if "{" in body else body)
 
 
 _LETTERS = re.compile(r"\(?[A-J]\)?(?:\s?(?:,|and|;)\s?\(?[A-J]\)?)*\.?")
@@ -165,37 +181,61 @@ def judge(golds: Sequence[Gold], found: Candidate) -> Finding:
 
 def _judge(gold: Gold, found: Candidate) -> Finding:
     text = found.text
-    if gold.numeral is not None:
+    if gold.numeral is not None and gold.unit is None:
         finding = _agree_as_numbers(whole(text), gold.numeral)
         if finding is not None:
             return finding
     if len(text) > MAX_ANSWER_CHARS:
         return Finding.UNREADABLE
     plain = canonical(text)
-    if plain and plain.replace(" ", "") == gold.text.replace(" ", ""):
+    if plain and same_text(plain, gold.text):
         return Finding.RIGHT
+    if ":" in plain and (same := same_time(gold.text, plain)) is not None:
+        return Finding.RIGHT if same else Finding.WRONG
+    if (same := same_series(gold.text, plain)) is not None:
+        return Finding.RIGHT if same else Finding.WRONG
     if not gold.readable:
         return Finding.NOTHING
-    for reading in (_by_numbers, _by_base, _by_letters, _by_words):
+    for reading in (_by_unit, _by_numbers, _by_base, _by_letters, _by_words):
         finding = reading(gold, plain, found)
         if finding is not None:
             return finding
     return _by_mathematics(gold, plain, found)
 
 
+def _by_unit(gold: Gold, plain: str, found: Candidate) -> Finding | None:
+    """Where both have a unit of one kind, and not the same, what they come to is compared."""
+    if gold.unit is None:
+        return None
+    text = plain if found.source in ("boxed", "free") else head(plain)
+    body = without_units(text)
+    unit = unit_of(text, body)
+    if unit is None or unit == gold.unit or unit[:2] != gold.unit[:2]:
+        return None
+    numeral = _number(body)
+    if numeral is None or gold.numeral is None:
+        return Finding.WRONG
+    same = numeral.times(unit.size).is_close(gold.numeral.times(gold.unit.size), _ZERO, _ZERO)
+    return Finding.RIGHT if same else Finding.WRONG
+
+
 def _by_numbers(gold: Gold, plain: str, found: Candidate) -> Finding | None:
     if gold.numeral is None:
         return None
     body = without_units(plain)
-    numeral = whole(body) or read(body)
+    numeral = _number(body)
     if numeral is None and found.source != "boxed" and plain.endswith("!"):
         # A factorial, or the end of a sentence: right as either.
         numeral = read(without_units(plain.rstrip("! ")))
         finding = _agree_as_numbers(numeral, gold.numeral)
         return finding if finding is Finding.RIGHT else None
+    if numeral is None and found.source == "boxed" and "\\approx" in plain:
+        sides = (_number(without_units(side.strip())) for side in plain.split("\\approx", 4))
+        findings = [_agree_as_numbers(side, gold.numeral) for side in sides]
+        return Finding.RIGHT if Finding.RIGHT in findings else None
     if numeral is None and found.source not in ("boxed", "free"):
         body = without_units(_last_side(head(plain)))
-        numeral = whole(body) or read(body)
+        numeral = _number(body) or spelled(body, counted=True)
     return _agree_as_numbers(numeral, gold.numeral)
 
 
@@ -209,10 +249,12 @@ def _last_side(text: str) -> str:
 
 def _agree_as_numbers(numeral: Numeral | None, gold: Numeral) -> Finding | None:
     """Whether two numbers are equal; None where that is not for exact arithmetic to say."""
-    if numeral is None or numeral.percent or gold.percent:
+    if numeral is None:
         return None
     if numeral.is_close(gold, _ZERO, _ZERO):
         return Finding.RIGHT
+    if numeral.percent or gold.percent:
+        return None
     if abs(gold.value) < _TINY * gold.denominator:
         return Finding.WRONG
     # What differs by no more than math-verify rounds away is left to it.
@@ -243,8 +285,13 @@ def _by_letters(gold: Gold, _plain: str, found: Candidate) -> Finding | None:
 
 
 def _by_words(gold: Gold, plain: str, found: Candidate) -> Finding | None:
-    if not gold.words or found.source == "free":
+    if not gold.words:
         return None
+    if found.source == "free":  # all of it, or what its last sentence says that something is
+        clause = _LAST_CLAUSE.search(plain, max(0, len(plain) - MAX_PARSED_CHARS))
+        texts = (plain, clause[1]) if clause else (plain,)
+        same = any(same_words(words_of(text), gold.words) for text in texts)
+        return Finding.RIGHT if same else None
     for words in (words_of(plain), words_of(head_of_words(plain))):
         if words and same_words(words, gold.words):
             return Finding.RIGHT
@@ -291,12 +338,31 @@ def _spellings(gold: Gold, plain: str, found: Candidate) -> list[tuple[str, bool
         stated = plain if found.source == "free" else head(plain)
         prose = has_prose(without_units(stated))
     if prose:
-        return [(found.text if found.source == "free" else f"Answer: {found.text}", True)]
+        if found.source != "free":
+            return [(f"Answer: {found.text}", True)]
+        start = max(0, len(stated) - MAX_PARSED_CHARS)
+        ends = (_LAST_BRACKETS.search(stated, start), _LAST_CLAUSE.search(stated, start))
+        texts = dict.fromkeys(canonical(end[1]) for end in ends if end)
+        spellings = [(t, False) for t in texts if has_mathematics(t) and not has_prose(t)]
+        return [*spellings, (_with_roots(found.text), True)]
     body = without_units(stated)
     # "43 m" is a product where the gold has a variable.
     texts = [stated, body] if body != stated and not is_constant(gold.body) else [body]
     spellings = [(text, False) for text in texts]
-    return [*spellings, (found.text, True)] if found.source == "free" else spellings
+    return [*spellings, (_with_roots(found.text), True)] if found.source == "free" else spellings
+
+
+# A tuple or an interval that ends the text.
+_LAST_BRACKETS = re.compile(r"(?<![A-Za-z0-9}$])([(\[][^()\[\]$]{1,120},[^()\[\]$]{1,120}[)\]])\Z")
+# "The polynomial is x^2 - 4"
+_LAST_CLAUSE = re.compile(
+    r"\b(?:is|are|be|equals?|gives?|get|obtain|have|becomes?):? ([^,;:=$]{1,100})\Z"
+)
+_BRACKETED_ROOT = re.compile(r"\\sqrt\s?\(([^()]{1,80})\)")
+
+
+def _with_roots(text: str) -> str:
+    return _BRACKETED_ROOT.sub(r"\\sqrt{\1}", text) if "\\sqrt" in text else text
 
 
 def _verified(gold: Gold, text: str, in_prose: bool) -> Finding:
@@ -317,6 +383,8 @@ def _equal(gold: Gold, forms: list[Any], terms: float) -> bool:
 def _same(wanted: Any, form: Any, is_large: bool) -> bool:
     if isinstance(wanted, str) or isinstance(form, str):
         return wanted == form
+    if isinstance(wanted, _sympy.Set) and (told := solved_set(form)) is not None:
+        form = told
     if is_large:  # as they stand, but for the order of sums and products
         return wanted == form or wanted.doit() == form.doit()
     same = agree(wanted, form)

@@ -33,19 +33,30 @@ _SIGNS: dict[int, str] = str.maketrans(
         "∅": "\\emptyset ",
         "ℝ": "\\mathbb{R}",
         "ℤ": "\\mathbb{Z}",
+        "\u2044": "/",
+        "\u2215": "/",
         "½": "\\frac{1}{2}",
         "⅓": "\\frac{1}{3}",
         "⅔": "\\frac{2}{3}",
         "¼": "\\frac{1}{4}",
         "¾": "\\frac{3}{4}",
         "⅕": "\\frac{1}{5}",
+        "⅖": "\\frac{2}{5}",
+        "⅗": "\\frac{3}{5}",
+        "⅘": "\\frac{4}{5}",
+        "⅙": "\\frac{1}{6}",
+        "⅚": "\\frac{5}{6}",
         "⅛": "\\frac{1}{8}",
+        "⅜": "\\frac{3}{8}",
+        "⅝": "\\frac{5}{8}",
+        "⅞": "\\frac{7}{8}",
         "°": "^\\circ ",
         "℃": "^\\circ C",
         "℉": "^\\circ F",
         "′": "'",
         "’": "'",
         "，": ", ",
+        "、": ", ",
         "。": ". ",
         "\u200b": "",
         "\u2061": "",
@@ -70,8 +81,11 @@ _FRAC = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _COMMA = re.compile(r"\s?\{\s?,\s?\}")
 _LETTER = re.compile(
     r"([A-Za-z0-9})\]]?)(?:\\(?:mathrm|mathit|mathbf|text|textrm|textit|textbf|textup|mbox"
-    r"|operatorname|boldsymbol|bm)\s?\{\s?([A-Za-z]|\\pi)\s?\}"
+    r"|operatorname|boldsymbol|bm)\s?\{\s?([A-Za-z:]|\\pi)\s?\}"
     r"|\{\\(?:rm|it|bf)\s([A-Za-z])\})"
+)
+_REPEATING = re.compile(
+    r"(?<![0-9.,])([0-9]{0,15})\.([0-9]{0,15})\\(?:overline|bar)\s?(?:\{\s?([0-9]{1,15})\s?\}|([0-9]))"
 )
 _LEAD = re.compile(r"\\text\{[^{}]{0,80}(?:\bis|\bare|:|=)\s?\}\s?(?=[^\s])")
 _SPACE = re.compile(r"\s+")
@@ -107,7 +121,9 @@ def canonical(text: str) -> str:
         text = _NOTHING.sub("", text)
         if "\\ " in text or "\\quad" in text or "\\qquad" in text or _LATEX_SPACE.search(text):
             text = _LATEX_SPACE.sub(" ", text)
-        text = _FRAC.sub(r"\\frac", text)
+        text = _FRAC.sub(r"\\frac", text).replace("\\varnothing", "\\emptyset")
+        if "\\overline" in text or "\\bar" in text:
+            text = _REPEATING.sub(_as_fraction, text)
         text = _LETTER.sub(lambda m: (m[1] and m[1] + " ") + (m[2] or m[3]), text)
     if "x" in text or "X" in text:
         text = _TIMES_TEN.sub(r"\\times ", text)
@@ -118,7 +134,28 @@ def canonical(text: str) -> str:
         lead = _LEAD.match(text)
         if lead is not None:
             text = text[lead.end() :]
-    return unwrapped(_SPACE.sub(" ", text))
+    text = unwrapped(_SPACE.sub(" ", text))
+    return _SAID.get(text.casefold(), text) if text[:1].isalpha() else text
+
+
+def _as_fraction(match: re.Match[str]) -> str:
+    r"""``0.1\overline{6}`` is 15 of 90."""
+    units, once, again = match[1] or "0", match[2], match[3] or match[4]
+    below = 10 ** len(once) * (10 ** len(again) - 1)
+    above = int(units + once + again) - int(units + once)
+    return f"\\frac{{{above}}}{{{below}}}"
+
+
+_REALS = ("all real numbers", "all reals", "real numbers", "the real numbers", "all real values")
+_SAID = {
+    **dict.fromkeys(
+        (*_REALS, "the set of all real numbers", "set of all real numbers"), "\\mathbb{R}"
+    ),
+    **dict.fromkeys(("the set of real numbers", "any real number"), "\\mathbb{R}"),
+    **dict.fromkeys(("the empty set", "empty set", "null set"), "\\emptyset"),
+    **dict.fromkeys(("infinity", "positive infinity", "plus infinity"), "\\infty"),
+    **dict.fromkeys(("negative infinity", "minus infinity"), "-\\infty"),
+}
 
 
 def unwrapped(text: str) -> str:
@@ -161,10 +198,17 @@ def latex(text: str) -> str:
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _GROUPS.sub(lambda m: m[0].replace(" ", ""), text)
     text = text.replace("**", "^")
+    if "\\circ" in text:
+        text = _ANGLE.sub(r"\1\\frac{\2\\pi}{180}", text)
     return _INFINITY.sub(r"\\infty ", _BARE_NAMES.sub(r"\\\1 ", text))
 
 
-_LOOSE = re.compile(r"[0-9.] +[0-9.]")
+# Of an angle in degrees the library would take the number alone.
+_ANGLE = re.compile(
+    r"(\\(?:sin|cos|tan|cot|sec|csc)\s?(?:\^\s?\{?[0-9]\}?\s?)?[({]?\s?)([0-9]{1,6})\s?\^\s?(?:\{\s?\\circ\s?\}|\\circ)"
+)
+# The index of a logarithm is none of them.
+_LOOSE = re.compile(r"(?<!_)[0-9.] +[0-9.]")
 
 
 def has_loose_numbers(text: str) -> bool:
@@ -222,8 +266,38 @@ def head_of_words(text: str) -> str:
     return unwrapped(text[: cut.start()]) if cut else text
 
 
+_CLOCK = re.compile(r"(\d{1,2}:[0-5]\d(?::[0-5]\d)?)\s?(?:([ap])\.?\s?m\.?)?", re.IGNORECASE)
+_SPACE_OUTSIDE = re.compile(r"(?<![0-9]) +| +(?![0-9])")
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether two canonical texts are the same; spaces count between digits only."""
+    return one == other or _tight(one) == _tight(other)
+
+
+def _tight(text: str) -> str:
+    return _SPACE_OUTSIDE.sub("", text) if " " in text else text
+
+
+def same_time(one: str, other: str) -> bool | None:
+    """Whether two texts are the same time of day, which is no ratio; None where one is none."""
+    times = [_CLOCK.fullmatch(_TEXT.sub(r"\1", t).replace(" :", ":")) for t in (one, other)]
+    first, second = times
+    if first is None or second is None:
+        return None
+    halves = {half.lower() for half in (first[2], second[2]) if half}
+    return first[1].lstrip("0") == second[1].lstrip("0") and len(halves) < 2
+
+
 _TEXT = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mbox)\s?\{([^{}]*)\}")
-_ONLY_WORDS = re.compile(r"[^\W\d_]{2,}(?:[ '’&/,-]{1,3}[^\W\d_]+)*")
+_ONLY_WORDS = re.compile(r"(?:[Aa] )?[^\W\d_]{2,}(?:[ '’&/,-]{1,3}[^\W\d_]+)*")
+
+
+def flat(text: str) -> str:
+    r"""The text without ``\text{}`` around words: ``20 \text{ percent}`` is ``20 percent``."""
+    return _SPACE.sub(" ", _TEXT.sub(r" \1 ", text)).strip()
+
+
 _ARTICLE = re.compile(r"^(?:the|an?) (?=[^\W\d_])")
 
 
@@ -236,7 +310,12 @@ def words_of(text: str) -> str:
 
 
 def same_words(one: str, other: str) -> bool:
-    """Whether two texts of words are the same; the plural of the last one does not count."""
+    """Whether two texts of words are the same; the plural of the last one does not count.
+
+    What "and" joins has no order.
+    """
+    if " and " in one and " and " in other:
+        return sorted(one.split(" and ")) == sorted(other.split(" and "))
     return one == other or (min(len(one), len(other)) > 2 and _singular(one) == _singular(other))
 
 

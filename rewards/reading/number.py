@@ -44,6 +44,10 @@ class Numeral:
     denominator: Decimal = _ONE
     percent: bool = False
 
+    def times(self, factor: Decimal) -> Numeral:
+        """This so many times."""
+        return Numeral(_EXACT.multiply(self.value, factor), self.denominator, self.percent)
+
     def is_close(self, gold: Numeral, abs_tol: Decimal, rel_tol: Decimal) -> bool:
         """Whether this is within max(abs_tol, rel_tol * |gold|) of the gold; computed exactly.
 
@@ -96,7 +100,8 @@ def whole(text: str) -> Numeral | None:
 _MINUS = r"(?:(?:-|\+|\b(?:[Mm]inus|[Nn]egative)\b)\s{0,3})?"
 _MONEY = r"(?:(?:US|A|C|CA|AU|HK|NZ|R)?\\?\$|[€£¥₹]|\b(?:USD|EUR|GBP|INR|CNY|JPY|Rs)\b\.?)?\s?"
 _GROUPED = (
-    r"(?:[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?: [0-9]{3})+|(?:'[0-9]{3})+)(?![0-9])(?:\.[0-9]+)?"
+    r"(?:[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+,[0-9]{1,2}(?![0-9,.])|(?:\.[0-9]{3}){2,}(?![0-9,.]))"
+    r"|[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?: [0-9]{3})+|(?:'[0-9]{3})+)(?![0-9])(?:\.[0-9]+)?"
     r"|0,[0-9]+(?![0-9,])|[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 )
 _POWER = (
@@ -125,10 +130,10 @@ _NUMBER = re.compile(
 )
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _GOES_ON_BEFORE = re.compile(
-    r"(?:[\^*/_{]|(?<![a-z]{3}\s)\(|\\[A-Za-z]{1,20}|[0-9A-Za-z)}]\s{0,3}[-+])\s{0,3}\Z"
+    r"(?:[\^*/_{]|(?<![a-z]{3}\s)\(|\\(?!approx|simeq|sim(?![a-z]))[A-Za-z]{1,20}|[0-9A-Za-z)}]\s{0,3}[-+])\s{0,3}\Z"
 )
 _GOES_ON_AFTER = re.compile(
-    r"\s{0,3}(?:[\^*/!_]|[-+]\s{0,3}[0-9A-Za-z\\(]|\\[A-Za-z]|\(\s?[-+0-9\\])|\s{1,3}[0-9]+\s?/"
+    r"\s{0,3}(?:[\^*/!_]|[-+]\s{0,3}[0-9A-Za-z\\(]|\\[A-Za-z]|\(\s?[-+0-9\\])|\s{1,3}[0-9]+\s?/|[xyznk](?![A-Za-z])"
 )
 
 
@@ -192,6 +197,8 @@ def _value(match: re.Match[str]) -> Numeral | None:
     digits = match["digits"]
     if digits.startswith("0,"):
         digits = digits.replace(",", ".")  # a group cannot begin with 0: a decimal comma
+    elif digits.count(".") > 1 or -1 < digits.find(".") < digits.find(","):
+        digits = digits.replace(".", "").replace(",", ".")  # points part the groups
     power = match["exp"] or match["pow_b"] or match["pow_p"] or match["pow"]
     if match["scale"]:
         power = str(_SCALES[match["scale"]])

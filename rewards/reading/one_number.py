@@ -11,8 +11,9 @@ import re
 from enum import Enum
 
 from .candidates import MAX_ANSWER_CHARS, Candidate
-from .notation import canonical, head
+from .notation import canonical, flat, head
 from .number import Found, Numeral, find_all, read, tail_start, whole
+from .spelled import spelled
 from .units import without_units
 
 _WRAPPED = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox|boxed)\s?\{([^{}]*)\}")
@@ -21,7 +22,7 @@ _EQUALS = re.compile(r"=|\\approx(?![A-Za-z])")
 _PARTS = re.compile(r"[,;]\s|\b(?:and|or)\b")
 _DIGIT = re.compile(r"[0-9]")
 _JOINT = re.compile(
-    r"\s*[,;:/&|]+\s*(?:(?:or|and|to)\s+)?"
+    r"\s*[,;/&|]+\s*(?:(?:or|and|to)\s+)?|\s*:|\s+:\s+"
     r"|\s*(?:[A-Za-z%]{1,16}[,;]?\s+){0,2}(?:or|and|to|through|until|versus|vs\.?|nor)\s+"
     r"(?:about |around |approximately |even |maybe |possibly )?|\s*(?:-|\\pm)\s*|\s+"
 )
@@ -48,8 +49,10 @@ def one_number(found: Candidate) -> Numeral | NoNumber:
     if found.source == "free":
         return _last(found.text)
     text = canonical(found.text)
+    if found.source != "boxed":
+        text = text.rstrip("! ")
     if not _DIGIT.search(text):
-        return NoNumber.NOTHING
+        return spelled(head(flat(text)), counted=True) or NoNumber.NOTHING
     numeral = read(text) or read(without_units(text))
     if numeral is not None:
         return numeral
@@ -75,9 +78,10 @@ def _first(text: str, *, is_boxed: bool) -> Numeral | NoNumber:
 
 
 def _last(text: str) -> Numeral | NoNumber:
+    text = text.rstrip("! ")
     if len(text) <= _SHORT_CHARS or not text.isascii():
         text = canonical(text)
-        numeral = read(text.strip("()[] "))
+        numeral = read(text.strip("()[]{}! ")) or spelled(text)
         if numeral is not None:
             return numeral
     start = tail_start(text)
@@ -103,4 +107,7 @@ def _undressed(text: str) -> str:
 
 def _are_joined(text: str, one: Found, other: Found) -> bool:
     """Whether two numbers stand for one answer each, as in ``18 or 19``."""
-    return _JOINT.fullmatch(text, one.end, other.start) is not None
+    start = other.start
+    while text[start].isspace():
+        start += 1
+    return _JOINT.fullmatch(text, one.end, start) is not None

@@ -39,6 +39,8 @@ _DEGREES = re.compile(
     r"\s?\^\s?(?:\{\s?\\circ\s?\}|\\circ)\s?(?:[CFK]|Celsius|Fahrenheit)?\Z|\s?\\degree\s?[CFK]?\Z"
     r"|\s(?:degrees?|deg\.?)(?: (?:Celsius|Fahrenheit|Kelvin|[CFK]))?\Z"
 )
+# An angle of which a function is taken keeps its degrees.
+_OF_ANGLE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\s?(?:\^\s?\{?[0-9]\}?\s?)?[({]?\s?[0-9.]+\Z")
 _MONEY_AFTER = re.compile(
     r"(?<=[0-9})])\s?(?:\\?[$€£¥₹₽₩₪₫฿]|元|円|원|块|人|个|個|名|米|厘米|千米|公里|度|岁|天|小时|分钟"
     r"|只|本|美元|kr|z\u0142)\Z"
@@ -54,6 +56,7 @@ _VARIABLE = re.compile(
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _UPRIGHT = r"\{\s?(?:\\(?:text|mathrm)\s?\{)?\s?([A-Za-z][A-Za-z0-9^ ]{0,20})\}?\s?\}"
 _OVER = re.compile(rf"\s?\\frac\s?{_UPRIGHT}\s?{_UPRIGHT}\Z")
+_RAISED = re.compile(r"\^\s?\{\s?(-?[1-4])\s?\}(?=\s?\})")
 _MAX_TAIL_CHARS = 80
 
 
@@ -62,7 +65,7 @@ def without_units(text: str) -> str:
     text = _MONEY_BEFORE.sub(r"\1", text)
     shorter = _MONEY_AFTER.sub("", text)
     degrees = _DEGREES.search(shorter, max(0, len(shorter) - 40))
-    if degrees is not None:
+    if degrees is not None and not _OF_ANGLE.search(shorter[: degrees.start()][-24:]):
         shorter = shorter[: degrees.start()]
     if shorter != text:
         return shorter.rstrip(" ") if is_constant(shorter) else text
@@ -71,7 +74,9 @@ def without_units(text: str) -> str:
 
 
 def _split(text: str) -> str | None:
-    flat = _WRAP.sub(r" \1 ", _OVER.sub(r" \1/\2", text)) if "{" in text else text
+    flat = (
+        _WRAP.sub(r" \1 ", _OVER.sub(r" \1/\2", _RAISED.sub("^\\1", text))) if "{" in text else text
+    )
     flat = flat.rstrip(" .")
     low = max(0, len(flat) - _MAX_TAIL_CHARS)
     # From the left: the longest phrase that is a unit as a whole.

@@ -26,7 +26,7 @@ _NEEDED: dict[str, tuple[Level, str]] = {
     "uts_namespace": (Level.NAMESPACED, _PROFILE),
     "private_root": (Level.NAMESPACED, f"for mount, umount2 and pivot_root: {_PROFILE}"),
 }
-_KERNELS = ("gvisor", "kata", "firecracker")
+KERNELS = ("gvisor", "kata", "firecracker")
 
 
 def controls_of(level: Level, told: Mapping[str, str] | None, failure: str) -> tuple[Control, ...]:
@@ -54,8 +54,8 @@ def guest_kernel(declared: str, proc: Path = Path("/proc")) -> Control:
     if not declared:
         why = "not declared; under gVisor, Kata or Firecracker set REWARDPLANE_GUEST_KERNEL"
         return Control(name, level, held=False, why=why)
-    if declared not in _KERNELS:
-        why = f"{declared!r} is declared, which is none of {', '.join(_KERNELS)}"
+    if declared not in KERNELS:
+        why = f"{declared!r} is declared, which is none of {', '.join(KERNELS)}"
         return Control(name, level, held=False, why=why)
     seen = _gvisor(proc) if declared == "gvisor" else _virtual(proc)
     why = "" if seen else f"{declared} is declared, but nothing here looks like it"

@@ -10,7 +10,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,8 @@ def _config(path: Path) -> Iterator[Finding]:
             yield Finding(str(path), fault, "see `rewardplane check`", is_missing=True)
         return
     cpus = sum(model.settings.cpus * model.settings.replicas for model in served.asked_models())
+    for model in served.asked_models():
+        yield from _key(f"models.{model.name}", model.settings.endpoint)
     for name, reward in served.rewards.items():
         default = 0.0 if reward.lane == "inline" else 1.0
         each = float(reward.settings.ray_actor_options.get("num_cpus", default))
@@ -154,14 +156,17 @@ def _config(path: Path) -> Iterator[Finding]:
         built = reward.build()
         for warning in built.warnings:
             yield Finding(f"rewards.{name}", warning, "see docs/rewards.md")
-        key = str(reward.params.get("api_key_env") or "")
-        if key and not os.environ.get(key):
-            yield Finding(
-                f"rewards.{name}", f"{key} is not set", f"export {key}=…", is_missing=True
-            )
+        yield from _key(f"rewards.{name}", reward.params)
     have = os.cpu_count() or 1
     advice = f"its replicas compete for {have} CPUs" if cpus > have else ""
     yield Finding(str(path), f"{len(served.rewards)} rewards, {cpus:g} CPUs in all", advice)
+
+
+def _key(place: str, settings: Mapping[str, Any]) -> Iterator[Finding]:
+    """The key of an endpoint that the environment should have and has not."""
+    key = str(settings.get("api_key_env") or "")
+    if key and not os.environ.get(key):
+        yield Finding(place, f"{key} is not set", f"export {key}=…", is_missing=True)
 
 
 def _cgroup_cpus() -> float | None:

@@ -48,6 +48,10 @@ class Columns:
     rename: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+_JSON_SUFFIXES = ("", ".json", ".jsonl", ".ndjson", ".gz")
+"""Names of files whose lines are told one by one where they are no JSON."""
+
+
 @dataclass(slots=True, frozen=True)
 class NoRow:
     """What stands in a file in the place of a row, and why it is none."""
@@ -64,17 +68,32 @@ def documents(path: Path) -> Iterator[tuple[int, object]]:
         NotReadable: it is not what its name says; or it is parquet, and pyarrow is not there.
         OSError: the file cannot be read.
     """
-    if path.suffix == ".parquet":
+    begin = _begin(path)
+    if path.suffix == ".parquet" or begin == b"PAR1":
         yield from enumerate(_parquet(path), 1)
         return
-    opened: Any = gzip.open if path.suffix == ".gz" else open
+    opened: Any = gzip.open if path.suffix == ".gz" or begin[:2] == b"\x1f\x8b" else open
+    is_json = path.suffix in _JSON_SUFFIXES
     with opened(path, "rb") as lines:
         try:
             for number, data in enumerate(cast("IO[bytes]", lines), 1):
-                if data.strip():
-                    yield number, _row(data)
+                if not data.strip():
+                    continue
+                row = _row(data)
+                if not is_json and isinstance(row, NoRow):
+                    raise NotReadable(f"{path}: want JSON lines (.jsonl, .jsonl.gz) or parquet")
+                is_json = True
+                yield number, row
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise NotReadable(f"{path}: {error}") from None
+
+
+def _begin(path: Path) -> bytes:
+    """The first bytes of a file, which tell what it is; of a pipe nothing is taken."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(4)
 
 
 def _row(data: bytes) -> object:

@@ -33,7 +33,6 @@ from .status import deploying, gateways_up
 SWITCH_S = 60.0
 GATHER_S = 30.0
 """How long a start waits for the gateways of all nodes; it goes on with those that are there."""
-STOP_S = 60.0
 ANSWER_S = 10.0
 
 _log = logging.getLogger(__name__)
@@ -103,10 +102,8 @@ class Cluster:
         """Looks after what has been deployed: to be called now and then.
 
         Takes down old versions that no call uses, restores what the membership actor has lost, has
-        a gateway on each node that is there.
-
-        A control plane that does not answer is tried again the
-        next time: the gateways go on with what they know.
+        a gateway on each node that is there. A control plane that does not answer is tried again
+        the next time: the gateways go on with what they know.
         """
         import ray
         from ray.exceptions import RayError
@@ -222,7 +219,8 @@ class Cluster:
     def _switch(self, config: ServiceConfig, progress: Progress, *, patient: bool) -> list[str]:
         """Deploys what is new of `config`, then has all gateways serve it."""
         old = self._config
-        served = {r.fingerprint for r in old.rewards.values()} if old else set[str]()
+        before = old.rewards if old else {}
+        served = {r.fingerprint for r in before.values()}
         wanted = apps_of(config)
         fresh = {app: part for app, part in wanted.items() if app not in self._up}
         swaps = in_place(fresh, self._up)
@@ -233,7 +231,9 @@ class Cluster:
         try:
             self._publish(config, progress)
         except BaseException:
-            self._take_back(config)
+            if old:  # not all of them took it up: they go back
+                self._put_in_force(old)
+                self._retire_later(config, apps_of(old))
             raise
         for app, gone in swaps.items():
             self._swap(gone, app, config, progress)
@@ -242,32 +242,28 @@ class Cluster:
         for part in wanted.values():
             self._retired.pop(part.fingerprint, None)
         self._config = config
-        return [r.name for r in made] + [
-            name for name in (old.rewards if old else ()) if name not in config.rewards
-        ]
+        return [r.name for r in made] + [name for name in before if name not in config.rewards]
 
     def _publish(self, config: ServiceConfig, progress: Progress) -> None:
         """Has all gateways serve a configuration; returns when they do."""
         import ray
 
-        published = self._membership.publish.remote(config.as_dict())
-        generation: Any = ray.get(published, timeout=ANSWER_S)
-        self._generation = generation
+        generation = self._put_in_force(config)
         self._run_gateways(config.limits, progress)
-        self._wait_switched(generation, progress)
 
-    def _take_back(self, config: ServiceConfig) -> None:
-        """Has the gateways serve what they served before `config`, which not all of them took up.
+        def lacking() -> str:
+            switched, *_ = ray.get(self._membership.in_use.remote(generation), timeout=ANSWER_S)
+            return "" if switched else "the gateways do not serve the new configuration yet"
 
-        What was brought up for it goes when no call uses it.
-        """
+        progress.expect(lacking, SWITCH_S)
+
+    def _put_in_force(self, config: ServiceConfig) -> int:
+        """Tells the gateways what to serve; returns its generation."""
         import ray
 
-        if self._config is None:
-            return
-        published = self._membership.publish.remote(self._config.as_dict())
+        published: Any = self._membership.publish.remote(config.as_dict())
         self._generation = ray.get(published, timeout=ANSWER_S)
-        self._retire_later(config, apps_of(self._config))
+        return self._generation
 
     def _swap(self, gone: list[str], app: str, config: ServiceConfig, progress: Progress) -> None:
         """Puts a model in the place of others; its calls wait in the gateways until it is up.
@@ -402,13 +398,3 @@ class Cluster:
             if self._gateways > 0:
                 _log.warning("gateways: %d, as there are nodes; %d before", wanted, self._gateways)
             self._gateways = wanted
-
-    def _wait_switched(self, generation: int, progress: Progress) -> None:
-        import ray
-
-        def lacking() -> str:
-            asked = self._membership.in_use.remote(generation)
-            switched, _used, _addresses = ray.get(asked, timeout=ANSWER_S)
-            return "" if switched else "the gateways do not serve the new configuration yet"
-
-        progress.expect(lacking, SWITCH_S)

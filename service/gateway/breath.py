@@ -1,15 +1,19 @@
-"""Long work of the event loop in pieces: others get their turn between two of them.
+"""Long work of the event loop in pieces: others get their turn between them.
 
 Such work is written as a generator that yields where there may be a pause, each piece of it well
-below `BREATH_S`. What is short is done at once, at the cost of a generator.
+below `BREATH_S`. What is short is done at once, at the cost of a generator. What is not goes on in
+later turns of the loop, all of it together for one breath a turn, a piece of each in its turn: so
+many large calls hold the loop no longer than one does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Generator
-from typing import TypeVar
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 BREATH_S = 0.004
 """How long the gateway's loop may be held before others get their turn; what is begun within it
@@ -32,25 +36,84 @@ def at_once(steps: Steps[_T]) -> _T:
 
 async def in_breaths(steps: Steps[_T]) -> _T:
     """Does the work with pauses; returns its result. What is cancelled is not done to its end."""
-    until_s = time.perf_counter() + BREATH_S
+    done: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+
+    def work() -> Steps[None]:
+        try:
+            result = yield from steps
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised again, where it is awaited
+            if not done.done():
+                done.set_exception(error)
+        else:
+            if not done.done():
+                done.set_result(result)
+
+    working = work()
+    go_on(working)
     try:
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
-            if time.perf_counter() > until_s:
-                await asyncio.sleep(0)
-                until_s = time.perf_counter() + BREATH_S
+        return await done
     finally:
-        steps.close()
+        working.close()
 
 
-def go_on(steps: Steps[None], then: Callable[[], None]) -> None:
-    """Does the work to its end whoever waits for it, now and in later turns; calls `then`."""
-    until_s = time.perf_counter() + BREATH_S
-    for _ in steps:
-        if time.perf_counter() > until_s:
-            asyncio.get_running_loop().call_soon(go_on, steps, then)
-            return
-    then()
+def go_on(steps: Steps[None], then: Callable[[], None] | None = None) -> None:
+    """Does the work to its end whoever waits for it, now and in later turns; calls `then`.
+
+    What either raises is the caller's as long as this has not returned, then the loop's to log.
+    """
+    loop = asyncio.get_running_loop()
+    turns = _turns.get(loop)
+    if turns is None:
+        turns = _turns[loop] = _Turns(loop)
+    turns.add(steps, then)
+
+
+class _Turns:
+    """The work of one event loop that is not done yet."""
+
+    __slots__ = ("__weakref__", "_is_due", "_left", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._left: deque[tuple[Steps[None], Callable[[], None] | None]] = deque()
+        self._is_due = False
+        """Whether a turn is to come, or is now."""
+
+    def add(self, steps: Steps[None], then: Callable[[], None] | None) -> None:
+        until_s = 0.0
+        for _ in steps:
+            now_s = time.perf_counter()
+            if self._left or (until_s and now_s > until_s):
+                # There is other work, or it has had a breath: the rest in a turn to come.
+                self._left.append((steps, then))
+                self._have_a_turn()
+                return
+            until_s = until_s or now_s + BREATH_S
+        if then is not None:
+            then()
+
+    def _have_a_turn(self) -> None:
+        if self._left and not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        until_s = time.perf_counter() + BREATH_S
+        left = self._left
+        try:
+            while left and time.perf_counter() < until_s:
+                steps, then = left.popleft()
+                for _ in steps:
+                    left.append((steps, then))
+                    break
+                else:
+                    if then is not None:
+                        then()
+        finally:  # whatever one of them raises, the others go on
+            self._is_due = False
+            self._have_a_turn()
+
+
+_turns: WeakKeyDictionary[Any, _Turns] = WeakKeyDictionary()

@@ -6,9 +6,8 @@ one goes to the reward's pool.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rewardplane.config.load import INLINE_CHARS
 from rewardplane.replica.items import unreadable
@@ -20,7 +19,7 @@ from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.frame import read_example, read_response
 from rewardplane.wire.messages import FieldError
 
-from .breath import BREATH_S
+from .breath import Steps, go_on
 from .call import Call
 from .served import ServedReward
 
@@ -52,21 +51,13 @@ class InlineRun:
         self._clip = Clip(*served.config.clip)
         self._too_large = too_large
         self._most_items = FIRST_ITEMS
-        self._work = self._score_all(groups)
+        self._groups = groups
 
-    def step(self) -> None:
+    def start(self) -> None:
         """Scores for a breath; the rest follows when others had their turn."""
-        end_s = time.perf_counter() + BREATH_S
-        for _ in self._work:
-            if time.perf_counter() > end_s:
-                asyncio.get_running_loop().call_soon(self._go_on)
-                return
+        go_on(self._score_all(self._groups))
 
-    def _go_on(self) -> None:
-        if not self._call.closed:
-            self.step()
-
-    def _score_all(self, groups: Groups) -> Iterator[None]:
+    def _score_all(self, groups: Groups) -> Steps[None]:
         """Scores group by group; yields where there may be a pause."""
         call, reward = self._call, self._reward
         for index, group in groups:
@@ -97,6 +88,8 @@ class InlineRun:
                     self._most_items = max(1, min(CHUNK_ITEMS, count * CHUNK_NS // max(1, took_ns)))
                     at += count
                     yield
+                    if call.closed:
+                        return
                     begin_ns = time.perf_counter_ns()
 
     def _score(self, example: Example, sent: Sequence[bytes], first: int) -> None:

@@ -117,6 +117,7 @@ def plan(
     sizes: list[int] = []
     served: list[ServedReward] = []
     found: dict[tuple[str, str], ServedReward] = {}
+    items: dict[ServedReward, int] = {}
     for index, group in enumerate(groups):
         if index % PIECE_GROUPS == 0 and index:
             yield
@@ -144,13 +145,14 @@ def plan(
             if options.min_isolation:
                 _check_isolation(reward, options.min_isolation)
         served.append(reward)
+        items[reward] = items.get(reward, 0) + size
         if reward.whole_group and size and size != (expected or (size if size > 1 else -1)):
             raise _incomplete(reward, index, size, expected)
         if len(faults) >= MAX_FAULTS:
             break
-    items = sum(sizes)
-    if items > limits.max_request_items:
-        faults.append(_too_many(f"{items} items", limits))
+    count = sum(sizes)
+    if count > limits.max_request_items:
+        faults.append(_too_many(f"{count} items", limits))
     if len(data) > limits.max_item_bytes:
         faults += yield from _oversize(groups, limits.max_item_bytes)
     if faults:
@@ -160,7 +162,9 @@ def plan(
         yield from finding_spans(data, spans)
     except ValueError as error:
         raise InvalidRequest(f"the message is no ScoreRequest: {error}") from None
-    return Call(options, served, sizes, data, spans)
+    call = Call(options, served, sizes, data, spans)
+    call.items = items
+    return call
 
 
 def has_many_groups(data: bytes) -> bool:

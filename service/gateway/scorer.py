@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
 from rewardplane.access.caller import Caller
@@ -15,18 +15,18 @@ from rewardplane.wire.errors import CallError
 from rewardplane.wire.item_errors import CANCELLED
 
 from .admission import Admission
-from .breath import BREATH_S, Steps, at_once, go_on, in_breaths
+from .breath import Steps, at_once, go_on, in_breaths
 from .call import PIECE_GROUPS, Call
 from .composite import CompositeRun
 from .deadlines import Deadlines
 from .health import SAMPLED
 from .inline import Groups, InlineRun
 from .metrics import Metrics
-from .plan import options_of, plan, read_frame
+from .plan import has_many_groups, options_of, plan, read_frame
 from .reuse import Reuse, ReuseRun
 from .served import ServedReward, ServedRewards
-from .shard import Shard, shards_of
-from .waiting import check_before_plan, check_share, check_waiting, items_by_reward
+from .shard import shards_of
+from .waiting import check_before_plan, check_share, check_waiting
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,9 @@ class Scorer:
         on_items: Callable[[Sequence[int]], None] | None = None,
         caller: Caller | None = None,
     ) -> Call:
-        """As `begin`, with pauses in which others get their turn."""
+        """As `begin`; where there are many groups, with pauses in which others get their turn."""
+        if not has_many_groups(data):
+            return self.begin(data, remaining_s, traceparent, on_done, on_items, caller)
         return await in_breaths(
             self._beginning(data, remaining_s, traceparent, on_done, on_items, caller)
         )
@@ -119,10 +121,9 @@ class Scorer:
         while call is None or generation != self.rewards.generation:
             generation = self.rewards.generation  # it may change in a pause
             call = yield from plan(request, data, options, self.rewards, limits, apart)
-        items = call.items = items_by_reward(call)
-        check_waiting(items, options)
+        check_waiting(call.items, options)
         if len(self.rewards) > 1:
-            check_share(items, limits.max_in_flight_items)
+            check_share(call.items, limits.max_in_flight_items)
         self._admission.enter(call.n, len(data), call.served[0].backlog_s)
         if caller is not None:
             try:
@@ -131,7 +132,7 @@ class Scorer:
             except CallError:
                 self._admission.leave(call.n, len(data))
                 raise
-        for served, count in items.items():
+        for served, count in call.items.items():
             served.calls += 1
             served.items += count
         if self._metrics.health.wants_sample():
@@ -276,7 +277,7 @@ class Scorer:
         def too_large(left: Groups) -> None:
             _submit(call, served, left)
 
-        InlineRun(call, served, groups, too_large).step()
+        InlineRun(call, served, groups, too_large).start()
 
 
 def _judge_tokens(call: Call) -> float:
@@ -285,19 +286,16 @@ def _judge_tokens(call: Call) -> float:
 
 
 def _submit(call: Call, served: ServedReward, groups: Groups) -> None:
-    _submit_some(call, served, iter(shards_of(call, served, groups, served.pool.item_s)))
+    go_on(_submitting(call, served, groups))
 
 
-def _submit_some(call: Call, served: ServedReward, shards: Iterator[Shard]) -> None:
-    """Hands shards on for a breath; the rest is made when others had their turn."""
-    until_s = time.perf_counter() + BREATH_S
-    for shard in shards:
+def _submitting(call: Call, served: ServedReward, groups: Groups) -> Steps[None]:
+    """Hands shards on, each made when it is its turn."""
+    for shard in shards_of(call, served, groups, served.pool.item_s):
         if call.closed:
             return
         served.pool.submit(shard)
-        if time.perf_counter() > until_s:
-            asyncio.get_running_loop().call_soon(_submit_some, call, served, shards)
-            return
+        yield
 
 
 def _runs_here(served: ServedReward) -> bool:

@@ -28,7 +28,7 @@ from rewardplane.wire.errors import Internal as InternalError
 from rewardplane.wire.status import Trailers, code_of, encode
 
 from .admission import Admission
-from .breath import BREATH_S, Steps, go_on
+from .breath import Steps, go_on
 from .call import Call
 from .doors.connections import Connections
 from .doors.door import Door, DoorKind, Identities, Lost, door_class
@@ -45,6 +45,8 @@ from .validate import Validator
 _log = logging.getLogger(__name__)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RewardService"].full_name
+STREAM_BREATH_S = 0.001
+"""How long one stream may hold the loop: there are many of them."""
 SEND_S = 60.0
 """The longest that the reader of a stream whose client set no deadline may leave it full."""
 
@@ -134,19 +136,19 @@ class Servicer:
             request = parsed(frames.StreamRequestFrame, _taken(rpc)).request
             stream = self._scorer.stream(request, *_of(rpc), rpc.caller)
             del request
-            breath_s = time.perf_counter() + BREATH_S
+            until_s = 0.0
             async with aclosing(cast("Any", stream)) as told_items:
                 async for call, items in told_items:
-                    if time.perf_counter() > breath_s:  # a reader may take all without a pause
+                    if time.perf_counter() > until_s:  # a reader may take all without a pause
                         await asyncio.sleep(0)
-                        breath_s = time.perf_counter() + BREATH_S
+                        until_s = time.perf_counter() + STREAM_BREATH_S
                     reward, job = _reward_of(call), call.options.job
                     for message in render_items(call, items):
                         # What it holds is no longer counted once every item has its outcome.
-                        until_s = time.monotonic() + patience_s
+                        read_by_s = time.monotonic() + patience_s
                         if by_s is not None:
-                            until_s = min(until_s, by_s)
-                        if not await rpc.send(message.SerializeToString(), until_s):
+                            read_by_s = min(read_by_s, by_s)
+                        if not await rpc.send(message.SerializeToString(), read_by_s):
                             code = "CANCELLED"
                             return
             rpc.finish()
@@ -205,7 +207,7 @@ class _Scoring:
 
     def done(self, call: Call) -> None:
         """Every item has its outcome. A lane calls this: nothing may be raised into it."""
-        go_on(self._answering(call), _nothing)
+        go_on(self._answering(call))
 
     def _answering(self, call: Call) -> Steps[None]:
         code = "INTERNAL"
@@ -238,10 +240,6 @@ class _Scoring:
         if not self._over:
             self._over = True
             self._metrics.call_ended(reward, job, code, time.perf_counter() - self._began_s)
-
-
-def _nothing() -> None:
-    pass
 
 
 class Server:

@@ -20,7 +20,7 @@ from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.errors import Overloaded
 
 from .admission import overloaded
-from .call import PIECE_GROUPS, Call, CallOptions
+from .call import PIECE_GROUPS, CallOptions
 from .served import ServedReward, ServedRewards
 
 SHARE = 0.75
@@ -31,18 +31,8 @@ MARGIN = 0.5
 """Of the time that items may wait, what the work before them may take by its measured cost: that
 counts what the reward takes, and not what it takes to get there."""
 
-
-def items_by_reward(call: Call) -> Mapping[ServedReward, int]:
-    """How many items of the call are for which reward."""
-    served = call.served
-    first = served[0]
-    if len(served) == 1 or served.count(first) == len(served):
-        return {first: call.n}
-    items: dict[ServedReward, int] = {}
-    for group, reward in enumerate(served):
-        size = call.offsets[group + 1] - call.offsets[group]
-        items[reward] = items.get(reward, 0) + size
-    return items
+LATE_SHARE = 0.5
+"""Of that, what items were late of late may take: the rest is for work whatever the host does."""
 
 
 def _where_they_run(items: Mapping[ServedReward, int]) -> Mapping[ServedReward, int]:
@@ -96,7 +86,6 @@ def check_waiting(items: Mapping[ServedReward, int], options: CallOptions) -> No
         wait_s = served.backlog_s
         if wait_s <= 0:
             continue
-        wait_s += served.pool.late_s
         room_s = min(
             options.queue_timeout_s,
             served.settings.queue_timeout_s,
@@ -105,9 +94,10 @@ def check_waiting(items: Mapping[ServedReward, int], options: CallOptions) -> No
         own_s = count * served.pool.item_s / served.replicas
         if own_s < room_s:
             room_s -= own_s
-        if wait_s > MARGIN * room_s > 0:
+        late_s = min(served.pool.late_s, LATE_SHARE * MARGIN * room_s)
+        if wait_s + late_s > MARGIN * room_s > 0:
             why = f"reward {served.name!r} has work for {wait_s:.2g} s, and {room_s:.2g} s are left"
-            raise overloaded(why, wait_s - MARGIN * room_s)
+            raise overloaded(why, wait_s + late_s - MARGIN * room_s)
 
 
 def check_share(items: Mapping[ServedReward, int], max_items: int) -> None:

@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
             self._write_by = math.inf
             self._go_on()
 
-    def connection_lost(self, _exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         """See `asyncio.Protocol`."""
         self._port.lost(self)
         del self._parser  # it knows this connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
@@ -146,6 +147,22 @@ def test_what_cannot_be_read_is_named(
     with pytest.raises(BadLine, match=r"line 1: ") as caught:
         lines(tmp_path, [row], columns)
     assert message in str(caught.value)
+
+
+def test_a_file_is_what_it_holds_whatever_its_name(tmp_path: Path) -> None:
+    text = (json.dumps(TRL) + "\n").encode()
+    (tmp_path / "zipped.jsonl").write_bytes(gzip.compress(text))
+    (tmp_path / "rows.txt").write_bytes(text)
+    pq.write_table(pa.Table.from_pylist([TRL]), tmp_path / "rows.data")
+    for name in ("zipped.jsonl", "rows.txt", "rows.data"):
+        assert len(list(read(tmp_path / name))) == 1, name
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv", "rows.txt"])
+def test_a_format_that_is_not_read_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("prompt,answer\nq,18\n")
+    with pytest.raises(BadLine, match=r"want JSON lines \(.jsonl, .jsonl.gz\) or parquet"):
+        list(read(tmp_path / name))
 
 
 def test_parquet_without_pyarrow_says_what_to_install(

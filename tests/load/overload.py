@@ -155,8 +155,11 @@ def run(
 ) -> list[str]:
     """Prints the table; returns what was broken."""
     broken: list[str] = []
-    print("| | calls/s sent | admitted p99, alone → overload | refusals p50 / p99 | scored/s |")
-    print("|---|--:|--:|--:|--:|")
+    print(
+        "| | may wait | calls/s sent | admitted p99, alone → overload | refusals p50 / p99 "
+        "| scored/s |"
+    )
+    print("|---|--:|--:|--:|--:|--:|")
     for name, items in SHAPES.items():
         window(service.address, items, 0.3 * CAPACITY / items, 3, 30.0, 1)  # costs are measured
         alone = window(service.address, items, 0.1 * CAPACITY / items, max(10, seconds / 4), 30, 1)
@@ -169,7 +172,8 @@ def run(
         after = gateway_rss(service)
         refusals = sorted(under.refused_s) or [0.0]
         print(
-            f"| {name} x {items} | {rate:,.0f} | {1e3 * p99(alone.admitted_s):.1f} → "
+            f"| {name} x {items} | {1e3 * wait_s:.0f} ms | {rate:,.0f} "
+            f"| {1e3 * p99(alone.admitted_s):.1f} → "
             f"{1e3 * p99(under.admitted_s):.1f} ms | {1e3 * refusals[len(refusals) // 2]:.1f} / "
             f"{1e3 * p99(refusals):.1f} ms | {under.scored_items / seconds:,.0f} |"
         )
@@ -184,7 +188,8 @@ def run(
             "admitted p99": p99(under.admitted_s) <= 2 * p99(alone.admitted_s),
             "refusals p99": p99(refusals) <= max(MAX_REFUSAL_S, 2 * beside.at(0.99)),
             "RetryInfo": not under.without_retry and not under.other,
-            "failed items": not under.failed_items,
+            # Where an idle service takes longer than an item may wait, none can start in time.
+            "failed items": not under.failed_items or beside.at(0.99) > wait_s,
             "memory": after <= before + (64 << 20),
             "clients kept up": under.late < 0.01 * rate * seconds,
         }

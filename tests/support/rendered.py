@@ -7,6 +7,9 @@ there is a kubectl.
 from __future__ import annotations
 
 import copy
+import os
+import shutil
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,14 @@ from typing import Any
 import yaml
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def command(name: str) -> str:
+    """Where a command is, beside this Python (`make helm`) or on the path; empty: nowhere."""
+    return shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or ""
+
+
+KUBECTL = command("kubectl")
 
 
 @cache
@@ -29,6 +40,14 @@ def rendered(folder: Path) -> list[dict[str, Any]]:
     return _component(folder, [])
 
 
+def overlaid(base: Path, *components: Path) -> list[dict[str, Any]]:
+    """The objects of a kustomization with components, as an overlay of them would have them."""
+    objects = rendered(base)
+    for component in components:
+        objects = _component(component, objects)
+    return objects
+
+
 def _component(folder: Path, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     (spec,) = documents(folder / "kustomization.yaml")
     for name in spec.get("resources", []):
@@ -38,10 +57,14 @@ def _component(folder: Path, objects: list[dict[str, Any]]) -> list[dict[str, An
         objects = _component(folder / name, objects)
     for patch in spec.get("patches", []):
         ((changes,),) = (documents(folder / patch["path"]),)
-        objects = [
-            _patched(o, changes) if o["kind"] == patch["target"]["kind"] else o for o in objects
-        ]
+        target = patch["target"]
+        objects = [_patched(o, changes) if _is_target(o, target) else o for o in objects]
     return objects
+
+
+def _is_target(made: dict[str, Any], target: dict[str, str]) -> bool:
+    name = made["metadata"]["name"]
+    return made["kind"] == target["kind"] and target.get("name", name) == name
 
 
 def _patched(target: dict[str, Any], changes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -53,6 +76,12 @@ def _patched(target: dict[str, Any], changes: list[dict[str, Any]]) -> dict[str,
             place = place[part]
         if change["op"] == "add" and last == "-":
             place.append(change["value"])
+            continue
+        if change["op"] == "test":
+            assert place[last] == change["value"], change
+            continue
+        if change["op"] == "remove":
+            del place[last]
             continue
         if change["op"] == "replace":
             assert type(place[last]) is type(change["value"]), change

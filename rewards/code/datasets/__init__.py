@@ -6,6 +6,7 @@ reference                                                               file
 ``{"public_test_cases": …, "private_test_cases": …}``, or a list of       `livecodebench`
 objects with ``testtype``
 ``{"inputs": […], "outputs": […]}``, with ``fn_name`` for calls          `apps` (TACO too)
+``{"input": […], "output": […]}``, or groups of such (``public_tests``)   `code_contests`
 ``{"official_tests": […], "generated_checker": …}``                      `codeforces`
 ``[{"input": …, "output": …}, …]``, ``{"test_cases": […]}``               `pairs` (SYNTHETIC too)
 ``{"test": …, "entry_point": …, "prompt": …}``                            `humaneval`
@@ -24,12 +25,12 @@ from typing import Any, cast
 from ...reading.json_text import NoJson, read_json
 from ...types import InvalidReference
 from ..tests import Tests
-from . import apps, codeforces, humaneval, livecodebench, mbpp, pairs
+from . import apps, code_contests, codeforces, humaneval, livecodebench, mbpp, pairs
 from .document import Document
 
 __all__ = ["read_tests"]
 
-_OBJECTS = (livecodebench, codeforces, apps, mbpp, humaneval, pairs)
+_OBJECTS = (livecodebench, codeforces, apps, code_contests, mbpp, humaneval, pairs)
 
 
 def read_tests(value: Any, others: Mapping[str, Any]) -> Tests:

@@ -17,6 +17,7 @@ import sys
 import unittest
 from typing import Any, cast
 
+from . import pytest_names
 from .channel import Channel
 from .remote import Link, ProgramEnded
 from .source import said
@@ -30,6 +31,7 @@ def main(request: bytes, channel: Channel) -> None:
     if channel.receive() is None:
         return
     sys.stdin = io.StringIO()
+    sys.modules["pytest"] = pytest_names.module()
     unittest.main = unittest.TestProgram = cast("Any", _no_main)
     try:
         found = plan(order)
@@ -112,7 +114,7 @@ class _Run:
     def _go(self, unit: Unit) -> None:
         exec(unit.code, self._names)  # noqa: S102 - the data set's
         if len(unit.entry) == 1:
-            self._names[unit.entry[0]]()
+            pytest_names.run(unit.entry[0], self._names)
         elif unit.entry:
             self._run_method(*unit.entry)
         elif self._entry_point and "check" in self._names:

@@ -1,8 +1,8 @@
 """The program as its tests see it: functions and classes by name, that lie in another sandbox.
 
-An object of the program's own that a function returned is opaque here: it equals nothing, and the
-tests' values are never handed to its methods, which could say yes to all. Objects of a class that
-the tests name are what is tested: their methods are the program's.
+An object of the program's own that a function returned is opaque here: it equals nothing, and has
+attributes but no methods: the tests' values are never handed to these, which could say yes to all.
+Objects of a class that the tests name are what is tested: their methods are the program's.
 """
 
 from __future__ import annotations
@@ -178,6 +178,14 @@ class _Opaque:
 
     _link: Link
     _place: dict[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_link", "_place") or name.startswith("__"):
+            raise AttributeError(name)
+        found = self._link.ask("get", self, [name])
+        if found is _Method:
+            raise AttributeError(f"{name} is a method of a class that the tests do not know")
+        return found
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         return self._link.ask("method", self, ["__call__", *arguments], keywords)

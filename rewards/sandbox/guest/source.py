@@ -29,6 +29,8 @@ _NAMED = (
     *("statistics", "itertools", "functools", "operator", "io", "sys", "json", "typing"),
 )
 _STREAMS = ("stdin", "stdout", "stderr")
+_OWN = (*_STREAMS, "open")
+"""Looked up when the program runs: see `judge_machine`."""
 RECURSION_LIMIT = 50_000
 """As the graders of LiveCodeBench set it."""
 
@@ -183,7 +185,7 @@ def _make_prelude() -> dict[str, Any]:
     for starred in _STARRED:
         module = importlib.import_module(starred)
         public = getattr(module, "__all__", None) or [n for n in vars(module) if n[0] != "_"]
-        names.update((name, getattr(module, name)) for name in public if name not in _STREAMS)
+        names.update((name, getattr(module, name)) for name in public if name not in _OWN)
     names.update((name, importlib.import_module(name)) for name in _NAMED)
     return names
 

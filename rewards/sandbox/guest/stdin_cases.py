@@ -18,6 +18,7 @@ import time
 from typing import Any
 
 from .channel import Channel
+from .judge_machine import furnish
 from .source import RECURSION_LIMIT, choose, said
 from .stdin_program import main_names
 from .streams import drop_stderr
@@ -38,6 +39,7 @@ def main(request: bytes, channel: Channel) -> None:
     if program is None:
         return
     drop_stderr()
+    furnish()
     sys.setrecursionlimit(RECURSION_LIMIT)
     for index, text in enumerate(inputs):
         before_ns = clock_ns()

@@ -13,6 +13,7 @@ import types
 from typing import Any
 
 from .channel import Channel
+from .judge_machine import furnish
 from .source import RECURSION_LIMIT, choose, prelude, said
 from .streams import drop_stderr, finish
 
@@ -24,6 +25,7 @@ def main(request: bytes, channel: Channel) -> None:
     if program is None:
         return
     drop_stderr()
+    furnish()
     sys.argv = ["program.py"]
     sys.setrecursionlimit(RECURSION_LIMIT)
     status = _run(program.code, channel)

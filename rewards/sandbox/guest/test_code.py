@@ -29,8 +29,8 @@ class Unit:
     asserts: int
     """How many assert statements there are that say something of the program."""
     entry: tuple[str, ...] = ()
-    """A function of no arguments, or a class of unittest and one of its methods; empty: all that
-    stands at the top level."""
+    """A test function of pytest's kind, or a class of unittest and one of its methods; empty: all
+    that stands at the top level."""
 
 
 @dataclass
@@ -219,9 +219,7 @@ def _tested_builtins(trees: Sequence[ast.Module], free: Sequence[str]) -> list[s
 def _units(tree: ast.Module) -> Iterator[Unit]:
     """The tests in a piece of code: pytest's functions and unittest's methods are one each."""
     functions = [
-        n
-        for n in tree.body
-        if isinstance(n, ast.FunctionDef) and n.name.startswith("test") and not n.args.args
+        n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test")
     ]
     read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
     entries = [(n.name,) for n in functions if n.name not in read]

@@ -1,11 +1,11 @@
 """Python values as JSON, so that they cross between a test and the program it tests.
 
 None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, range, deque,
-Fraction, Decimal and arrays of numpy cross as they are; an object of a class derived from one,
-which may behave as it likes, is told as what it holds. An iterator crosses as what it gives, up to
-`MAX_ITEMS`. Objects of classes that both sides have cross by their attributes; others only where
-`Packer.hold` knows a name for them. Both ends run this, in sandboxes of their own; what is read are
-plain values again, whatever wrote them.
+Fraction, Decimal, dates and times without a zone, and arrays of numpy cross as they are; an object
+of a class derived from one, which may behave as it likes, is told as what it holds. An iterator
+crosses as what it gives, up to `MAX_ITEMS`. Objects of classes that both sides have cross by their
+attributes; others only where `Packer.hold` knows a name for them. Both ends run this, in sandboxes
+of their own; what is read are plain values again, whatever wrote them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import json
 import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, cast
@@ -113,6 +114,8 @@ class Packer:
             return {"F": [self._packed(n, depth) for n in (value.numerator, value.denominator)]}
         if kind is Decimal:
             return {"D": str(value)}
+        if kind in _TIMES and getattr(value, "tzinfo", None) is None:
+            return {"w": [kind.__name__, _time_parts(kind, value)]}
         if kind in _VIEWS:
             return [self._packed(item, depth + 1) for item in value]
         if kind.__module__ == "numpy":
@@ -219,6 +222,9 @@ class Unpacker:
                 return Fraction(above, below)
             case "D":
                 return Decimal(inner)
+            case "w":
+                name, parts = inner
+                return _TIME_KINDS[name](*(int(part) for part in parts))
             case "g":
                 return _given([self._unpacked(item, depth) for item in inner])
             case "n":
@@ -256,11 +262,24 @@ def _plain_kind(kind: type[Any]) -> type[Any]:
     return next((base for base in kind.__mro__ if base in _KINDS), kind)
 
 
+def _time_parts(kind: type[Any], value: Any) -> list[int]:
+    return [int(getattr(kind, name).__get__(value)) for name in _TIMES[kind]]
+
+
+_DAY, _HOUR = ("year", "month", "day"), ("hour", "minute", "second", "microsecond")
+_TIMES: dict[type[Any], tuple[str, ...]] = {
+    date: _DAY,
+    datetime: (*_DAY, *_HOUR),
+    time: _HOUR,
+    timedelta: ("days", "seconds", "microseconds"),
+}
+_TIME_KINDS = {kind.__name__: kind for kind in _TIMES}
 _TAGS: dict[type, str] = {tuple: "t", set: "s", frozenset: "z", deque: "q"}
 
 _KINDS: frozenset[type] = frozenset(
     (
         *(bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict),
         *(deque, range, Fraction, Decimal),
+        *(date, datetime, time, timedelta),
     )
 )

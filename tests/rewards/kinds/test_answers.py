@@ -1,6 +1,7 @@
 """Kinds of fault that public bug reports have, mended as kinds: a row each of what is due.
 
-The rows are in `data/answers.jsonl`; a gold that is no text is a JSON reference.
+The rows are in `data/answers.jsonl`; a gold that is no text is a JSON reference. `right` null: it
+is INVALID_REFERENCE.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rewardplane.rewards import Example, Response, Score
+from rewardplane.rewards import Example, Reason, Response, Score, ScoreError
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.run import Clip, run_item
 
@@ -32,6 +33,10 @@ def test_right_or_wrong(case: dict[str, Any]) -> None:
     else:
         example = Example(json_references={"answer": json.dumps(gold)})
     outcome = run_item(build(kind, params), (example, Response(case["response"])), Clip())
+    if case["right"] is None:
+        assert isinstance(outcome, ScoreError)
+        assert outcome.reason is Reason.INVALID_REFERENCE
+        return
     assert isinstance(outcome, Score), outcome
     assert outcome.reward == float(case["right"])
 

@@ -38,7 +38,6 @@ def find(text: str) -> Candidate | None:
         (r"$\boxed{1}\boxed{2}$", "1, 2", "boxed"),
         (r"\boxed{1} so \boxed{2}", "2", "boxed"),
         (r"\boxed{255}. Final Answer: The final answer is $10$.", "$10$.", "stated"),
-        (r"\boxed{5} and then \boxed{6", "5", "boxed"),
         ("\\boxed{5}\n#### 6\nA: 7", "5", "boxed"),
         # Hashes.
         ("work\n#### 18", "18", "hashes"),

@@ -83,6 +83,9 @@ NOT_TIMED = {
     "rubric": "as judge",
     "reward_model": "as judge",
     "openai_grader": "its readers are timed in tests/rewards/formats/test_linear.py",
+    **dict.fromkeys(
+        ("judge", "rubric", "pairwise", "reward_model"), "their model reads the response"
+    ),
 }
 
 

@@ -1,0 +1,1 @@
+"""Makes the Helm chart of deploy/helm from the kustomizations beside it."""

@@ -1,0 +1,3 @@
+{{- define "rewardplane.name" -}}
+{{ .Values.nameOverride | default .Release.Name }}
+{{- end -}}
