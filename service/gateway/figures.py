@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from rewardplane.replica.answers import OF_JOB
+
 TIME_BITS = range(4, 30)
 """Times are binned by the bit length of their microseconds: 16 µs to 9 min."""
 COUNTED: Mapping[str, tuple[str, str]] = {
@@ -121,3 +123,19 @@ class RewardFigures:
         """What was to do at the last look, in seconds of one replica; only of those."""
         self.isolation = 0
         """The lowest that untrusted code ran under in the last call that ran any."""
+
+
+def by_job(figures: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    """The figures, those of one message under the name of the client's job that it is of."""
+    named: dict[str, float] = {}
+    for name, value in figures.items():
+        full, found, index = name.partition(OF_JOB)
+        if found:
+            full = f"{full}{OF_JOB}{names[int(index)]}"
+        named[full] = named.get(full, 0.0) + value
+    return named
+
+
+def noise_of(rewards: Mapping[str, RewardFigures]) -> dict[str, float]:
+    """The noise of each model that a reward asks."""
+    return {model: noise for each in rewards.values() for model, noise in each.noise.items()}

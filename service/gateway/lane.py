@@ -16,12 +16,11 @@ import logging
 import time
 from array import array
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from itertools import chain
 from typing import Any
 
-from rewardplane.replica.answers import OF_JOB
 from rewardplane.replica.direct_run import DirectRun
 from rewardplane.replica.job import Part
 from rewardplane.replica.segment import PENDING, SCORED
@@ -29,6 +28,7 @@ from rewardplane.replica.work import Data
 from rewardplane.wire.item_errors import NEVER_STARTED, crashed, lost
 
 from .batch_queue import BatchQueue
+from .figures import by_job
 from .lane_load import Arrivals, load_of
 from .load import Load
 from .served import ServedReward
@@ -255,13 +255,14 @@ class PoolLane:
         """One handle call: out with the shards, back with the outcomes."""
         holds_slot = True
         items = sum(shard.n for job in jobs for shard in job)
+        names = [job[0].call.options.job for job in jobs]
         self._in_flight_items += items
         try:
             async with aclosing(self._exchange(jobs)) as answers:
                 async for parts, has_room, figures in answers:
                     for index, part, waited_us in parts:
                         self._deliver(jobs[index], part, waited_us)
-                    self._served.note_figures(_by_job(figures, jobs))
+                    self._served.note_figures(by_job(figures, names))
                     if has_room and holds_slot:
                         holds_slot = False
                         self._in_flight -= 1
@@ -368,17 +369,6 @@ class PoolLane:
 def _one(reward: float, elapsed_us: int) -> Part:
     rewards, times = array("d", (reward,)), array("Q", (elapsed_us,))
     return Part(bytes((SCORED,)), rewards.tobytes(), b"", times.tobytes())
-
-
-def _by_job(figures: Mapping[str, float], jobs: list[list[Shard]]) -> dict[str, float]:
-    """The figures, each of one message under the name of the client's job that it is of."""
-    named: dict[str, float] = {}
-    for name, value in figures.items():
-        full, found, index = name.partition(OF_JOB)
-        if found:
-            full = f"{full}{OF_JOB}{jobs[int(index)][0].call.options.job}"
-        named[full] = named.get(full, 0.0) + value
-    return named
 
 
 def _message(job: list[Shard], now_s: float) -> tuple[Any, ...]:

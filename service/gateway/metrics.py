@@ -32,7 +32,7 @@ from rewardplane.rewards.types import Reason
 
 from .breath import Steps
 from .call import LEFT_OUT, Call, Piece
-from .figures import COUNTED, OTHER, SCALED, RewardFigures, TimeHistogram
+from .figures import COUNTED, OTHER, SCALED, RewardFigures, TimeHistogram, noise_of
 from .health import Healths
 from .served import ServedReward
 
@@ -304,12 +304,9 @@ class _Scrape(Collector):
             if figures.isolation:
                 isolation.add_metric((name,), figures.isolation)
         yield isolation
-        noise = GaugeMetricFamily(
-            "rewardplane_model_noise",
-            "How far two readings of one item were apart when the model was tested at its start.",
-            labels=("model",),
-        )
-        for name, value in {k: v for f in rewards.values() for k, v in f.noise.items()}.items():
+        text = "How far two readings of one item were apart when the model was tested at its start."
+        noise = GaugeMetricFamily("rewardplane_model_noise", text, labels=("model",))
+        for name, value in noise_of(rewards).items():
             noise.add_metric((name,), value)
         yield noise
         queue = {name: figures.queue for name, figures in rewards.items()}

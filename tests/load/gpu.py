@@ -220,7 +220,7 @@ def vllm_entry(folder: Path, device: dict[str, Any], **engine: Any) -> dict[str,
     if not device.get("gpus"):
         engine |= {"enforce_eager": True, "kv_cache_memory_bytes": 2**29}
         device = {**device, "max_tokens": 1024}
-    entry = {"runs": "vllm", "head": "chat", "path": str(folder), "determinism": "none"}
+    entry = {"runs": "vllm", "head": "chat", "path": str(folder.resolve()), "determinism": "none"}
     return {**entry, "engine": engine, **device}
 
 

@@ -21,7 +21,7 @@ class Hosts:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.config = parse(document, FOLDER)
         self.hosts = {name: ModelHost(model) for name, model in self.config.models.items()}
-        self.rig = Rig(self.config, self._connect)
+        self.rig = Rig(self.config, self.connect)
 
     async def __aenter__(self) -> Rig:
         for host in self.hosts.values():
@@ -33,7 +33,8 @@ class Hosts:
         for host in self.hosts.values():
             await host.stop()
 
-    def _connect(self, config: RewardConfig) -> Send:
+    def connect(self, config: RewardConfig) -> Send:
+        """What carries jobs to the host of the reward's model."""
         assert config.model is not None
         host = self.hosts[config.model.name]
 
