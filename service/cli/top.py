@@ -168,7 +168,7 @@ def _health(new: Snapshot) -> Table:
         values = {name: found[name].get(labels, math.nan) for name in names}
         ratios = ("error_ratio", "alike_ratio", "saturation")
         shown = (_percent(v) if n in ratios else _number(v) for n, v in values.items())
-        table.add_row(known.get("job", ""), known.get("reward", ""), *shown)
+        table.add_row(known.get("training_job", ""), known.get("reward", ""), *shown)
     return table
 
 

@@ -99,6 +99,8 @@ class Scorer:
         for served, count in items.items():
             served.calls += 1
             served.items += count
+        metrics = self._metrics
+        metrics.waits.begin(metrics.job_label(options.job), [served.name for served in items])
         if self._metrics.health.wants_sample():
             # Another group of each call, so that no place in the batch is preferred.
             group = self._metrics.batches_sum % len(request.groups)
@@ -177,9 +179,13 @@ class Scorer:
         """Every item has its outcome: gives the places back and counts."""
         call.close()
         self._deadlines.remove(call, call.options.answer_by_s)
-        for served, count in items_by_reward(call).items():
+        items = items_by_reward(call)
+        for served, count in items.items():
             served.calls -= 1
             served.items -= count
+        metrics = self._metrics
+        job = metrics.job_label(call.options.job)
+        metrics.waits.end(job, [served.name for served in items])
         self._admission.leave(call.n, size)
         for usage in call.usages:
             usage.leave(call.n)
