@@ -15,6 +15,7 @@ import typer
 from rewardplane.access.settings import AccessError
 from rewardplane.config.load import ConfigError, ServiceConfig
 from rewardplane.gateway.doors.door import DoorKind, DoorUnavailable
+from rewardplane.gateway.tracing import TracesUnavailable, make_traces
 from rewardplane.host import logs
 from rewardplane.host.logs import LogFormat, LogLevel
 from rewardplane.wire.errors import CallError
@@ -115,6 +116,10 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Let other machines call that prove nothing.")
     ] = False,
+    traces: Annotated[
+        bool,
+        typer.Option("--traces", help="Trace calls by OpenTelemetry, as its OTEL_* variables say."),
+    ] = False,
     log_format: Annotated[
         LogFormat, typer.Option(envvar=logs.FORMAT_ENV, help="Logs for people, or JSON lines.")
     ] = LogFormat.TEXT,
@@ -178,9 +183,12 @@ def serve(
         keep=keep,
         access=str(access.resolve()) if access is not None else "",
         insecure=insecure,
+        traces=traces,
     )
     try:
         options, remarks = guarded(options, door)
+        if traces:
+            make_traces().close()  # what is missing is told before anything is started
         for remark in remarks:
             ERR.print(remark, style="yellow", markup=False, soft_wrap=True)
         run(config, options, make, on_ready, told, watch=watch)
@@ -191,6 +199,7 @@ def serve(
         DoorUnavailable,
         Exposed,
         PortTaken,
+        TracesUnavailable,
     ) as error:
         fail(error)
 

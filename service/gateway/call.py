@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rewardplane.access.caller import Usage
 from rewardplane.replica.job import Part, Range, ranges_in
@@ -29,6 +29,9 @@ from rewardplane.wire.frame import Span
 from rewardplane.wire.item_errors import DEADLINE_EXECUTING, NEVER_STARTED
 
 from .served import ServedReward
+
+if TYPE_CHECKING:
+    from .traces import CallTrace
 
 LEFT_OUT = 4
 """The state of an item of a member's call that is not to run: a gate does not hold, or its outcome
@@ -56,6 +59,7 @@ class CallOptions:
     started_s: float
     answer_by_s: float
     job: str = ""
+    trace_id: str = ""
     components: bool = False
     explanations: bool = False
     step_rewards: bool = False
@@ -104,6 +108,7 @@ class Call:
         "sparse",
         "states",
         "stride",
+        "trace",
         "usages",
     )
 
@@ -143,6 +148,8 @@ class Call:
         """Whether only what is pending of a group is to run."""
         self.sampled: tuple[int, list[int]] | None = None
         """A group and the bytes of its responses, where `health` looks at them."""
+        self.trace: CallTrace | None = None
+        """Where its spans go; None: it is not traced."""
         self.on_done: Callable[[], None] | None = None
         self.on_items: Callable[[Sequence[int]], None] | None = None
 

@@ -49,11 +49,14 @@ class InlineRun:
             raise ValueError(f"reward {served.name!r} is not of the inline lane")
         self._call = call
         self._reward = served.reward
+        self._reward_name = served.name
         self._names = served.component_names
         self._clip = Clip(*served.config.clip)
         self._too_large = too_large
         self._most_items = FIRST_ITEMS
         self._work = self._score_all(groups)
+        if call.trace is not None:
+            call.trace.began_inline(served.name)
 
     def step(self) -> None:
         """Scores for a breath; the rest follows when others had their turn."""
@@ -62,6 +65,8 @@ class InlineRun:
             if time.perf_counter() > end_s:
                 asyncio.get_running_loop().call_soon(self._go_on)
                 return
+        if self._call.trace is not None:
+            self._call.trace.ran_inline(self._reward_name)
 
     def _go_on(self) -> None:
         if not self._call.closed:

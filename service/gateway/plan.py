@@ -17,6 +17,7 @@ from rewardplane.wire.messages import MAX_LABEL_CHARS
 
 from .call import Call, CallOptions
 from .served import ServedReward, ServedRewards
+from .tracing import trace_id_of
 
 MAX_FAULTS = 100
 """How many faults of a request are told; after that it is read no further."""
@@ -60,6 +61,8 @@ def options_of(
     if not label.isprintable():
         label = ascii(label)  # a new line would begin what looks like another record
     options = CallOptions(request_id, label, now_s, now_s + left_s - margin_s, request.job)
+    if traceparent:
+        options.trace_id = trace_id_of(traceparent)
     if request.HasField("options"):
         sent = request.options
         options.components = sent.include_components

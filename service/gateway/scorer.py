@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from rewardplane.access.caller import Caller
 from rewardplane.rewards.types import Reason
@@ -26,6 +27,9 @@ from .served import ServedReward, ServedRewards
 from .shard import Shard, shards_of
 from .waiting import check_share, check_waiting, items_by_reward
 
+if TYPE_CHECKING:
+    from .traces import CallTrace, Traces
+
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +48,8 @@ class Scorer:
         self.rewards = rewards
         self.reuse = Reuse(admission.limits.cache_mb * 2**20)
         """The scores of deterministic rewards."""
+        self.traces: Traces | None = None
+        """What calls are traced by; None: none is."""
         self._apart = apart
         self._admission = admission
         self._metrics = metrics
@@ -53,6 +59,7 @@ class Scorer:
         """The same places and figures over rewards that a call brought."""
         scorer = Scorer(rewards, self._admission, self._metrics, apart=True)
         scorer.reuse = self.reuse
+        scorer.traces = self.traces
         return scorer
 
     def begin(
@@ -76,6 +83,25 @@ class Scorer:
         Raises:
             CallError: the call as a whole is refused.
         """
+        if self.traces is None or (trace := self.traces.begin(traceparent)) is None:
+            return self._begin(data, remaining_s, traceparent, on_done, on_items, caller, None)
+        told = trace.traceparent
+        try:
+            return self._begin(data, remaining_s, told, on_done, on_items, caller, trace)
+        except CallError as error:
+            trace.end(f"{error.reason}: {error.message}")
+            raise
+
+    def _begin(
+        self,
+        data: bytes,
+        remaining_s: float | None,
+        traceparent: str,
+        on_done: Callable[[Call], None],
+        on_items: Callable[[Sequence[int]], None] | None,
+        caller: Caller | None,
+        trace: CallTrace | None,
+    ) -> Call:
         self._admission.check_bytes(len(data), 1.0)
         if caller is not None:
             caller.check_rates()
@@ -106,10 +132,15 @@ class Scorer:
             group = self._metrics.batches_sum % len(request.groups)
             call.sampled = group, [len(response) for response in request.groups[group].responses]
         call.on_items = on_items
+        if trace is not None:
+            call.trace = trace
+            trace.planned()
 
         def done() -> None:
             self._close(call, len(data))
             on_done(call)
+            if trace is not None:
+                trace.end()
 
         call.on_done = done
         self._deadlines.add(call, options.answer_by_s)
@@ -127,6 +158,8 @@ class Scorer:
             call.on_done = call.on_items = None
             call.fail([(0, call.n)], CANCELLED)
             self._close(call, size)
+            if call.trace is not None:
+                call.trace.end("cancelled")
 
     async def score(
         self,
@@ -177,6 +210,8 @@ class Scorer:
 
     def _close(self, call: Call, size: int) -> None:
         """Every item has its outcome: gives the places back and counts."""
+        if call.trace is not None:
+            call.trace.close(call)
         call.close()
         self._deadlines.remove(call, call.options.answer_by_s)
         items = items_by_reward(call)
@@ -262,6 +297,8 @@ def _submit_some(call: Call, served: ServedReward, shards: Iterator[Shard]) -> N
     for shard in shards:
         if call.closed:
             return
+        if call.trace is not None:
+            call.trace.submitted(shard)
         served.pool.submit(shard)
         if time.perf_counter() > until_s:
             asyncio.get_running_loop().call_soon(_submit_some, call, served, shards)
@@ -289,4 +326,9 @@ def _reward_of(call: Call) -> str:
 def _named(call: Call) -> dict[str, str]:
     """What a log line is found by."""
     options = call.options
-    return {"request_id": options.request_id, "job": options.job, "reward": _reward_of(call)}
+    return {
+        "request_id": options.request_id,
+        "trace_id": options.trace_id,
+        "job": options.job,
+        "reward": _reward_of(call),
+    }

@@ -16,6 +16,7 @@ from rewardplane.gateway.metrics import Metrics
 from rewardplane.gateway.scorer import Scorer
 from rewardplane.gateway.served import Lane, ServedReward, ServedRewards
 from rewardplane.gateway.server import Server, Servicer
+from rewardplane.gateway.tracing import make_traces
 from rewardplane.gateway.validate import Validator
 from rewardplane.http.server import HttpFace
 
@@ -49,6 +50,7 @@ class Front:
         self._admission = Admission(limits)
         self.rewards = ServedRewards(self._metrics.figures, lane)
         scorer = Scorer(self.rewards, self._admission, self._metrics)
+        scorer.traces = self._traces = make_traces() if options.traces else None
         validator = Validator(scorer, self._metrics, limits)
         servicer = Servicer(scorer, validator, self.rewards, limits, self._metrics)
         gate = self._gate
@@ -99,6 +101,8 @@ class Front:
         await asyncio.gather(self._server.stop(grace_s), self._http.stop(grace_s))
         if self._guarding is not None:
             self._guarding.cancel()
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
         if self._stop_metrics is not None:
             await asyncio.to_thread(self._stop_metrics)
             self._stop_metrics = None

@@ -32,7 +32,15 @@ from rewardplane.wire.errors import CallError
 from ..rewards.formats.gemini.configs import cloud_run, composite, rater
 from ..rewards.formats.gemini.world import serving_cloud_run
 from ..support.judge_server import JudgeServer, says, serving, status
-from ..support.prometheus import PROMETHEUS, Prometheus, measured, panels, prometheus, rules
+from ..support.prometheus import (
+    ONLY_ON_RAY,
+    PROMETHEUS,
+    Prometheus,
+    measured,
+    panels,
+    prometheus,
+    rules,
+)
 from ..support.rig import FOLDER, SERVICE, poison, request_of
 
 pytestmark = [
@@ -41,11 +49,6 @@ pytestmark = [
     pytest.mark.skipif(PROMETHEUS is None, reason="needs Debian's prometheus"),
 ]
 
-ELSEWHERE = {
-    "rewardplane_model_": "models run on Ray: tests/cluster/test_ray_panels.py",
-    "rewardplane_judge_model_changes": "models run on Ray: tests/cluster/test_ray_panels.py",
-}
-"""What this service has no data of, by the name of the metric, with the reason."""
 NEVER = {
     'code=~"INTERNAL|UNKNOWN|UNAVAILABLE"': "calls fail so by bugs, and while the service stops",
 }
@@ -216,7 +219,7 @@ def cannot_be(expression: str) -> bool:
     if any(part in expression for part in NEVER):
         return True
     names = set(re.findall(r"\brewardplane_\w+", expression))
-    return any(name.startswith(known) for name in names for known in ELSEWHERE)
+    return any(name.startswith(known) for name in names for known in ONLY_ON_RAY)
 
 
 @pytest.mark.parametrize(("title", "expression"), panels())
