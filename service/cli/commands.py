@@ -116,6 +116,9 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Let other machines call that prove nothing.")
     ] = False,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="A page to look at, on the HTTP port: /ui.")
+    ] = False,
     traces: Annotated[
         bool,
         typer.Option("--traces", help="Trace calls by OpenTelemetry, as its OTEL_* variables say."),
@@ -134,6 +137,8 @@ def serve(
     from rewardplane.host.serving import PortTaken, Service
     from rewardplane.host.serving import serve as run
 
+    if ui and not http_port:
+        fail("--ui is on the HTTP port: say which, as in `--http-port 8080`")
     logs.choose(log_format, log_level)
     logs.to_stderr()
 
@@ -163,6 +168,7 @@ def serve(
             for what, first in (("metrics", metrics_port), ("HTTP", http_port))
             if first
         )
+        told += "; the page: /ui there" if ui else ""
         told = f"serving on {told}; door: {options.door}"
         if log_format is LogFormat.JSON:
             log.warning("%s", told)
@@ -184,6 +190,7 @@ def serve(
         access=str(access.resolve()) if access is not None else "",
         insecure=insecure,
         traces=traces,
+        ui=ui,
     )
     try:
         options, remarks = guarded(options, door)

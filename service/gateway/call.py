@@ -86,6 +86,7 @@ class Call:
     """
 
     __slots__ = (
+        "caller",
         "closed",
         "components",
         "data",
@@ -148,6 +149,8 @@ class Call:
         """Whether only what is pending of a group is to run."""
         self.sampled: tuple[int, list[int]] | None = None
         """A group and the bytes of its responses, where `health` looks at them."""
+        self.caller = ""
+        """The name of who calls; empty: nobody that is known."""
         self.trace: CallTrace | None = None
         """Where its spans go; None: it is not traced."""
         self.on_done: Callable[[], None] | None = None

@@ -29,6 +29,7 @@ from .figures import COUNTED, RewardFigures, TimeHistogram
 from .health import Healths
 from .job_waits import JobWaits
 from .scrape_port import answering
+from .seen import Sights
 from .served import ServedReward
 
 MAX_JOBS = 100
@@ -55,6 +56,8 @@ class Metrics:
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self.health = Healths()
         self.waits = JobWaits()
+        self.sights: Sights | None = None
+        """What the page of the HTTP port shows of calls; None: it is not served."""
         self.refusals: Counter[tuple[str, str]] = Counter()
         self.ready: Callable[[], bool] = lambda: True
         """Whether the gateway serves: for probes where the gRPC port wants a certificate."""

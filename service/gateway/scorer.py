@@ -132,6 +132,8 @@ class Scorer:
             group = self._metrics.batches_sum % len(request.groups)
             call.sampled = group, [len(response) for response in request.groups[group].responses]
         call.on_items = on_items
+        if caller is not None:
+            call.caller = caller.name
         if trace is not None:
             call.trace = trace
             trace.planned()
@@ -221,6 +223,8 @@ class Scorer:
         metrics = self._metrics
         job = metrics.job_label(call.options.job)
         metrics.waits.end(job, [served.name for served in items])
+        if metrics.sights is not None:
+            metrics.sights.call_ended(call, job)
         self._admission.leave(call.n, size)
         for usage in call.usages:
             usage.leave(call.n)

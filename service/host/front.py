@@ -56,7 +56,8 @@ class Front:
         gate = self._gate
         self._server = Server(servicer, self._admission, limits, options.door, on_lost, gate)
         self._metrics.ready = lambda: self._server.serving
-        self._http = HttpFace(scorer, validator, self.rewards, self._metrics, limits, gate)
+        http = scorer, validator, self.rewards, self._metrics, limits, gate
+        self._http = HttpFace(*http, ui=options.ui)
         self._metrics.gauges |= gauges(self._admission, self._server)
         self._metrics.gauges["rewardplane_config_generation"] = (
             "The configuration in force, counted from 1; reloads raise it.",

@@ -19,7 +19,7 @@ class Options:
     `door`: what speaks gRPC with the clients; one that cannot be had is an error. `access`: the
     access file, by its full path, which each node must have; empty: anybody may call. `insecure`:
     calls that prove nothing may come from other machines. `traces`: calls are traced, as
-    OpenTelemetry's environment variables say.
+    OpenTelemetry's environment variables say. `ui`: the HTTP port has a page to look at.
     """
 
     host: str = "127.0.0.1"
@@ -35,6 +35,7 @@ class Options:
     access: str = ""
     insecure: bool = False
     traces: bool = False
+    ui: bool = False
 
     @property
     def strangers_refused(self) -> bool:

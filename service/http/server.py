@@ -33,6 +33,7 @@ from .remote_rm import RemoteRm
 from .request import Bodies, TooLarge, error_status, json_response
 from .sandbox_fusion import SandboxFusion
 from .tls import certificate_of, server_context
+from .ui import Ui
 
 if TYPE_CHECKING:
     from rewardplane.access.caller import Caller
@@ -72,8 +73,13 @@ class HttpFace:
         metrics: Metrics,
         limits: Limits,
         gate: Gate | None = None,
+        *,
+        ui: bool = False,
     ) -> None:
-        """`gate` says who calls, and has the certificate; without it anybody may do anything."""
+        """`gate` says who calls, and has the certificate; without it anybody may do anything.
+
+        `ui`: there is a page to look at.
+        """
         self._gate = gate
         self._metrics = metrics
         most = limits.max_item_bytes
@@ -85,6 +91,13 @@ class HttpFace:
             Route(f"{OPENAI_GRADERS}/run", self._answered(openai.run), methods=["POST"]),
             Route("/healthz", _health, methods=["GET"]),
         ]
+        if ui:
+            page = Ui(rewards, metrics)
+            status = self._answered(page.status)
+            routes += [
+                Route("/ui", page.page, methods=["GET"]),
+                Route("/ui/status.json", status, methods=["GET"]),
+            ]
         self._posts: dict[str, Handler] = {}
         for facade in FACADES:
             handlers = facade(scorer, rewards, metrics, most).routes()
