@@ -15,7 +15,7 @@ import typer
 from rewardplane.access.settings import AccessError
 from rewardplane.config.load import ConfigError, ServiceConfig
 from rewardplane.gateway.doors.door import DoorKind, DoorUnavailable
-from rewardplane.gateway.tracing import TracesUnavailable, make_traces
+from rewardplane.gateway.tracing import TracesUnavailable
 from rewardplane.host import logs
 from rewardplane.host.logs import LogFormat, LogLevel
 from rewardplane.wire.errors import CallError
@@ -136,7 +136,18 @@ def serve(
     from rewardplane.host.progress import DeployFailed
     from rewardplane.host.serving import PortTaken, Service
     from rewardplane.host.serving import serve as run
+    from rewardplane.host.tracing import make_traces
 
+    if not ray:
+        meaningless = (
+            ("--address", address != "local"),
+            ("--gateways", gateways != 0),
+            ("--gateways-per-node", gateways_per_node != 1),
+            ("--autoscaled", autoscaled),
+            ("--keep", keep),
+        )
+        if given := [name for name, is_given in meaningless if is_given]:
+            fail(f"{', '.join(given)}: mean nothing with --no-ray, which is one process")
     if ui and not http_port:
         fail("--ui is on the HTTP port: say which, as in `--http-port 8080`")
     logs.choose(log_format, log_level)
@@ -227,8 +238,8 @@ def list_rewards(
     from .reaching import NotThere, reach
 
     try:
-        reach(target)
         credentials = credentials_of(token_file, ca_file, certificate_file, key_file, tls)
+        reach(target)
         with SyncRewardClient(target, credentials=credentials) as client:
             infos = client.list_rewards(timeout_s=10)
     except (CallError, NotThere, OSError, ValueError) as error:

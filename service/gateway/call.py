@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from rewardplane.access.caller import Usage
 from rewardplane.replica.job import Part, Range, ranges_in
@@ -29,9 +29,7 @@ from rewardplane.wire.frame import Span
 from rewardplane.wire.item_errors import DEADLINE_EXECUTING, NEVER_STARTED
 
 from .served import ServedReward
-
-if TYPE_CHECKING:
-    from .traces import CallTrace
+from .tracing import Trace
 
 LEFT_OUT = 4
 """The state of an item of a member's call that is not to run: a gate does not hold, or its outcome
@@ -151,7 +149,7 @@ class Call:
         """A group and the bytes of its responses, where `health` looks at them."""
         self.caller = ""
         """The name of who calls; empty: nobody that is known."""
-        self.trace: CallTrace | None = None
+        self.trace: Trace | None = None
         """Where its spans go; None: it is not traced."""
         self.on_done: Callable[[], None] | None = None
         self.on_items: Callable[[Sequence[int]], None] | None = None

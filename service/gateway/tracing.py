@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .traces import Traces
+from typing import Any, Protocol
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-|$)")
 _SECRET = ("_HEADERS", "_KEY")
@@ -17,20 +14,32 @@ class TracesUnavailable(Exception):
     """Traces are asked for and cannot be had; the message says what to do."""
 
 
-def make_traces() -> Traces:
-    """The traces that the environment asks for.
+class Trace(Protocol):
+    """Where the spans of a call go; see `traces.CallTrace`. Shards and calls are what is above."""
 
-    Raises:
-        TracesUnavailable: they cannot be had.
-    """
-    try:
-        from .traces import Traces
-    except ImportError as error:
-        raise TracesUnavailable(
-            f"traces need OpenTelemetry ({error.name} is missing): pip install "
-            "'rewardplane[traces]'"
-        ) from None
-    return Traces()
+    def began_inline(self, reward: str, /) -> None:
+        """Items of a reward are scored in the gateway itself from now on."""
+        ...
+
+    def ran_inline(self, reward: str, /) -> None:
+        """They are scored."""
+        ...
+
+    def submitted(self, shard: Any, /) -> None:
+        """A shard waits for a replica."""
+        ...
+
+    def delivered(self, shard: Any, part: Any, waited_us: int, /) -> None:
+        """Outcomes of a shard came."""
+        ...
+
+    def close(self, call: Any, /) -> None:
+        """Every item has its outcome."""
+        ...
+
+    def end(self, fault: str = "", /) -> None:
+        """The call has its answer, or none because of `fault`."""
+        ...
 
 
 def environment() -> dict[str, str]:

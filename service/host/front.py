@@ -16,11 +16,11 @@ from rewardplane.gateway.metrics import Metrics
 from rewardplane.gateway.scorer import Scorer
 from rewardplane.gateway.served import Lane, ServedReward, ServedRewards
 from rewardplane.gateway.server import Server, Servicer
-from rewardplane.gateway.tracing import make_traces
 from rewardplane.gateway.validate import Validator
 from rewardplane.http.server import HttpFace
 
 from .options import Options
+from .tracing import make_traces
 
 
 class Front:
