@@ -7,7 +7,7 @@ a call costs one look into a dictionary. What a span becomes, and where it goes,
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ _API = "opentelemetry.trace"
 
 
 @contextmanager
-def traced(path: str, metadata: Metadata, target: str) -> Iterator[Metadata]:
+def traced(path: str, metadata: Metadata, target: str) -> Generator[Metadata, None, None]:
     """A span of one try of a call, and the metadata that name it to the service.
 
     `path` is that of the method: "/package.Service/Method".

@@ -8,6 +8,7 @@ say OpenTelemetry's own environment variables.
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 import time
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
     from .shard import Shard
 
 PROTOCOL_ENV = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
-GRPC, HTTP = "grpc", "http/protobuf"
+GRPC = "grpc"
+_EXPORTERS = {
+    GRPC: "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
+    "http/protobuf": "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+}
 FLUSH_MS = 5000
 MAX_SHARDS = 200
 """Spans of shards in one trace; of what comes beyond, only the number is told."""
@@ -226,22 +231,17 @@ def otlp_exporter() -> SpanExporter:
         TracesUnavailable: its package is not installed, or there is none.
     """
     protocol = next(filter(None, map(os.environ.get, PROTOCOL_ENV)), GRPC)
-    if protocol not in (GRPC, HTTP):
-        raise TracesUnavailable(f"{PROTOCOL_ENV[1]} is {protocol!r}; want {GRPC} or {HTTP}")
-    try:
-        if protocol == GRPC:
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-
-            return OTLPSpanExporter()
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # pyright: ignore
-            OTLPSpanExporter as HttpExporter,
+    if protocol not in _EXPORTERS:
+        raise TracesUnavailable(
+            f"{PROTOCOL_ENV[1]} is {protocol!r}; want {' or '.join(_EXPORTERS)}"
         )
-
-        made: SpanExporter = HttpExporter()
+    try:
+        module: Any = importlib.import_module(_EXPORTERS[protocol])
     except ImportError:
         package = f"opentelemetry-exporter-otlp-proto-{protocol.partition('/')[0]}"
         raise TracesUnavailable(
             f"traces by {protocol} need {package}: pip install 'rewardplane[traces]' has that for "
             f"{GRPC}"
         ) from None
-    return made
+    exporter: SpanExporter = module.OTLPSpanExporter()
+    return exporter

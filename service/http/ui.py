@@ -89,7 +89,7 @@ class Ui:
     def _reward(self, served: ServedReward, calls: Counter[tuple[str, str]]) -> dict[str, Any]:
         figures = self._metrics.figures(served.name)
         times = self._metrics.request_times.get(served.name)
-        facts = served.model_facts
+        model = served.config.model
         return {
             "name": served.name,
             "version": served.version,
@@ -98,7 +98,7 @@ class Ui:
             "lane": served.lane,
             "replicas": 0 if served.lane == "composite" else served.replicas,
             "members": sorted(served.members),
-            "model": "" if facts is None else facts.name,
+            "model": "" if model is None else model.name,
             "items": dict(figures.items),
             "calls": {code: n for (name, code), n in calls.items() if name == served.name},
             "call_bins": {} if times is None else dict(times.bins),
@@ -113,7 +113,8 @@ class Ui:
         found: list[dict[str, Any]] = []
         for reward, job, health in self._metrics.health.all():
             if reward in names and self._sights.may_see_job(caller, reward, job):
-                told = {"reward": reward, "job": job, "advice": list(health.advice())}
+                told: dict[str, Any] = {"reward": reward, "job": job}
+                told["advice"] = list(health.advice())
                 for name in ("items", "error_ratio", "mean", "deviation", "alike_ratio"):
                     value = getattr(health, name)
                     told[name] = value if math.isfinite(value) else None

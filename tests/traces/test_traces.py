@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +22,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from rewardplane.client.client import RewardClient
 from rewardplane.client.sync_client import SyncRewardClient
 from rewardplane.config.load import parse
-from rewardplane.gateway.tracing import environment, trace_id_of
+from rewardplane.gateway.tracing import TracesUnavailable, environment, trace_id_of
 from rewardplane.host.local import LocalService
 from rewardplane.host.logs import JsonFormatter
 from rewardplane.host.options import Options
 from rewardplane.host.progress import Progress
+from rewardplane.host.tracing import make_traces
 from rewardplane.rewards.types import Example, Group, Response
 from rewardplane.wire.errors import UnknownReward
 
@@ -252,3 +254,16 @@ def test_secrets_of_the_exporter_go_nowhere(monkeypatch: pytest.MonkeyPatch) -> 
     found = environment()
     assert found["OTEL_SERVICE_NAME"] == "x"
     assert not [name for name in found if "HEADERS" in name or "KEY" in name]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "want"),
+    [("smoke", "want grpc or http/protobuf"), ("http/protobuf", "exporter-otlp-proto-http")],
+)
+def test_what_the_exporter_lacks_is_told_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, want: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(TracesUnavailable, match=want):
+        make_traces()
