@@ -1,8 +1,10 @@
 """Reward functions in pure Python: no gRPC, no Ray, no metrics, no protobuf.
 
-Importing this package loads the standard library only; `base`, `registry` and `run` load pydantic.
+Importing this package loads the standard library only; `reward`, `registry` and `run` load
+pydantic.
 """
 
+from .references import reference, references
 from .types import (
     Blob,
     Content,
@@ -30,8 +32,6 @@ from .types import (
     ScoreError,
     Unavailable,
     Usage,
-    reference,
-    references,
 )
 
 __all__ = [

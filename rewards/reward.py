@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 
 from .facts import Described, Facts, Unit
 from .models.model import Model
-from .types import Example, Response, RewardFault, Score, reference
+from .references import reference
+from .types import Example, Response, RewardFault, Score
 
 __all__ = ["KINDS", "NO_RESPONSE", "Facts", "Item", "Result", "Reward", "Unit", "kind"]
 

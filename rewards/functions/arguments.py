@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from ..reading.json_text import NoJson, read_json
+from ..references import references
 from ..reward import Item
 from ..text.chat import prompt_messages, response_messages, tool_call
 from ..text.protojson import example_dict, response_dict
-from ..types import Example, FunctionCall, InvalidReference, Response, references
+from ..types import Example, FunctionCall, InvalidReference, Response
 
 
 def for_evaluate(example: Example, response: Response) -> dict[str, Any]:

@@ -11,8 +11,6 @@ ANCHOR = -1
 """Stands for the reference answer among the indices of responses."""
 LEAST = 1e-6
 """The probability that is told from none: log odds stay finite."""
-_SWEEPS = 1_000
-_TOLERANCE = 1e-10
 
 
 @dataclass(slots=True, frozen=True)
@@ -89,55 +87,3 @@ def mean_wins(count: int, made: Sequence[Compared]) -> list[float | None]:
         if one.j != ANCHOR:
             wins[one.j].append(1 - one.wins)
     return [math.fsum(each) / len(each) if each else None for each in wins]
-
-
-def bradley_terry(count: int, made: Sequence[Compared]) -> list[float | None]:
-    """The strength of each response as log odds; None where it cannot be told.
-
-    The strengths under which the comparisons are likeliest, by Hunter's minorization. Their mean is
-    0 or, where there is a reference answer, its own strength is. Only differences mean anything, so
-    responses that no chain of comparisons connects with the most others have none.
-    """
-    players = [*range(count), *([ANCHOR] if any(one.j == ANCHOR for one in made) else [])]
-    rivals: dict[int, dict[int, int]] = {player: {} for player in players}
-    wins = dict.fromkeys(players, 0.0)
-    for one in made:
-        wins[one.i] += one.wins
-        wins[one.j] += 1 - one.wins
-        rivals[one.i][one.j] = rivals[one.i].get(one.j, 0) + 1
-        rivals[one.j][one.i] = rivals[one.j].get(one.i, 0) + 1
-    among = _most_connected(players, rivals)
-    strength = dict.fromkeys(among, 1.0)
-    for _ in range(_SWEEPS):
-        moved = 0.0
-        for player in among:
-            met = rivals[player].items()
-            against = math.fsum(n / (strength[player] + strength[rival]) for rival, n in met)
-            new = wins[player] / against
-            moved = max(moved, abs(math.log(new / strength[player])))
-            strength[player] = new
-        scale = math.exp(math.fsum(map(math.log, strength.values())) / len(strength))
-        strength = {player: value / scale for player, value in strength.items()}
-        if moved < _TOLERANCE:
-            break
-    zero = math.log(strength[ANCHOR]) if ANCHOR in strength else 0.0
-    return [math.log(strength[i]) - zero if i in strength else None for i in range(count)]
-
-
-def _most_connected(players: Sequence[int], rivals: dict[int, dict[int, int]]) -> list[int]:
-    seen: set[int] = set()
-    best: list[int] = []
-    for player in players:
-        if player in seen or not rivals[player]:
-            continue
-        seen.add(player)
-        found, ahead = [player], [player]
-        while ahead:
-            for rival in rivals[ahead.pop()]:
-                if rival not in seen:
-                    seen.add(rival)
-                    found.append(rival)
-                    ahead.append(rival)
-        if len(found) > len(best):
-            best = found
-    return best

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..reading.span import LookIn, span
+from ..references import reference
 from ..text.chat import Message, media_of
 from ..text.template import TemplateFault, placeholders, render, text_of
-from ..types import Content, Example, InvalidInput, Response, reference
+from ..types import Content, Example, InvalidInput, Response
 
 REFERENCES = "references."
 NAMES = ("prompt", "response", "thoughts", "system_instruction")

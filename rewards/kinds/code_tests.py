@@ -15,9 +15,10 @@ from ..code.grade import GUESTS, Grader
 from ..code.rules import Rules
 from ..code.sandboxed import Sandboxed
 from ..reading.gold import ReferenceKey
+from ..references import reference, references
 from ..reward import NO_RESPONSE, kind
 from ..sandbox.limits import Limits
-from ..types import Example, Response, Score, reference, references
+from ..types import Example, Response, Score
 from ..verdict import Finite
 
 _USUAL_MODULES = (

@@ -12,8 +12,15 @@ from pydantic import AfterValidator, Field, model_validator
 from ..reading.gold import ReferenceKey
 from ..reading.json_text import NoJson, read_json
 from ..reading.schema import Schema
+from ..references import reference
 from ..reward import kind
-from ..types import MAX_SCORE_ANSWER_CHARS, Example, InvalidReference, Response, Score, reference
+from ..types import (
+    MAX_SCORE_ANSWER_CHARS,
+    Example,
+    InvalidReference,
+    Response,
+    Score,
+)
 from ..verdict import ReadsAnswer
 
 _MAX_EXPLANATION_CHARS = 300

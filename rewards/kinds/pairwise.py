@@ -14,7 +14,9 @@ from ..judging import pairs
 from ..judging.asks_model import AsksModel, spent
 from ..judging.pairs import ANCHOR, Compared
 from ..judging.shown import Shown, joined
+from ..judging.strengths import bradley_terry
 from ..models.model import Label, LabelQuestion
+from ..references import reference
 from ..reward import NO_RESPONSE, Item, Result, Unit, kind
 from ..text.chat import Message
 from ..text.template import TemplateFault, text_of
@@ -28,7 +30,6 @@ from ..types import (
     RewardFault,
     Score,
     Usage,
-    reference,
 )
 
 PROMPT = """Here is a prompt and two responses to it.
@@ -163,7 +164,7 @@ class Pairwise(AsksModel):
             compared = _compared(i, j, both)
             if compared is not None:
                 made.append(compared)
-        values = (pairs.mean_wins if self.aggregate == "mean_win" else pairs.bradley_terry)(
+        values = (pairs.mean_wins if self.aggregate == "mean_win" else bradley_terry)(
             len(responses), made
         )
         return [

@@ -14,11 +14,12 @@ from pydantic import Field
 
 from ..code.candidates import Which, find_candidates
 from ..code.sandboxed import Sandboxed
+from ..references import references
 from ..reward import kind
 from ..sandbox.level import Level
 from ..sandbox.limits import Limits
 from ..sandbox.verdict import Run, Verdict
-from ..types import Example, InvalidInput, Response, SandboxFault, Score, references
+from ..types import Example, InvalidInput, Response, SandboxFault, Score
 
 LANGUAGES = ("python",)
 """What programs may be written in: what the sandbox can run."""

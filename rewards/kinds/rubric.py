@@ -14,8 +14,9 @@ from ..judging.asks_model import CUT_TOKENS, LABEL_MASS, AsksModel, spent
 from ..judging.criteria import MAX_ITEMS, Criterion, criteria_of
 from ..judging.questions import predicate
 from ..judging.shown import SHOW, Shown
+from ..references import reference
 from ..reward import NO_RESPONSE, kind
-from ..types import RETRYABLE, Example, Response, RewardFault, Score, reference
+from ..types import RETRYABLE, Example, Response, RewardFault, Score
 
 COUNT = "items"
 

@@ -32,11 +32,11 @@ from .model import (
     Label,
     LabelQuestion,
     LabelReading,
-    ModelFacts,
     Read,
     Scalar,
 )
 from .model_endpoint import ModelEndpoint
+from .model_facts import ModelFacts
 from .model_judge import labels_by_text
 from .openai_chat import guessed_tokens
 from .question import Sampling

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 from ..text.chat import Message
 from ..types import Usage
+from .model_facts import ModelFacts
 from .question import Sampling
 
 Head = Literal["scalar", "chat"]
@@ -45,32 +46,6 @@ text                1 for the label that the answer names, after its reasons    
 classify            none: the number of a scalar head                                none
 =================== ================================================================ ==========
 """
-
-
-@dataclass(slots=True, frozen=True)
-class ModelFacts:
-    """What a model is, as far as it is known; what is not is "". Told once with each answer."""
-
-    source: str
-    """The path, the name on the hub, or the address and name at an endpoint."""
-    revision: str = ""
-    """The pinned revision."""
-    weights_digest: str = ""
-    """16 hex digits of the weights."""
-    engine: str = ""
-    """`hf`, `vllm`, or the wire of an endpoint."""
-    engine_version: str = ""
-    """Of the library, or as the endpoint tells it."""
-    dtype: str = ""
-    """Of the weights in the engine: `float32`, `bfloat16` …."""
-    template_digest: str = ""
-    """16 hex digits of the chat template."""
-    read: str = ""
-    """How labels are read (`Read`); "" for a scalar head in an engine."""
-    tells_label_mass: bool = False
-    """Whether each `LabelReading` has a label mass."""
-    fingerprint: str = ""
-    """What an endpoint says that it serves: its `model` and `system_fingerprint`."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -8,7 +8,8 @@ from typing import Annotated, Any, cast
 from pydantic import Field
 
 from ..finite_json import finite_json
-from ..types import Example, InvalidReference, Response, reference
+from ..references import reference
+from ..types import Example, InvalidReference, Response
 
 ReferenceKey = Annotated[str, Field(min_length=1, max_length=128)]
 """The name of a reference."""

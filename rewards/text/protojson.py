@@ -13,6 +13,7 @@ import math
 import re
 from typing import Any
 
+from ..references import references
 from ..types import (
     Blob,
     Content,
@@ -22,7 +23,6 @@ from ..types import (
     InvalidInput,
     Part,
     Response,
-    references,
 )
 
 _INT = re.compile(r"-?[0-9]{1,20}")

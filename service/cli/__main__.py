@@ -31,16 +31,25 @@ def main() -> None:
     except Exception as error:
         if os.environ.get(DEBUG_ENV):
             raise
-        with tempfile.NamedTemporaryFile(
-            "w", prefix="rewardplane-", suffix=".txt", delete=False
-        ) as file:
-            traceback.print_exc(file=file)
         print(  # noqa: T201 - it may be the console that failed
             f"rewardplane: {type(error).__name__}: {error}\n"
-            f"This is a fault of rewardplane itself; {file.name} has its traceback.",
+            f"This is a fault of rewardplane itself; {_written(error)} has its traceback.",
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def _written(error: Exception) -> str:
+    """Writes a traceback; where to. A disk that is full is what may have failed."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="rewardplane-", suffix=".txt", delete=False
+        ) as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        traceback.print_exception(error)
+        return "the above"
+    return file.name
 
 
 if __name__ == "__main__":

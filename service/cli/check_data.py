@@ -13,16 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rewardplane.config.settings import Limits
+from rewardplane.rewards.references import references
 from rewardplane.rewards.reward import Reward
-from rewardplane.rewards.types import (
-    Blob,
-    Example,
-    FileData,
-    Group,
-    Response,
-    RewardFault,
-    references,
-)
+from rewardplane.rewards.types import Blob, Example, FileData, Group, Response, RewardFault
 from rewardplane.wire.messages import group_to
 
 from .dataset import examples

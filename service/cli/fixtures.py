@@ -19,6 +19,7 @@ from typing import Any, cast
 from rewardplane.config.load import RewardConfig
 from rewardplane.config.settings import Fixture
 from rewardplane.models.loading import load_model
+from rewardplane.rewards.references import reference
 from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.rewards.run import Clip, run_item, run_items, run_items_async
 from rewardplane.rewards.types import (
@@ -30,7 +31,6 @@ from rewardplane.rewards.types import (
     RewardFault,
     Score,
     ScoreError,
-    reference,
 )
 
 TOLERANCE = 1e-9

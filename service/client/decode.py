@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
-from rewardplane.rewards.models.model import ModelFacts
+from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.types import ISOLATION_LEVELS
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import Internal

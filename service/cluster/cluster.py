@@ -230,7 +230,11 @@ class Cluster:
         asking = [r for r in made if r.model is not None and app_name(r.model) not in swaps]
         beside = {app: part for app, part in fresh.items() if app not in swaps}
         self._deploy(beside, asking, progress, patient=patient)
-        self._publish(config, progress)
+        try:
+            self._publish(config, progress)
+        except BaseException:
+            self._take_back(config)
+            raise
         for app, gone in swaps.items():
             self._swap(gone, app, config, progress)
         if old:
@@ -251,6 +255,19 @@ class Cluster:
         self._generation = generation
         self._run_gateways(config.limits, progress)
         self._wait_switched(generation, progress)
+
+    def _take_back(self, config: ServiceConfig) -> None:
+        """Has the gateways serve what they served before `config`, which not all of them took up.
+
+        What was brought up for it goes when no call uses it.
+        """
+        import ray
+
+        if self._config is None:
+            return
+        published = self._membership.publish.remote(self._config.as_dict())
+        self._generation = ray.get(published, timeout=ANSWER_S)
+        self._retire_later(config, apps_of(self._config))
 
     def _swap(self, gone: list[str], app: str, config: ServiceConfig, progress: Progress) -> None:
         """Puts a model in the place of others; its calls wait in the gateways until it is up.

@@ -32,7 +32,7 @@ from rewardplane.host.options import Options
 from rewardplane.models.host import definition_of
 from rewardplane.replica.memory import keep_freed_memory
 from rewardplane.replica.worker_host import local_folder
-from rewardplane.rewards.models.model import ModelFacts
+from rewardplane.rewards.models.model_facts import ModelFacts
 
 from .membership import NAME as MEMBERSHIP
 from .names import MODEL, NAMESPACE, POOL, app_name, told

@@ -54,5 +54,5 @@ class Admission:
 
 def overloaded(why: str, backlog_s: float) -> Overloaded:
     """The refusal of a call that may come again when a backlog of so many seconds is done."""
-    retry_s = min(MAX_RETRY_S, max(MIN_RETRY_S, backlog_s))
+    retry_s = round(min(MAX_RETRY_S, max(MIN_RETRY_S, backlog_s)), 1)
     return Overloaded(f"no room: {why}; try again in {retry_s:.1f} s", retry_after_s=retry_s)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Protocol
@@ -34,6 +34,21 @@ from .tracing import Trace
 LEFT_OUT = 4
 """The state of an item of a member's call that is not to run: a gate does not hold, or its outcome
 comes from elsewhere. No item of a client's call has it."""
+
+
+PIECE_GROUPS = 512
+PIECE_ITEMS = 4096
+"""How much of a call is looked at in one piece, at the most: a millisecond or two."""
+
+
+@dataclass(slots=True, frozen=True)
+class Piece:
+    """Items of one reward of a call, first … end - 1, and the groups that end among them."""
+
+    served: ServedReward
+    groups: range
+    first: int
+    end: int
 
 
 class Plan(Protocol):
@@ -91,6 +106,7 @@ class Call:
         "elapsed_us",
         "extras",
         "isolation",
+        "items",
         "n",
         "offsets",
         "on_done",
@@ -125,6 +141,8 @@ class Call:
         self.spans = spans
         self.offsets = [0, *accumulate(sizes)]
         n = self.n = self.offsets[-1]
+        self.items: Mapping[ServedReward, int] = {}
+        """How many items are for which reward; set where the call is a client's."""
         self.states = bytearray(n)
         self.rewards = array("d", bytes(8 * n))
         self.elapsed_us = array("Q", bytes(8 * n))
@@ -264,9 +282,9 @@ class Call:
     def fail(self, places: Iterable[Range], why: ScoreError) -> None:
         """Gives every pending item at `places` the same error."""
         for first, end in ranges_in(self.states, PENDING, places):
-            for item in range(first, end):
-                self.extras[item] = fault_of(why)
-                self.states[item] = FAILED
+            # Nobody changes an extra: all items may have the same one.
+            self.extras.update(dict.fromkeys(range(first, end), fault_of(why)))
+            self.states[first:end] = bytes((FAILED,)) * (end - first)
             self.settle(range(first, end))
 
     def expire(self) -> None:
@@ -295,6 +313,25 @@ class Call:
                 if isolation:
                     self.isolation[group] = min(self.isolation[group] or isolation, isolation)
                 group += 1
+
+    def pieces(self) -> Iterator[Piece]:
+        """All items, in pieces of one reward that are soon looked at."""
+        offsets, served = self.offsets, self.served
+        group = 0
+        while group < len(served):
+            of, begin, first = served[group], group, offsets[group]
+            while offsets[group + 1] - first > PIECE_ITEMS:  # a group that is itself too large
+                yield Piece(of, range(group, group), first, first + PIECE_ITEMS)
+                first += PIECE_ITEMS
+            group += 1
+            while (
+                group < len(served)
+                and served[group] is of
+                and group - begin < PIECE_GROUPS
+                and offsets[group + 1] - first <= PIECE_ITEMS
+            ):
+                group += 1
+            yield Piece(of, range(begin, group), first, offsets[group])
 
     def reasons(self, first: int = 0, end: int | None = None) -> dict[Reason, int]:
         """How many of the items first … end - 1 failed for which reason; of all, by default."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from statistics import StatisticsError, correlation, fmean, pstdev
 
 from rewardplane.replica.segment import SCORED
+from rewardplane.rewards.types import Reason
 
-from .call import Call
-from .served import ServedReward
+from .call import Call, Piece
 
 WINDOW_S = 600.0
 """What is older is forgotten."""
@@ -157,8 +157,9 @@ class Healths:
         self._budget_s = max(self._budget_s + 1 / GROUPS_A_SECOND, now_s)
         return True
 
-    def call_ended(self, call: Call, served: ServedReward, groups: range, job: str) -> None:
-        """Takes in the groups of one reward of a call; every item has its outcome."""
+    def ended(self, call: Call, piece: Piece, reasons: Mapping[Reason, int], job: str) -> None:
+        """Takes in a piece of a call; every item has its outcome."""
+        served, groups = piece.served, piece.groups
         key = (served.name, job)
         window = self._windows.get(key)
         now_s = self._clock()
@@ -166,9 +167,8 @@ class Healths:
             if len(self._windows) >= MAX_PAIRS:
                 return
             window = self._windows[key] = _Window(now_s, served.config.clip)
-        first, end = call.offsets[groups.start], call.offsets[groups.stop]
-        reasons = {reason.name: count for reason, count in call.reasons(first, end).items()}
-        window.count(end - first - sum(reasons.values()), reasons, now_s)
+        named = {reason.name: count for reason, count in reasons.items()}
+        window.count(piece.end - piece.first - sum(named.values()), named, now_s)
         if call.sampled is not None and call.sampled[0] in groups:
             group, lengths = call.sampled
             begin = call.offsets[group]

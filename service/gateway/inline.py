@@ -20,11 +20,10 @@ from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.frame import read_example, read_response
 from rewardplane.wire.messages import FieldError
 
+from .breath import BREATH_S
 from .call import Call
 from .served import ServedReward
 
-BREATH_S = 0.005
-"""How long the gateway's loop may be held before others get their turn."""
 CHUNK_ITEMS = 256
 CHUNK_BYTES = 128 * 1024
 """How much of a group is scored between two looks at the clock, at the most."""

@@ -39,6 +39,7 @@ AHEAD_ASYNC = 8
 MAX_LOSSES = 2
 FIRST_GUESS_S = 0.001
 SWEEP_S = 0.25
+LATE_HALF_S = 1.0
 
 Answers = AsyncGenerator[tuple[list[tuple[int, Part, int]], bool, dict[str, float]], None]
 Send = Callable[[Sequence[Any], tuple[int, float]], Answers]
@@ -75,6 +76,19 @@ class PoolLane:
         self.item_s = FIRST_GUESS_S / served.side_by_side
         """The measured cost of an item: its share of a replica's time."""
         self._is_measured = False
+        self._late_s = 0.0
+        self._late_at_s = 0.0
+
+    @property
+    def late_s(self) -> float:
+        """How much longer than by the measured cost items lately waited, the worst of them.
+
+        Where the host has others to serve, or replicas start, what an item takes to get to its
+        place counts too. Forgotten by half each `LATE_HALF_S`.
+        """
+        if self._late_s < 1e-4:
+            return 0.0
+        return self._late_s * 0.5 ** ((time.monotonic() - self._late_at_s) / LATE_HALF_S)
 
     @property
     def backlog_items(self) -> int:
@@ -83,6 +97,7 @@ class PoolLane:
 
     def submit(self, shard: Shard) -> None:
         """Takes a shard; its outcomes go to its call."""
+        shard.expected_s = self.backlog_items * self.item_s / self._served.replicas
         self._waiting.append(shard)
         if self._served.lane == "model":
             self._sort_in()
@@ -270,6 +285,10 @@ class PoolLane:
 
     def _deliver(self, job: list[Shard], part: Part, waited_us: int) -> None:
         self._measure(part)
+        if job[0].losses == 0:
+            late_s = waited_us / 1e6 - job[0].expected_s
+            if late_s > self.late_s:
+                self._late_s, self._late_at_s = late_s, time.monotonic()
         if len(job) == 1:
             _trace(job[0], part, waited_us)
             job[0].deliver(part, waited_us)

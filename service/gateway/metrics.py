@@ -22,9 +22,11 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 from rewardplane.access.gate import Gate
-from rewardplane.replica.segment import FAILED, SCORED
+from rewardplane.replica.segment import SCORED
+from rewardplane.rewards.types import Reason
 
-from .call import LEFT_OUT, Call
+from .breath import Steps
+from .call import LEFT_OUT, Call, Piece
 from .figures import COUNTED, RewardFigures, TimeHistogram
 from .health import Healths
 from .job_waits import JobWaits
@@ -117,70 +119,74 @@ class Metrics:
                 caller = OTHER
         self.refusals[reason, caller] += 1
 
-    def items_ended(self, call: Call) -> None:
-        """Counts the outcomes of a call that is over."""
+    def items_ended(self, call: Call) -> Steps[Counter[Reason]]:
+        """Counts the outcomes of a call that is over; the result is who failed for which reason."""
         self.batches[call.n.bit_length()] += 1
         self.batches_sum += call.n
         job = self.job_label(call.options.job)
-        for served, groups in _runs(call):
-            self.health.call_ended(call, served, groups, job)
-        self.count(call)
+        reasons: Counter[Reason] = Counter()
+        for piece in call.pieces():
+            failed = call.reasons(piece.first, piece.end) if call.extras else {}
+            reasons.update(failed)
+            self.health.ended(call, piece, failed, job)
+            _count(call, piece, failed)
+            yield
+        return reasons
 
     def count(self, call: Call) -> None:
-        """Counts what its rewards made of a call; of a composite's member too, which is no batch.
+        """Counts what a composite's member made of its call, which is no batch of a client's.
 
         Items that were left out are not counted.
         """
-        failed = call.sparse or FAILED in call.states
-        for served, groups in _runs(call):
-            self._count(call, served, groups, failed=failed)
-
-    def _count(self, call: Call, served: ServedReward, groups: range, *, failed: bool) -> None:
-        figures = served.figures
-        first, end = call.offsets[groups.start], call.offsets[groups.stop]
-        states = call.states[first:end]
-        if call.sparse and states.count(LEFT_OUT) == end - first:
-            return
-        column = call.rewards[first:end]
-        rewards: Sequence[float] = column
-        elapsed_us: Sequence[int] = call.elapsed_us[first:end]
-        if call.sparse:
-            elapsed_us = [us for us, s in zip(elapsed_us, states, strict=True) if s != LEFT_OUT]
-        figures.execution.add_all(elapsed_us)
-        if failed:
-            for reason, count in call.reasons(first, end).items():
-                figures.items[reason.name] += count
-            rewards = [r for r, s in zip(column, states, strict=True) if s == SCORED]
-        figures.items["SCORED"] += len(rewards)
-        if len(rewards) == 1:
-            figures.rewards[bisect_left(_REWARD_BOUNDS, rewards[0])] += 1
-        else:  # rewards of a batch are mostly few different numbers
-            for value, times in Counter(rewards).items():
-                figures.rewards[bisect_left(_REWARD_BOUNDS, value)] += times
-        total = sum(rewards)
-        loss = -sum(r for r in rewards if r < 0) if rewards and min(rewards) < 0 else 0.0
-        figures.gain += total + loss
-        figures.loss += loss
-        figures.groups += len(groups)
-        if ran := call.isolation[groups.start : groups.stop].replace(b"\0", b""):
-            figures.isolation = min(ran)
-        for group in groups:
-            begin, stop = call.offsets[group] - first, call.offsets[group + 1] - first
-            figures.queue.add(call.queue_us[group], stop - begin)
-            if stop - begin > 1 and states.count(SCORED, begin, stop) == stop - begin:
-                alike = len(set(column[begin:stop])) == 1
-                figures.zero_variance_groups += alike
+        for piece in call.pieces():
+            failed = call.reasons(piece.first, piece.end) if call.extras else {}
+            _count(call, piece, failed)
 
 
-def _runs(call: Call) -> Iterator[tuple[ServedReward, range]]:
-    """The groups of a call, those of one reward together that stand together."""
-    group = 0
-    while group < len(call.served):
-        served, end = call.served[group], group + 1
-        while end < len(call.served) and call.served[end] is served:
-            end += 1
-        yield served, range(group, end)
-        group = end
+def _count(call: Call, piece: Piece, failed: Mapping[Reason, int]) -> None:
+    figures = piece.served.figures
+    first, end = piece.first, piece.end
+    states = call.states[first:end]
+    if call.sparse and states.count(LEFT_OUT) == end - first:
+        return
+    rewards: Sequence[float] = call.rewards[first:end]
+    elapsed_us: Sequence[int] = call.elapsed_us[first:end]
+    if call.sparse:
+        elapsed_us = [us for us, s in zip(elapsed_us, states, strict=True) if s != LEFT_OUT]
+    figures.execution.add_all(elapsed_us)
+    if failed or call.sparse:
+        for reason, count in failed.items():
+            figures.items[reason.name] += count
+        rewards = [r for r, s in zip(rewards, states, strict=True) if s == SCORED]
+    figures.items["SCORED"] += len(rewards)
+    if len(rewards) == 1:
+        figures.rewards[bisect_left(_REWARD_BOUNDS, rewards[0])] += 1
+    else:  # rewards of a batch are mostly few different numbers
+        for value, times in Counter(rewards).items():
+            figures.rewards[bisect_left(_REWARD_BOUNDS, value)] += times
+    total = sum(rewards)
+    loss = -sum(r for r in rewards if r < 0) if rewards and min(rewards) < 0 else 0.0
+    figures.gain += total + loss
+    figures.loss += loss
+    if piece.groups:
+        _count_groups(call, piece.served, piece.groups)
+
+
+def _count_groups(call: Call, served: ServedReward, groups: range) -> None:
+    figures = served.figures
+    figures.groups += len(groups)
+    if ran := call.isolation[groups.start : groups.stop].replace(b"\0", b""):
+        goes_on = groups.start > 0 and call.served[groups.start - 1] is served
+        figures.isolation = min((*ran, figures.isolation)) if goes_on else min(ran)
+    begin, end = call.offsets[groups.start], call.offsets[groups.stop]
+    if end - begin == len(groups):  # of one item each
+        figures.queue.add_all(call.queue_us[groups.start : groups.stop])
+        return
+    for group in groups:
+        begin, end = call.offsets[group], call.offsets[group + 1]
+        figures.queue.add(call.queue_us[group], end - begin)
+        if end - begin > 1 and call.states.count(SCORED, begin, end) == end - begin:
+            figures.zero_variance_groups += len(set(call.rewards[begin:end])) == 1
 
 
 class _Scrape(Collector):

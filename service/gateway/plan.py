@@ -12,13 +12,16 @@ from rewardplane.config.settings import Limits
 from rewardplane.rewards.types import ISOLATION_LEVELS
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.errors import IncompleteGroup, InsufficientIsolation, InvalidRequest
-from rewardplane.wire.frame import group_spans
+from rewardplane.wire.frame import Span, finding_spans
 from rewardplane.wire.messages import MAX_LABEL_CHARS
 
-from .call import Call, CallOptions
+from .breath import Steps
+from .call import PIECE_GROUPS, Call, CallOptions
 from .served import ServedReward, ServedRewards
 from .tracing import trace_id_of
 
+MANY_GROUPS = 2 * PIECE_GROUPS
+_GROUPS_TAG = b"\x0a"
 MAX_FAULTS = 100
 """How many faults of a request are told; after that it is read no further."""
 
@@ -96,8 +99,10 @@ def plan(
     rewards: ServedRewards,
     limits: Limits,
     caller: Caller | None = None,
-) -> Call:
+) -> Steps[Call]:
     """The call of a request, read from `data`, each group bound to one version of its reward.
+
+    The result of the steps; what is raised, they raise.
 
     Raises:
         InvalidRequest: the request breaks a limit or names no reward; all faults at once.
@@ -116,6 +121,8 @@ def plan(
     served: list[ServedReward] = []
     found: dict[tuple[str, str], ServedReward] = {}
     for index, group in enumerate(groups):
+        if index % PIECE_GROUPS == 0 and index:
+            yield
         size = len(group.responses)
         sizes.append(size)
         if size == 0:
@@ -148,14 +155,21 @@ def plan(
     if items > limits.max_request_items:
         faults.append(_too_many(f"{items} items", limits))
     if len(data) > limits.max_item_bytes:
-        faults += _oversize(groups, limits.max_item_bytes)
+        faults += yield from _oversize(groups, limits.max_item_bytes)
     if faults:
         raise _invalid(faults)
+    spans: list[Span] = []
     try:
-        spans = group_spans(data)
+        yield from finding_spans(data, spans)
     except ValueError as error:
         raise InvalidRequest(f"the message is no ScoreRequest: {error}") from None
     return Call(options, served, sizes, data, spans)
+
+
+def has_many_groups(data: bytes) -> bool:
+    """Whether a serialized `ScoreRequest` may have so many groups that they are read in pieces."""
+    # Each group has its tag. Of texts with many lines it is said as well: no matter.
+    return len(data) > 4 * MANY_GROUPS and data.count(_GROUPS_TAG) > MANY_GROUPS
 
 
 def _too_many(what: str, limits: Limits) -> tuple[str, str]:
@@ -174,9 +188,13 @@ def _check_isolation(served: ServedReward, demanded: int) -> None:
         )
 
 
-def _oversize(groups: Sequence[frames.GroupFrame], max_item_bytes: int) -> list[tuple[str, str]]:
+def _oversize(
+    groups: Sequence[frames.GroupFrame], max_item_bytes: int
+) -> Steps[list[tuple[str, str]]]:
     faults: list[tuple[str, str]] = []
     for g, group in enumerate(groups):
+        if g % PIECE_GROUPS == 0:
+            yield
         example_bytes = len(group.example)
         for r, response in enumerate(group.responses):
             item_bytes = example_bytes + len(response)

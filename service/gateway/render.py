@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 from rewardplane.config.load import RewardConfig
@@ -19,7 +20,8 @@ from rewardplane.rewards.types import (
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.messages import clean, judgement_to, usage_to
 
-from .call import Call
+from .breath import Steps, at_once
+from .call import PIECE_GROUPS, Call
 from .health import Healths
 from .served import ServedReward
 
@@ -35,29 +37,61 @@ _LANES = {
 
 def render_call(call: Call) -> bytes:
     """The answer to a call, a serialized `ScoreResponse`: outcomes per group, in the order sent."""
-    if not call.stride and not call.extras:
-        return _render_plain(call)
-    response = pb.ScoreResponse(request_id=call.options.request_id)
+    return at_once(rendering(call))
+
+
+def rendering(call: Call) -> Steps[bytes]:
+    """As `render_call`: the result of the steps."""
+    answer: list[bytes] = []
+    rewards: dict[int, ServedReward] = {}
+    render = _render_each if call.stride or call.extras else _render_plain
+    for piece in render(call, rewards):
+        answer.append(b"".join(piece))
+        yield
+    answer += _render_rest(call, list(rewards.values()))
+    return b"".join(answer)
+
+
+def _render_each(call: Call, rewards: dict[int, ServedReward]) -> Iterator[list[bytes]]:
+    """The groups where outcomes are more than a reward: a message each.
+
+    `rewards` gets those that there are, in the order in which answers name them.
+    """
     most = _most_chars(call)
     judgements = _tells_judgements(call, range(call.n))
     used: dict[int, int] = {}
+    answer: list[bytes] = []
+    left = _PIECE
     for group, served in enumerate(call.served):
         first, end = call.offsets[group], call.offsets[group + 1]
-        outcomes = response.groups.add()
-        if id(served) not in used:
-            used[id(served)] = len(used)
-            response.rewards.append(_used(served.config, components=call.options.components))
-            told = {model.name for model in response.models}
-            response.models.extend(m for m in _models(served) if m.name not in told)
-        outcomes.reward_index = used[id(served)]
-        outcomes.queue_us = call.queue_us[group]
-        outcomes.execution_us = sum(call.elapsed_us[first:end])
+        parts: list[bytes] = []
+        rewards.setdefault(id(served), served)
+        outcomes = pb.GroupOutcomes(
+            reward_index=used.setdefault(id(served), len(used)),
+            queue_us=call.queue_us[group],
+            execution_us=sum(call.elapsed_us[first:end]),
+        )
         if call.isolation[group]:
             outcomes.isolation = _level(call.isolation[group])
-        add = outcomes.outcomes.add
         for item in range(first, end):
-            _fill(call, item, served.component_count, add(), most, judgements=judgements)
-    return response.SerializeToString()
+            _fill(
+                call,
+                item,
+                served.component_count,
+                outcomes.outcomes.add(),
+                most,
+                judgements=judgements,
+            )
+            left -= 1
+            if left == 0:
+                parts.append(outcomes.SerializeToString())
+                outcomes = pb.GroupOutcomes()  # its parts, one after the other, are the group
+                left = _PIECE
+                yield answer
+                answer = []
+        parts.append(outcomes.SerializeToString())
+        answer += (_GROUPS, _varint(sum(map(len, parts))), *parts)
+    yield answer
 
 
 def render_health(call: Call, healths: Healths, job: str) -> bytes:
@@ -90,25 +124,29 @@ _REWARD_INDEX, _QUEUE_US, _EXECUTION_US, _ISOLATION = b"\x10", b"\x18", b"\x20",
 _PLAIN = b"\x0a\x0b\x0a\x09\x09"
 """GroupOutcomes.outcomes, 11 bytes: Outcome.score, 9 bytes: Score.reward, the double follows."""
 _WIDTH = len(_PLAIN) + 8
+_PIECE = 512
+"""Outcomes that are made as messages without a pause."""
 
 
-def _render_plain(call: Call) -> bytes:
-    """The answer where every outcome is a reward and nothing else: written by columns.
+def _render_plain(call: Call, rewards: dict[int, ServedReward]) -> Iterator[list[bytes]]:
+    """As `_render_each`, where every outcome is a reward and nothing else: written by columns.
 
     All such outcomes have one length on the wire, so that their rewards are laid between the same
     bytes by eight strided copies; making a message for each takes twenty times as long.
     """
     outcomes = plain_outcomes(call.rewards.tobytes())
     used: dict[int, bytes] = {}
-    rewards: list[ServedReward] = []
     answer: list[bytes] = []
     offsets, elapsed_us = call.offsets, call.elapsed_us
     for group, served in enumerate(call.served):
+        if group and group % PIECE_GROUPS == 0:
+            yield answer
+            answer = []
         first, end = offsets[group], offsets[group + 1]
         index = used.get(id(served))
         if index is None:
             index = used[id(served)] = _REWARD_INDEX + _varint(len(used)) if used else b""
-            rewards.append(served)
+            rewards[id(served)] = served
         tail = index
         if queue_us := call.queue_us[group]:
             tail += _QUEUE_US + _varint(queue_us)
@@ -118,7 +156,13 @@ def _render_plain(call: Call) -> bytes:
             tail += _ISOLATION + _varint(isolation)
         size = _WIDTH * (end - first) + len(tail)
         answer += (_GROUPS, _varint(size), outcomes[_WIDTH * first : _WIDTH * end], tail)
+    yield answer
+
+
+def _render_rest(call: Call, rewards: Sequence[ServedReward]) -> list[bytes]:
+    """What follows the groups: rewards in the order of their first groups, models, the id."""
     components = call.options.components
+    answer: list[bytes] = []
     for served in rewards:
         reward = served.rendered.get(components)
         if reward is None:
@@ -133,7 +177,7 @@ def _render_plain(call: Call) -> bytes:
     if call.options.request_id:
         request_id = call.options.request_id.encode()
         answer += (_REQUEST_ID, _varint(len(request_id)), request_id)
-    return b"".join(answer)
+    return answer
 
 
 def plain_outcomes(rewards: bytes) -> bytes:
@@ -167,8 +211,8 @@ def render_items(call: Call, items: Sequence[int]) -> list[pb.StreamScoresRespon
     judgements = _tells_judgements(call, items)
     group = 0
     for item in sorted(items):
-        while call.offsets[group + 1] <= item:
-            group += 1
+        if call.offsets[group + 1] <= item:
+            group = bisect_right(call.offsets, item, group + 1) - 1
         served = call.served[group]
         message = messages.get(id(served))
         if message is None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from itertools import pairwise
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rewardplane.access.caller import Caller
@@ -16,16 +16,18 @@ from rewardplane.wire.errors import CallError
 from rewardplane.wire.item_errors import CANCELLED
 
 from .admission import Admission
-from .call import Call
+from .breath import BREATH_S, Steps, at_once, go_on, in_breaths
+from .call import PIECE_GROUPS, Call
 from .composite import CompositeRun
 from .deadlines import Deadlines
-from .inline import BREATH_S, Groups, InlineRun
+from .health import SAMPLED
+from .inline import Groups, InlineRun
 from .metrics import Metrics
 from .plan import options_of, plan, read_frame
 from .reuse import Reuse, ReuseRun
 from .served import ServedReward, ServedRewards
 from .shard import Shard, shards_of
-from .waiting import check_share, check_waiting, items_by_reward
+from .waiting import check_before_plan, check_share, check_waiting, items_by_reward
 
 if TYPE_CHECKING:
     from .traces import CallTrace, Traces
@@ -71,7 +73,9 @@ class Scorer:
         on_items: Callable[[Sequence[int]], None] | None = None,
         caller: Caller | None = None,
     ) -> Call:
-        """Starts a call, from a serialized `ScoreRequest`.
+        """Starts a call, from a serialized `ScoreRequest`, in one turn of the loop.
+
+        One of many groups (`has_many_groups`) is better begun by `begin_slowly`.
 
         `remaining_s` is until the client's deadline (None: it set none). `on_done` gets the call
         when every item has its outcome, perhaps before this returns; `on_items` the numbers of
@@ -83,16 +87,46 @@ class Scorer:
         Raises:
             CallError: the call as a whole is refused.
         """
-        if self.traces is None or (trace := self.traces.begin(traceparent)) is None:
-            return self._begin(data, remaining_s, traceparent, on_done, on_items, caller, None)
-        told = trace.traceparent
+        return at_once(self._beginning(data, remaining_s, traceparent, on_done, on_items, caller))
+
+    async def begin_slowly(
+        self,
+        data: bytes,
+        remaining_s: float | None,
+        traceparent: str,
+        on_done: Callable[[Call], None],
+        on_items: Callable[[Sequence[int]], None] | None = None,
+        caller: Caller | None = None,
+    ) -> Call:
+        """As `begin`, with pauses in which others get their turn."""
+        return await in_breaths(
+            self._beginning(data, remaining_s, traceparent, on_done, on_items, caller)
+        )
+
+    def _beginning(
+        self,
+        data: bytes,
+        remaining_s: float | None,
+        traceparent: str,
+        on_done: Callable[[Call], None],
+        on_items: Callable[[Sequence[int]], None] | None,
+        caller: Caller | None,
+    ) -> Steps[Call]:
+        trace = None if self.traces is None else self.traces.begin(traceparent)
+        if trace is not None:
+            traceparent = trace.traceparent
         try:
-            return self._begin(data, remaining_s, told, on_done, on_items, caller, trace)
+            return (
+                yield from self._steps(
+                    data, remaining_s, traceparent, on_done, on_items, caller, trace
+                )
+            )
         except CallError as error:
-            trace.end(f"{error.reason}: {error.message}")
+            if trace is not None:
+                trace.end(f"{error.reason}: {error.message}")
             raise
 
-    def _begin(
+    def _steps(
         self,
         data: bytes,
         remaining_s: float | None,
@@ -101,16 +135,22 @@ class Scorer:
         on_items: Callable[[Sequence[int]], None] | None,
         caller: Caller | None,
         trace: CallTrace | None,
-    ) -> Call:
+    ) -> Steps[Call]:
         self._admission.check_bytes(len(data), 1.0)
         if caller is not None:
             caller.check_rates()
         request = read_frame(data)
+        yield
         limits = self._admission.limits
         options = options_of(request, remaining_s, limits, traceparent)
         apart = None if self._apart else caller
-        call = plan(request, data, options, self.rewards, limits, apart)
-        items = items_by_reward(call)
+        check_before_plan(request, options, self.rewards, apart)
+        generation = -1
+        call: Call | None = None
+        while call is None or generation != self.rewards.generation:
+            generation = self.rewards.generation  # it may change in a pause
+            call = yield from plan(request, data, options, self.rewards, limits, apart)
+        items = call.items = items_by_reward(call)
         check_waiting(items, options)
         if len(self.rewards) > 1:
             check_share(items, limits.max_in_flight_items)
@@ -130,24 +170,18 @@ class Scorer:
         if self._metrics.health.wants_sample():
             # Another group of each call, so that no place in the batch is preferred.
             group = self._metrics.batches_sum % len(request.groups)
-            call.sampled = group, [len(response) for response in request.groups[group].responses]
+            responses = request.groups[group].responses
+            call.sampled = group, [len(response) for response in responses[:SAMPLED]]
         call.on_items = on_items
         if caller is not None:
             call.caller = caller.name
         if trace is not None:
             call.trace = trace
             trace.planned()
-
-        def done() -> None:
-            self._close(call, len(data))
-            on_done(call)
-            if trace is not None:
-                trace.end()
-
-        call.on_done = done
+        call.on_done = partial(self._close, call, len(data), on_done)
         self._deadlines.add(call, options.answer_by_s)
         try:
-            self._start(call, request)
+            yield from self._start(call, request)
         except BaseException:
             self.cancel(call)
             raise
@@ -159,9 +193,7 @@ class Scorer:
             size = len(call.data)
             call.on_done = call.on_items = None
             call.fail([(0, call.n)], CANCELLED)
-            self._close(call, size)
-            if call.trace is not None:
-                call.trace.end("cancelled")
+            self._close(call, size, _ignore_cancelled)
 
     async def score(
         self,
@@ -181,7 +213,7 @@ class Scorer:
             if not done.done():
                 done.set_result(call)
 
-        call = self.begin(data, remaining_s, traceparent, on_done, caller=caller)
+        call = await self.begin_slowly(data, remaining_s, traceparent, on_done, caller=caller)
         try:
             return await done
         finally:
@@ -200,7 +232,9 @@ class Scorer:
             CallError: the call as a whole is refused; before anything is yielded.
         """
         told: asyncio.Queue[Sequence[int]] = asyncio.Queue()
-        call = self.begin(data, remaining_s, traceparent, _ignore, told.put_nowait, caller)
+        call = await self.begin_slowly(
+            data, remaining_s, traceparent, _ignore, told.put_nowait, caller
+        )
         try:
             left = call.n
             while left:
@@ -210,26 +244,30 @@ class Scorer:
         finally:
             self.cancel(call)
 
-    def _close(self, call: Call, size: int) -> None:
-        """Every item has its outcome: gives the places back and counts."""
+    def _close(self, call: Call, size: int, then: Callable[[Call], None]) -> None:
+        """Every item has its outcome: gives the places back and counts; `then` gets the call."""
         if call.trace is not None:
             call.trace.close(call)
         call.close()
         self._deadlines.remove(call, call.options.answer_by_s)
-        items = items_by_reward(call)
-        for served, count in items.items():
+        for served, count in call.items.items():
             served.calls -= 1
             served.items -= count
         metrics = self._metrics
         job = metrics.job_label(call.options.job)
-        metrics.waits.end(job, [served.name for served in items])
+        metrics.waits.end(job, [served.name for served in call.items])
         if metrics.sights is not None:
             metrics.sights.call_ended(call, job)
         self._admission.leave(call.n, size)
         for usage in call.usages:
             usage.leave(call.n)
-        self._metrics.items_ended(call)
-        if call.extras and (reasons := call.reasons()):
+        if call.trace is not None:
+            then = partial(_answer_traced, then)
+        go_on(self._counted(call), partial(then, call))
+
+    def _counted(self, call: Call) -> Steps[None]:
+        reasons = yield from self._metrics.items_ended(call)
+        if reasons:
             counts = ", ".join(f"{count} {reason.name}" for reason, count in reasons.items())
             # A reward that does not apply is no failure.
             level = logging.INFO if set(reasons) == {Reason.NOT_APPLICABLE} else logging.WARNING
@@ -237,7 +275,7 @@ class Scorer:
                 level,
                 "%s: %d of %d items of reward %s failed: %s",
                 call.options.label,
-                sum(reasons.values()),
+                reasons.total(),
                 call.n,
                 _reward_of(call),
                 counts,
@@ -254,18 +292,22 @@ class Scorer:
                 extra=_named(call),
             )
 
-    def _start(self, call: Call, request: frames.RequestFrame) -> None:
+    def _start(self, call: Call, request: frames.RequestFrame) -> Steps[None]:
         """Hands the items to their lanes; those of the inline lane may have their outcomes then."""
-        served = call.served[0]
-        if len(call.served) == 1 or all(other is served for other in call.served):
-            self._start_lane(call, served, enumerate(request.groups))
+        if len(call.items) == 1:
+            self._start_lane(call, call.served[0], enumerate(request.groups))
             return
         by_reward: dict[ServedReward, list[tuple[int, frames.GroupFrame]]] = {}
         for index, group in enumerate(request.groups):
             by_reward.setdefault(call.served[index], []).append((index, group))
+            if (index + 1) % PIECE_GROUPS == 0:
+                yield
         # What goes to other processes is on its way before anything runs in this one.
         for served in sorted(by_reward, key=_runs_here):
+            if call.closed:  # its time was over in a pause
+                return
             self._start_lane(call, served, by_reward[served])
+            yield
 
     def _start_lane(self, call: Call, served: ServedReward, groups: Groups) -> None:
         if served.lane != "inline":
@@ -284,11 +326,15 @@ class Scorer:
         InlineRun(call, served, groups, too_large).step()
 
 
+def _answer_traced(then: Callable[[Call], None], call: Call) -> None:
+    then(call)
+    if call.trace is not None:
+        call.trace.end("cancelled" if then is _ignore_cancelled else "")
+
+
 def _judge_tokens(call: Call) -> float:
     """What judges will take for a call, as far as can be told now: the mean of its rewards."""
-    means = {served: served.judge_tokens_per_item for served in set(call.served)}
-    sizes = (end - first for first, end in pairwise(call.offsets))
-    return sum(size * means[served] for size, served in zip(sizes, call.served, strict=True))
+    return sum(count * served.judge_tokens_per_item for served, count in call.items.items())
 
 
 def _submit(call: Call, served: ServedReward, groups: Groups) -> None:
@@ -322,9 +368,13 @@ def _ignore(_call: Call) -> None:
     pass
 
 
+def _ignore_cancelled(_call: Call) -> None:
+    pass
+
+
 def _reward_of(call: Call) -> str:
     """The rewards of a call, each once."""
-    return ", ".join(dict.fromkeys(served.name for served in call.served))
+    return ", ".join(dict.fromkeys(served.name for served in call.items))
 
 
 def _named(call: Call) -> dict[str, str]:

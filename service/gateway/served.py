@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import HttpSettings
 from rewardplane.rewards.compose.combining import Combining
-from rewardplane.rewards.models.model import ModelFacts
+from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.wire.errors import UnknownReward, VersionGone
 
@@ -28,6 +28,11 @@ class Lane(Protocol):
     @property
     def backlog_items(self) -> int:
         """The items that wait, or are with replicas."""
+        ...
+
+    @property
+    def late_s(self) -> float:
+        """How much longer items lately waited than the cost of those before them says."""
         ...
 
     def submit(self, shard: Any, /) -> None:
@@ -160,6 +165,7 @@ class _NoLane:
 
     item_s = 0.0
     backlog_items = 0
+    late_s = 0.0
 
     def submit(self, _shard: Any, /) -> None:
         """Never called."""
@@ -208,6 +214,10 @@ class ServedRewards:
                 {"reward": name, "version": shown, "served": served.version},
             )
         return served
+
+    def get(self, name: str) -> ServedReward | None:
+        """The reward `name` as it is served now, in whichever version."""
+        return self._current.get(name)
 
     def __len__(self) -> int:
         """How many there are."""

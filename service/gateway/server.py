@@ -25,9 +25,10 @@ from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import CallError, InvalidRequest
 from rewardplane.wire.errors import Internal as InternalError
-from rewardplane.wire.status import Trailers, encode
+from rewardplane.wire.status import Trailers, code_of, encode
 
 from .admission import Admission
+from .breath import BREATH_S, Steps, go_on
 from .call import Call
 from .doors.connections import Connections
 from .doors.door import Door, DoorKind, Identities, Lost, door_class
@@ -35,7 +36,8 @@ from .doors.health import CHECK, WATCH, Health
 from .doors.rpc import Rpc
 from .loop_lag import LoopLag
 from .metrics import MIXED, Metrics
-from .render import render_call, render_health, render_info, render_items, render_validation
+from .plan import has_many_groups
+from .render import render_health, render_info, render_items, render_validation, rendering
 from .scorer import Scorer
 from .served import ServedRewards
 from .validate import Validator
@@ -64,6 +66,7 @@ class Servicer:
         self._limits = limits
         self._metrics = metrics
         self._running: set[asyncio.Task[None]] = set()
+        self._score_slowly = self._in_task(self._score_many)
 
     def methods(self) -> dict[str, Callable[[Rpc], None]]:
         """What answers a call of each method, by full path."""
@@ -83,17 +86,27 @@ class Servicer:
         rpc.fail(*told(error))
 
     def _score(self, rpc: Rpc) -> None:
+        if has_many_groups(rpc.message):
+            self._score_slowly(rpc)
+            return
         scoring = _Scoring(rpc, self._metrics)
         try:
             call = self._scorer.begin(_taken(rpc), *_of(rpc), scoring.done, caller=rpc.caller)
-        except CallError as error:
-            scoring.ended("", "", encode(error)[0].name)
+        except Exception as error:
+            scoring.failed(error)
             raise
-        except Exception:
-            scoring.ended("", "", "INTERNAL")
+        scoring.begun(self._scorer, call)
+
+    async def _score_many(self, rpc: Rpc) -> None:
+        scoring = _Scoring(rpc, self._metrics)
+        try:
+            call = await self._scorer.begin_slowly(
+                _taken(rpc), *_of(rpc), scoring.done, caller=rpc.caller
+            )
+        except (Exception, asyncio.CancelledError) as error:
+            scoring.failed(error)
             raise
-        if not call.closed:
-            rpc.on_cancel = partial(scoring.given_up, self._scorer, call)
+        scoring.begun(self._scorer, call)
 
     def _in_task(self, method: Callable[[Rpc], Awaitable[None]]) -> Callable[[Rpc], None]:
         """A method that waits: cancelled when its caller leaves."""
@@ -121,8 +134,12 @@ class Servicer:
             request = parsed(frames.StreamRequestFrame, _taken(rpc)).request
             stream = self._scorer.stream(request, *_of(rpc), rpc.caller)
             del request
+            breath_s = time.perf_counter() + BREATH_S
             async with aclosing(cast("Any", stream)) as told_items:
                 async for call, items in told_items:
+                    if time.perf_counter() > breath_s:  # a reader may take all without a pause
+                        await asyncio.sleep(0)
+                        breath_s = time.perf_counter() + BREATH_S
                     reward, job = _reward_of(call), call.options.job
                     for message in render_items(call, items):
                         # What it holds is no longer counted once every item has its outcome.
@@ -141,7 +158,7 @@ class Servicer:
             code = "DEADLINE_EXCEEDED"
             rpc.fail(grpc.StatusCode.DEADLINE_EXCEEDED, "the stream was not read in time")
         except CallError as error:
-            code = encode(error)[0].name
+            code = code_of(error).name
             raise
         finally:
             scoring.ended(reward, job, code)
@@ -173,18 +190,27 @@ class Servicer:
 class _Scoring:
     """One call of `Score` from its arrival to its answer: what a unary call allocates here."""
 
-    __slots__ = ("_began_s", "_metrics", "_rpc")
+    __slots__ = ("_began_s", "_metrics", "_over", "_rpc")
 
     def __init__(self, rpc: Rpc, metrics: Metrics) -> None:
         self._rpc = rpc
         self._metrics = metrics
         self._began_s = time.perf_counter()
+        self._over = False
+
+    def begun(self, scorer: Scorer, call: Call) -> None:
+        """The call is on its way, or over already."""
+        if not call.closed:
+            self._rpc.on_cancel = partial(self._given_up, scorer, call)
 
     def done(self, call: Call) -> None:
         """Every item has its outcome. A lane calls this: nothing may be raised into it."""
+        go_on(self._answering(call), _nothing)
+
+    def _answering(self, call: Call) -> Steps[None]:
         code = "INTERNAL"
         try:
-            answer = render_call(call)
+            answer = yield from rendering(call)
             if call.options.health:
                 metrics = self._metrics
                 answer += render_health(call, metrics.health, metrics.job_label(call.options.job))
@@ -194,14 +220,28 @@ class _Scoring:
             self._rpc.fail(*told(error))
         self.ended(_reward_of(call), call.options.job, code)
 
-    def given_up(self, scorer: Scorer, call: Call) -> None:
+    def _given_up(self, scorer: Scorer, call: Call) -> None:
         """Nobody waits for the answer any more."""
         scorer.cancel(call)
         self.ended(_reward_of(call), call.options.job, "CANCELLED")
 
+    def failed(self, error: BaseException) -> None:
+        """The call was refused, or was given up before it began."""
+        if isinstance(error, CallError):
+            self.ended("", "", code_of(error).name)
+        else:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            self.ended("", "", "CANCELLED" if cancelled else "INTERNAL")
+
     def ended(self, reward: str, job: str, code: str) -> None:
-        """Counts the call."""
-        self._metrics.call_ended(reward, job, code, time.perf_counter() - self._began_s)
+        """Counts the call, once."""
+        if not self._over:
+            self._over = True
+            self._metrics.call_ended(reward, job, code, time.perf_counter() - self._began_s)
+
+
+def _nothing() -> None:
+    pass
 
 
 class Server:
@@ -339,8 +379,7 @@ def _of(rpc: Rpc) -> tuple[float | None, str]:
 
 
 def _reward_of(call: Call) -> str:
-    served = call.served[0]
-    return served.name if all(other is served for other in call.served) else MIXED
+    return next(iter(call.items)).name if len(call.items) == 1 else MIXED
 
 
 _M = TypeVar("_M", bound=Message)

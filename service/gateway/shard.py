@@ -40,6 +40,8 @@ class Shard:
     n: int
     bytes: int
     submitted_s: float = field(default_factory=time.monotonic)
+    expected_s: float = 0.0
+    """How long it was to wait when it was submitted, by the measured cost of what was before it."""
     losses: int = 0
     example: Span = (0, 0)
     responses: Span = (0, 0)

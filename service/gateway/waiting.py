@@ -1,9 +1,10 @@
 """Admission by time and by share: whether a call may wait as long as it would have to.
 
-Items and bytes in flight bound what a gateway holds; what they cost is measured per reward. A call
-is refused where the work before it would take half the time that its items may wait, or more: its
-own `queue_timeout`, the reward's `queue_timeout_s`, or its deadline, whichever ends first. So what
-was admitted is served in time, and who is refused knows it at once and when to come again.
+Items and bytes in flight bound what a gateway holds; what they cost is measured per reward, and how
+much longer they wait than that says. A call is refused where the work before it would take half the
+time that its items may wait, or more: its own `queue_timeout`, the reward's `queue_timeout_s`, or
+its deadline, whichever ends first. So what was admitted is served in time, and who is refused knows
+it at once and when to come again.
 
 No reward takes all places where others are served: a slow one would have all others refused.
 """
@@ -14,9 +15,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 
+from rewardplane.access.caller import Caller
+from rewardplane.v1 import frame_pb2 as frames
+from rewardplane.wire.errors import Overloaded
+
 from .admission import overloaded
-from .call import Call, CallOptions
-from .served import ServedReward
+from .call import PIECE_GROUPS, Call, CallOptions
+from .served import ServedReward, ServedRewards
 
 SHARE = 0.75
 """Of the places for items, what one reward may take where others are served."""
@@ -55,6 +60,30 @@ def _where_they_run(items: Mapping[ServedReward, int]) -> Mapping[ServedReward, 
     return found
 
 
+def check_before_plan(
+    request: frames.RequestFrame,
+    options: CallOptions,
+    rewards: ServedRewards,
+    caller: Caller | None = None,
+) -> None:
+    """As `check_waiting`, of a call that names one reward, before anything else is asked of it.
+
+    So a refusal costs little beside the call that it spares. Which reward there is, and whether
+    `caller` may name it, is asked afterwards as ever: of those, nothing is told here.
+
+    Raises:
+        Overloaded: with how long until the call might start.
+    """
+    served = rewards.get(request.reward)
+    if served is None or (caller is not None and not caller.may_name(served.name)):
+        return
+    try:
+        check_waiting({served: 0}, options)  # one item more would wait longer still
+    except Overloaded:
+        if len(request.groups) <= PIECE_GROUPS and not any(g.reward for g in request.groups):
+            raise
+
+
 def check_waiting(items: Mapping[ServedReward, int], options: CallOptions) -> None:
     """Refuses a call whose items would not start in time, the last of them included.
 
@@ -67,6 +96,7 @@ def check_waiting(items: Mapping[ServedReward, int], options: CallOptions) -> No
         wait_s = served.backlog_s
         if wait_s <= 0:
             continue
+        wait_s += served.pool.late_s
         room_s = min(
             options.queue_timeout_s,
             served.settings.queue_timeout_s,

@@ -116,6 +116,8 @@ def serve(
                     state.write(options.port)
                 elif not signals.stopped:
                     _upkeep(service)
+                    if state.is_late:
+                        state.write(options.port)
         finally:
             service.stop()
     except Stopped:

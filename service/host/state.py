@@ -5,7 +5,9 @@ The signal only triggers, the file tells.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import signal
 import time
@@ -15,6 +17,8 @@ from pathlib import Path
 
 import psutil
 from rewardplane.replica.own_folder import own_folder, read_own, write_own
+
+_log = logging.getLogger(__name__)
 
 RELOAD_S = 400.0
 
@@ -36,6 +40,8 @@ class State:
     waits_for: str = ""
     changed: tuple[str, ...] = ()
     fault: str = ""
+    is_late: bool = False
+    """Whether what was to be told last could not be written."""
 
     @staticmethod
     def path(port: int) -> Path | None:
@@ -44,15 +50,24 @@ class State:
         return folder / f"{port}.json" if folder is not None else None
 
     def write(self, port: int) -> None:
-        """Tells it, all at once."""
+        """Tells it, all at once; where it cannot (a full disk), `is_late` says so.
+
+        What serves goes on: only `rewardplane reload` waits for what it tells.
+        """
         if (path := self.path(port)) is not None:
-            write_own(path, json.dumps(asdict(self)))
+            self.is_late = False
+            try:
+                write_own(path, json.dumps(asdict(self)))
+            except OSError as error:
+                self.is_late = True
+                _log.warning("%s cannot be written, and is tried again: %s", path, error)
 
     @classmethod
     def forget(cls, port: int) -> None:
         """The process on `port` ends."""
         if (path := cls.path(port)) is not None:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, port: int) -> State:

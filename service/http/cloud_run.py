@@ -17,11 +17,9 @@ from rewardplane.rewards.formats.gemini.wire import (
 )
 from rewardplane.rewards.types import Score
 from rewardplane.wire.errors import InvalidRequest
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
 
-from .facade import Asked, Facade, Handler
-from .request import json_response
+from .exchange import Answer, Handler, Request, json_answer
+from .facade import Asked, Facade
 
 
 class CloudRun(Facade):
@@ -34,22 +32,22 @@ class CloudRun(Facade):
         """See the base."""
         return {"/": self.answer, "/rewards/{reward}": self.answer}
 
-    async def answer(self, request: Request) -> HttpResponse:
+    async def answer(self, request: Request) -> Answer:
         """The reward, or an error that tells the job whether to come again.
 
         Raises:
             Answered, CallError, BadMessage, TooLarge: there is none.
         """
         settings = self.rewards.http
-        reward = request.path_params.get("reward") or settings.reward
+        reward = request.reward or settings.reward
         if not reward:
             raise InvalidRequest("no reward is configured for this address: set http.reward")
         (outcome,) = await self.outcomes(
             request, reward, _asked, wants=("components", "explanations"), tells=settings.tells
         )
         if isinstance(outcome, Score):
-            return json_response(cloud_run_answer(outcome))
-        return json_response(cloud_run_value(outcome, cast("float", settings.value_on_error)))
+            return json_answer(cloud_run_answer(outcome))
+        return json_answer(cloud_run_value(outcome, cast("float", settings.value_on_error)))
 
 
 def _asked(body: bytes) -> Asked:

@@ -1,94 +1,350 @@
-"""One HTTP connection with the limits that uvicorn does not set: on heads, and on slow readers.
+"""One HTTP/1.1 connection: requests come in, answers go out in their order, and both in time.
 
 A request's head must be there within `HEAD_S` of its first byte (of the connection, for the first
-one) and have at most `MAX_HEAD_BYTES`; an answer must be taken within `SEND_S`. When the client
-hangs up, the task that answers it is cancelled.
+one) and have at most `MAX_HEAD_BYTES`; its body within `READ_S`, and as large as its port allows;
+an answer must be taken within `SEND_S`. When the client hangs up, the task that answers it is
+cancelled. A request that is refused is answered at once, and what still comes of it is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import math
+import time
+from collections import deque
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+import httptools
+from rewardplane.wire.errors import InvalidRequest, Overloaded
 
+from .exchange import Answer, Bodies, Request, TooLarge, refusal
 from .tls import shown_by
 
 HEAD_S = 20.0
 MAX_HEAD_BYTES = 64 * 1024
+READ_S = 60.0
+"""How long a body may take to come: until then its part of the memory is held."""
 SEND_S = 60.0
-TASK, GONE = "rewardplane.task", "rewardplane.gone"
-"""Keys of a request's scope: the task that answers it, and whether its client has hung up."""
-
-if TYPE_CHECKING:
-
-    class _Protocol(asyncio.Protocol):
-        app_state: dict[str, Any]
-        cycle: Any
-        transport: Any
-else:
-    _Protocol = AutoHTTPProtocol
+KEEP_ALIVE_S = 75.0
+"""How long a connection may wait for its next request."""
+MAX_WAITING = 256
+"""Requests of a connection that may come while others are answered, at the most."""
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class BoundedConnection(_Protocol):
-    """uvicorn's own protocol, whichever is installed, with these limits."""
+class Port(Protocol):
+    """What a connection belongs to."""
+
+    bodies: Bodies
+    max_body_bytes: int
+
+    def made(self, connection: Connection) -> None:
+        """There is a connection more, which wants its `expire` called every second or so."""
+        ...
+
+    def lost(self, connection: Connection) -> None:
+        """It is no more."""
+        ...
+
+    def refused(self, request: Request) -> Answer | None:
+        """What a request is answered when its head has come; None: it is to have its body."""
+        ...
+
+    def refusal_of(self, error: Exception, request: Request) -> Answer:
+        """What a request is answered for an error."""
+        ...
+
+    async def answer(self, request: Request) -> Answer:
+        """What a request is answered when its body has come."""
+        ...
+
+    def date(self) -> str:
+        """Now, as answers tell it."""
+        ...
+
+
+class _Incoming:
+    """A request that is on its way in, or that waits for those before it."""
+
+    __slots__ = ("chunks", "keep_alive", "refused", "request", "size", "wants_continue")
+
+    def __init__(self, request: Request, *, keep_alive: bool, wants_continue: bool) -> None:
+        self.request = request
+        self.keep_alive = keep_alive
+        self.wants_continue = wants_continue
+        self.refused: Answer | None = None
+        self.chunks: list[bytes] = []
+        self.size = 0
+
+
+class Connection(asyncio.Protocol):
+    """A connection of a port."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._in_head = False
+        self._unparsed = 0
+        """Bytes since a head or a piece of a body was complete."""
+        self._coming: _Incoming | None = None
+        """The request whose body comes."""
+        self._waiting: deque[_Incoming] = deque()
+        """Those that are complete, or refused, and not answered."""
+        self._task: asyncio.Task[None] | None = None
+        self._is_paused = False
+        self._is_stuck = False
+        """Whether the client does not take its answers."""
+        self._is_last = False
+        """Whether nothing more is read."""
+        self._read_by = self._write_by = math.inf
+
+    # ---- the transport -----------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
         """See `asyncio.Protocol`."""
-        self.app_state = {**self.app_state, **shown_by(transport)}
-        super().connection_made(transport)
-        self._head_bytes = 0
-        self._writing_by: asyncio.TimerHandle | None = None
-        self._head_by: asyncio.TimerHandle | None = self._abort_in(HEAD_S)
+        self._transport: asyncio.Transport = transport
+        self._certificate = shown_by(transport)
+        self._read_by = time.monotonic() + HEAD_S
+        self._port.made(self)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        before = self.cycle
-        super().data_received(data)
-        cycle = self.cycle
-        if cycle is not before or (cycle is not None and not cycle.response_complete):
-            # A head is complete, and what follows it is a body, whose reader has limits of its own.
-            self._head_bytes = 0
-            if self._head_by is not None:
-                self._head_by.cancel()
-                self._head_by = None
+        if self._is_last:
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
-        elif self._head_by is None:
-            self._head_by = self._abort_in(HEAD_S)
+        self._unparsed += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._is_last = True  # the request itself is answered; nothing is switched
+        except httptools.HttpParserError as error:
+            if not self._is_last:
+                self._give_up(refusal(400, InvalidRequest.reason, f"no valid HTTP: {error}"))
+        if self._unparsed > MAX_HEAD_BYTES and not self._is_last:
+            why = f"a head has at most {MAX_HEAD_BYTES} bytes"
+            self._give_up(refusal(431, InvalidRequest.reason, why))
+        self._go_on()
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
-        super().pause_writing()
-        self._writing_by = self._abort_in(SEND_S)
+        self._is_stuck = True
+        self._write_by = time.monotonic() + SEND_S
 
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
-        super().resume_writing()
-        if self._writing_by is not None:
-            self._writing_by.cancel()
+        self._is_stuck = False
+        if not self._transport.is_closing():
+            self._write_by = math.inf
+            self._go_on()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
-        for timer in (self._head_by, self._writing_by):
-            if timer is not None:
-                timer.cancel()
-        cycle = self.cycle
-        super().connection_lost(exc)
-        if cycle is not None and not cycle.response_complete:
-            task = cycle.scope.get(TASK)
-            cycle.scope[GONE] = True
-            if task is not None:
-                task.cancel()
+        self._port.lost(self)
+        del self._parser  # it knows this connection
+        if self._task is not None:
+            self._task.cancel()
+        while self._waiting:
+            self._drop(self._waiting.popleft())
+        if self._coming is not None:
+            self._drop(self._coming)
 
-    def _abort_in(self, seconds: float) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, self.transport.abort)
+    # ---- the port ------------------------------------------------------------------------------
+
+    def expire(self, now_s: float) -> None:
+        """Ends what has taken too long."""
+        if now_s > self._write_by:
+            self._transport.abort()
+        elif now_s > self._read_by:
+            if self._coming is not None and self._coming.refused is None:
+                late = InvalidRequest(f"the body did not come within {READ_S:g} s")
+                self._give_up(self._port.refusal_of(late, self._coming.request))
+                self._go_on()
+            elif self._coming is not None or self._in_head:
+                self._transport.abort()
+            else:
+                self._close()
+
+    def stop(self) -> asyncio.Task[None] | None:
+        """Closes when the requests that have come are answered."""
+        if self._coming is not None:
+            self._coming.keep_alive = False
+        else:
+            self._is_last = True
+        self._go_on()
+        return self._task
+
+    def abort(self) -> asyncio.Task[None] | None:
+        """Ends at once; returns what is cancelled by that."""
+        self._transport.abort()
+        return self._task
+
+    # ---- the parser ----------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        if self._is_last:
+            raise ValueError("it is not read: the connection ends with the request before it")
+        if len(self._waiting) >= MAX_WAITING:
+            raise ValueError(f"more than {MAX_WAITING} requests that wait for those before them")
+        self._in_head = True
+        self._url = b""
+        self._headers = {}
+        self._read_by = min(self._read_by, time.monotonic() + HEAD_S)
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request's target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or one behind a chunked body."""
+        if self._in_head:
+            self._headers.setdefault(name.lower(), value)
+
+    def on_headers_complete(self) -> None:
+        """The head has come."""
+        self._in_head = False
+        self._unparsed = 0
+        self._read_by = time.monotonic() + READ_S
+        parser, headers = self._parser, self._headers
+        is_old = parser.get_http_version() != "1.1"
+        method = parser.get_method().decode("ascii")
+        request = Request(method, _path_of(self._url), headers, self._certificate)
+        expects = headers.get(b"expect", b"").lower() == b"100-continue" and not is_old
+        keep_alive = not is_old and parser.should_keep_alive() and not parser.should_upgrade()
+        self._coming = coming = _Incoming(request, keep_alive=keep_alive, wants_continue=expects)
+        refused = self._port.refused(request)
+        if refused is None and int(headers.get(b"content-length", b"0")) > self._most:
+            refused = self._too_large(coming)
+        if refused is not None:
+            self._refuse(coming, refused)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._unparsed = 0
+        coming = self._coming
+        if coming is None or coming.refused is not None:
+            return
+        if coming.size + len(body) > self._most:
+            self._refuse(coming, self._too_large(coming))
+            return
+        try:
+            self._port.bodies.take(len(body))
+        except Overloaded as error:
+            self._refuse(coming, self._port.refusal_of(error, coming.request))
+            return
+        coming.size += len(body)
+        coming.chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        """The request has come."""
+        coming, self._coming = self._coming, None
+        self._unparsed = 0
+        self._read_by = math.inf
+        if coming is not None:
+            self._is_last = not coming.keep_alive
+            if coming.refused is None:
+                self._waiting.append(coming)
+
+    # ---- answers -------------------------------------------------------------------------------
+
+    @property
+    def _most(self) -> int:
+        return self._port.max_body_bytes
+
+    def _too_large(self, coming: _Incoming) -> Answer:
+        error = TooLarge(f"the body has more than {self._most} bytes")
+        return self._port.refusal_of(error, coming.request)
+
+    def _refuse(self, coming: _Incoming, answer: Answer) -> None:
+        """Answers a request whose body need not come; what comes of it is dropped."""
+        self._drop(coming)
+        coming.refused = answer
+        if coming.wants_continue:  # a client that is not told to go on may send no body
+            coming.keep_alive = coming.wants_continue = False
+            self._is_last = True
+        self._waiting.append(coming)
+
+    def _give_up(self, answer: Answer) -> None:
+        """Answers what comes now, and closes: what follows cannot be read."""
+        coming, self._coming = self._coming, None
+        self._is_last = True
+        self._read_by = math.inf
+        if coming is None:
+            coming = _Incoming(Request("", "", {}), keep_alive=False, wants_continue=False)
+        elif coming.refused is not None:
+            return
+        coming.wants_continue = False
+        self._refuse(coming, answer)
+
+    def _drop(self, coming: _Incoming) -> None:
+        self._port.bodies.give_back(coming.size)
+        coming.size = 0
+        coming.chunks.clear()
+
+    def _go_on(self) -> None:
+        """Answers what has come, one request after the other; closes behind the last."""
+        while self._waiting and self._task is None and not self._is_stuck:
+            incoming = self._waiting.popleft()
+            if incoming.refused is not None:
+                self._send(incoming, incoming.refused)
+                continue
+            chunks = incoming.chunks
+            incoming.request.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            self._drop(incoming)
+            self._task = asyncio.get_running_loop().create_task(self._answer(incoming))
+        if self._transport.is_closing():
+            return
+        coming = self._coming
+        if self._task is not None or self._waiting:
+            if not self._is_paused and (coming is not None or self._waiting):
+                # No more than one request is taken in while another is answered.
+                self._is_paused = True
+                self._read_by = math.inf
+                self._transport.pause_reading()
+            return
+        if self._is_last:
+            self._close()
+            return
+        if self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
+        if self._read_by == math.inf:
+            wait_s = KEEP_ALIVE_S if coming is None else READ_S
+            self._read_by = time.monotonic() + (HEAD_S if self._in_head else wait_s)
+        if coming is not None and coming.wants_continue:
+            coming.wants_continue = False
+            self._transport.write(_CONTINUE)
+
+    async def _answer(self, incoming: _Incoming) -> None:
+        try:
+            answer = await self._port.answer(incoming.request)
+        except BaseException:
+            self._transport.abort()
+            raise
+        self._task = None
+        self._send(incoming, answer)
+        self._go_on()
+
+    def _send(self, incoming: _Incoming, answer: Answer) -> None:
+        if not self._transport.is_closing():
+            close = not incoming.keep_alive or (self._is_last and not self._waiting)
+            bodiless = incoming.request.method == "HEAD"
+            date = self._port.date()
+            self._transport.write(answer.encoded(date, close=close, bodiless=bodiless))
+
+    def _close(self) -> None:
+        self._write_by = min(self._write_by, time.monotonic() + SEND_S)
+        self._transport.close()
 
 
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-length: 0\r\nconnection: close\r\n\r\n"
-)
+def _path_of(target: bytes) -> str:
+    """The path of a request's target; empty where it has none."""
+    if not target.startswith(b"/"):
+        try:
+            target = httptools.parse_url(target).path or b"/"
+        except httptools.HttpParserInvalidURLError:
+            return ""
+    path = target.partition(b"?")[0]
+    return (unquote_to_bytes(path) if b"%" in path else path).decode("utf-8", "replace")

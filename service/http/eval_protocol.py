@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 from rewardplane.rewards.text.end_tokens import without_end_tokens
 from rewardplane.rewards.types import Outcome, Response, Score
 from rewardplane.wire.errors import InvalidRequest
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
 
-from .facade import Asked, Facade, Handler, Item, switched_off
+from .exchange import Answer, Handler, Request, json_answer
+from .facade import Asked, Facade, Item, switched_off
 from .items import example_of, labelled, turns_of
-from .request import json_object, json_response
+from .request import json_object
 
 if TYPE_CHECKING:
     from rewardplane.config.settings import RewardUrl
@@ -37,7 +36,7 @@ class EvalProtocol(Facade):
         """See the base."""
         return {"/evaluate": self.evaluate}
 
-    async def evaluate(self, request: Request) -> HttpResponse:
+    async def evaluate(self, request: Request) -> Answer:
         """The score of a conversation's last message.
 
         Raises:
@@ -53,7 +52,7 @@ class EvalProtocol(Facade):
             wants=("components", "explanations"),
             tells=settings.tells,
         )
-        return json_response(answer_of(outcome, settings))
+        return json_answer(answer_of(outcome, settings))
 
 
 def evaluate_item(fields: Mapping[str, Any], settings: RewardUrl) -> Item:

@@ -10,27 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rewardplane.rewards.types import Example, Outcome, Response, ScoreError
 from rewardplane.wire.errors import CallError
 from rewardplane.wire.status import encode
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
 
+from .exchange import Answer, Handler, Request, json_answer
 from .remembered import Remembered
 from .request import (
     Wants,
-    caller_of,
     error_json,
     item_status,
-    json_response,
     outcomes_of,
-    read_body,
     score_items,
-    traceparent_of,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +34,6 @@ if TYPE_CHECKING:
     from rewardplane.gateway.served import ServedRewards
 
 Item = tuple[Example, Response]
-Handler = Callable[[Request], Awaitable[HttpResponse]]
 Told = Literal["none", "lasting", "all"]
 """Which errors of items an answer can tell; the others become HTTP errors."""
 
@@ -58,8 +52,8 @@ class Asked:
 class Answered(Exception):
     """The request has its answer already: what the contract has no other words for."""
 
-    def __init__(self, response: HttpResponse) -> None:
-        self.response = response
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
 
 
 class Facade:
@@ -71,13 +65,10 @@ class Facade:
     passing_status: ClassVar[int | None] = None
     """The HTTP status of an error that may pass; None: 429 or 503."""
 
-    def __init__(
-        self, scorer: Scorer, rewards: ServedRewards, metrics: Metrics, max_bytes: int
-    ) -> None:
+    def __init__(self, scorer: Scorer, rewards: ServedRewards, metrics: Metrics) -> None:
         self._scorer = scorer
         self.rewards = rewards
         self._metrics = metrics
-        self._max_bytes = max_bytes
         self._remembered = Remembered()
 
     def routes(self) -> Mapping[str, Handler]:
@@ -102,10 +93,10 @@ class Facade:
             Answered: an item has no reward, and `tells` does not cover it.
             CallError, BadMessage, TooLarge: the call is refused.
         """
-        caller = caller_of(request)
+        caller = request.caller
         if caller is not None:
             caller.check_reward(reward)
-        body = await read_body(request, self._max_bytes)
+        body = request.body
         digest = self.rewards.find(reward, "").digest
         known = self._remembered.find(body, reward, digest)
         if known is not None:
@@ -134,11 +125,11 @@ class Facade:
                     reward,
                     asked.items,
                     timeout_s=asked.answer_s or self.answer_s,
-                    traceparent=traceparent_of(request),
+                    traceparent=request.traceparent,
                     job=job,
                     step=asked.step,
                     wants=wants,
-                    caller=caller_of(request),
+                    caller=request.caller,
                 )
                 found = outcomes_of(call)
             code = "OK"
@@ -154,14 +145,14 @@ class Facade:
 
     def _failed(self, error: ScoreError) -> Answered:
         if not error.retryable:
-            return Answered(json_response(error_json(error), 500))
+            return Answered(json_answer(error_json(error), 500))
         headers = {"retry-after": str(self.retry_after_s)}
         status = self.passing_status or item_status(error.reason)
-        return Answered(json_response(error_json(error), status, headers))
+        return Answered(json_answer(error_json(error), status, headers))
 
 
 def switched_off(name: str) -> Answered:
     """The answer of a URL that the configuration does not name."""
     message = f"this URL is not switched on: set http.{name} in the service's configuration"
     error = {"reason": "NOT_CONFIGURED", "message": message}
-    return Answered(json_response({"error": error}, 404))
+    return Answered(json_answer({"error": error}, 404))

@@ -24,10 +24,9 @@ from rewardplane.rewards.formats.gemini.wire import (
 )
 from rewardplane.wire.errors import InvalidRequest
 from rewardplane.wire.messages import example_to, response_to
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
 
-from .request import caller_of, json_response, outcome_of, read_body, traceparent_of
+from .exchange import Answer, Request, json_answer
+from .request import outcome_of
 
 if TYPE_CHECKING:
     from rewardplane.access.caller import Caller
@@ -41,28 +40,27 @@ TIMEOUT_S = 600.0
 class GeminiValidation:
     """Answers `…/tuningJobs:validateReinforcementTuningReward`."""
 
-    def __init__(self, validator: Validator, rewards: ServedRewards, max_bytes: int) -> None:
+    def __init__(self, validator: Validator, rewards: ServedRewards) -> None:
         self._validator = validator
         self._rewards = rewards
-        self._max_bytes = max_bytes
 
-    async def answer(self, request: Request) -> HttpResponse:
+    async def answer(self, request: Request) -> Answer:
         """What came of each reward, and of all together.
 
         Raises:
             CallError, TooLarge: the call is refused.
         """
-        caller = caller_of(request)
+        caller = request.caller
         if caller is not None:
             caller.check_inline()
-        body = await read_body(request, self._max_bytes)
+        body = request.body
         settings = self._rewards.http
         options, cloud_run = _options(settings)
         try:
             asked = parse_validation(body, options, cloud_run)
         except BadMessage as fault:
-            return json_response(refused_answer(fault), 400)
-        trace = traceparent_of(request)
+            return json_answer(refused_answer(fault), 400)
+        trace = request.traceparent
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -72,7 +70,7 @@ class GeminiValidation:
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
         outcomes = [task.result() for task in tasks]
-        return json_response(
+        return json_answer(
             validation_answer(
                 outcomes,
                 is_composite=asked.is_composite,

@@ -15,12 +15,11 @@ from rewardplane.rewards.formats.nemo_gym import row, verdict_of
 from rewardplane.rewards.text.end_tokens import without_end_tokens
 from rewardplane.rewards.types import Reason, Response, Score
 from rewardplane.wire.errors import InvalidRequest
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
 
-from .facade import Asked, Facade, Handler, Item, switched_off
+from .exchange import Answer, Handler, Request, json_answer
+from .facade import Asked, Facade, Item, switched_off
 from .items import example_of, turns_of
-from .request import json_object, json_response, read_body
+from .request import json_object
 
 if TYPE_CHECKING:
     from rewardplane.config.settings import NemoGymUrl
@@ -40,7 +39,7 @@ class NemoGym(Facade):
             "/aggregate_metrics": self.aggregate_metrics,
         }
 
-    async def verify(self, request: Request) -> HttpResponse:
+    async def verify(self, request: Request) -> Answer:
         """The request and the verdict on it.
 
         Raises:
@@ -61,27 +60,27 @@ class NemoGym(Facade):
             told = verdict_of(None)
         else:
             told = verdict_of(settings.value_on_error, outcome.reason, outcome.message)
-        return json_response({**fields, **told})
+        return json_answer({**fields, **told})
 
-    async def session(self, request: Request) -> HttpResponse:
+    async def session(self, request: Request) -> Answer:
         """There is nothing to keep: the id of the session, where it has one.
 
         Raises:
             Answered, CallError, TooLarge: the call is refused.
         """
         self._settings()
-        fields = json_object(await read_body(request, self._max_bytes))
+        fields = json_object(request.body)
         name = "resources_session_id"
-        return json_response({name: fields[name]} if isinstance(fields.get(name), str) else {})
+        return json_answer({name: fields[name]} if isinstance(fields.get(name), str) else {})
 
-    async def aggregate_metrics(self, request: Request) -> HttpResponse:
+    async def aggregate_metrics(self, request: Request) -> Answer:
         """The mean reward.
 
         Raises:
             Answered, CallError, TooLarge: the call is refused.
         """
         self._settings()
-        fields = json_object(await read_body(request, self._max_bytes))
+        fields = json_object(request.body)
         verified: object = fields.get("verify_responses")
         if not isinstance(verified, list):
             raise InvalidRequest("verify_responses: want a list")
@@ -92,7 +91,7 @@ class NemoGym(Facade):
             if isinstance(reward, int | float) and not told.get("mask_sample"):
                 rewards.append(reward)
         mean = {"mean/reward": sum(rewards) / len(rewards)} if rewards else {}
-        return json_response({"agent_metrics": mean, "key_metrics": mean})
+        return json_answer({"agent_metrics": mean, "key_metrics": mean})
 
     def _settings(self) -> NemoGymUrl:
         settings = self.rewards.http.nemo_gym

@@ -17,11 +17,10 @@ from typing import Any, cast
 
 from rewardplane.rewards.types import Example, Outcome, Response, Score
 from rewardplane.wire.errors import InvalidRequest
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
 
-from .facade import Asked, Facade, Handler, switched_off
-from .request import json_object, json_response
+from .exchange import Answer, Handler, Request, json_answer
+from .facade import Asked, Facade, switched_off
+from .request import json_object
 
 _NAME = "open_instruct"
 _MARGIN_S = 2.0
@@ -34,7 +33,7 @@ class OpenInstruct(Facade):
         """See the base."""
         return {"/test_program": self.test_program, "/test_program_stdio": self.test_program}
 
-    async def test_program(self, request: Request) -> HttpResponse:
+    async def test_program(self, request: Request) -> Answer:
         """The result and the time of each test.
 
         Raises:
@@ -52,7 +51,7 @@ class OpenInstruct(Facade):
             return asked
 
         found = await self.outcomes(request, settings.reward, read, wants=("details",))
-        return json_response(results_of(found[0], count) if found else results_of(None, 0))
+        return json_answer(results_of(found[0], count) if found else results_of(None, 0))
 
 
 def asked_of(fields: Mapping[str, Any], reference: str) -> tuple[Asked, int]:

@@ -14,10 +14,9 @@ from rewardplane.rewards.formats.openai.outcome import item_of, run_result_of
 from rewardplane.rewards.kinds.openai_grader import OpenAIGrader
 from rewardplane.wire.errors import InvalidRequest
 from rewardplane.wire.messages import example_to, response_to
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
 
-from .request import caller_of, json_object, json_response, outcome_of, read_body, traceparent_of
+from .exchange import Answer, Request, json_answer
+from .request import json_object, outcome_of
 
 if TYPE_CHECKING:
     from rewardplane.gateway.served import ServedRewards
@@ -29,30 +28,29 @@ TIMEOUT_S = 300.0
 class OpenAIGraders:
     """Answers `/validate` and `/run`."""
 
-    def __init__(self, validator: Validator, rewards: ServedRewards, max_bytes: int) -> None:
+    def __init__(self, validator: Validator, rewards: ServedRewards) -> None:
         self._validator = validator
         self._rewards = rewards
-        self._max_bytes = max_bytes
 
-    async def validate(self, request: Request) -> HttpResponse:
+    async def validate(self, request: Request) -> Answer:
         """The grader, as it was understood.
 
         Raises:
             CallError, TooLarge: it is none.
         """
         _check(request)
-        document = json_object(await read_body(request, self._max_bytes))
+        document = json_object(request.body)
         _config, grader = await self._grader(document)
-        return json_response({"grader": grader.grader.model_dump(mode="json", exclude_none=True)})
+        return json_answer({"grader": grader.grader.model_dump(mode="json", exclude_none=True)})
 
-    async def run(self, request: Request) -> HttpResponse:
+    async def run(self, request: Request) -> Answer:
         """What the grader makes of a sample.
 
         Raises:
             CallError, TooLarge: the call is refused.
         """
         _check(request)
-        document = json_object(await read_body(request, self._max_bytes))
+        document = json_object(request.body)
         sample: Any = document.get("model_sample")
         item: Any = document.get("item") or {}
         if not isinstance(sample, str):
@@ -69,11 +67,11 @@ class OpenAIGraders:
             example_to(example),
             response_to(response),
             TIMEOUT_S,
-            traceparent_of(request),
-            caller_of(request),
+            request.traceparent,
+            request.caller,
         )
         result = run_result_of(grader.grader, outcome_of(call), call.elapsed_us[0] / 1e6)
-        return json_response(result.as_dict(invalid_as_zero=self._rewards.http.invalid_as_zero))
+        return json_answer(result.as_dict(invalid_as_zero=self._rewards.http.invalid_as_zero))
 
     async def _grader(self, document: Mapping[str, Any]) -> tuple[RewardConfig, OpenAIGrader]:
         if "grader" not in document:
@@ -92,6 +90,6 @@ def _invalid(field: str, fault: str) -> InvalidRequest:
 
 def _check(request: Request) -> None:
     """Raises PermissionDenied where the caller may not bring a grader."""
-    caller = caller_of(request)
+    caller = request.caller
     if caller is not None:
         caller.check_inline()

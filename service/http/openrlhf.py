@@ -13,12 +13,11 @@ from rewardplane.rewards.formats.openrlhf import response_of
 from rewardplane.rewards.text.end_tokens import without_end_tokens
 from rewardplane.rewards.types import Content, Outcome, Part, Response, Score
 from rewardplane.wire.errors import InvalidRequest
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
 
-from .facade import Asked, Facade, Handler, Item, switched_off
+from .exchange import Answer, Handler, Request, json_answer
+from .facade import Asked, Facade, Item, switched_off
 from .items import example_of, labelled, texts_of
-from .request import json_object, json_response
+from .request import json_object
 
 if TYPE_CHECKING:
     from rewardplane.config.settings import RewardUrl
@@ -33,7 +32,7 @@ class OpenRlhf(Facade):
         """See the base."""
         return {"/get_reward": self.get_reward}
 
-    async def get_reward(self, request: Request) -> HttpResponse:
+    async def get_reward(self, request: Request) -> Answer:
         """The rewards of the queries, in their order; none for none.
 
         Raises:
@@ -50,7 +49,7 @@ class OpenRlhf(Facade):
         )
         numbers = rewards_of(found, settings)
         logs = {"rewardplane_ok": [float(isinstance(outcome, Score)) for outcome in found]}
-        return json_response({"rewards": numbers, "scores": numbers, "extra_logs": logs})
+        return json_answer({"rewards": numbers, "scores": numbers, "extra_logs": logs})
 
 
 def rewards_of(outcomes: Sequence[Outcome], settings: RewardUrl) -> list[float]:

@@ -6,17 +6,15 @@ reward as bare JSON (slime 624b824a8, slime/rollout/rm_hub). slime's client wait
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rewardplane.rewards.text.end_tokens import without_end_tokens
 from rewardplane.rewards.types import Response
 from rewardplane.wire.errors import InvalidRequest
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
 
-from .facade import Asked, Facade, Handler, Item, switched_off
+from .exchange import Answer, Handler, Request, json_answer
+from .facade import Asked, Facade, Item, switched_off
 from .items import example_of, labelled, turns_of
 from .openrlhf import rewards_of
 from .request import json_object
@@ -34,7 +32,7 @@ class RemoteRm(Facade):
         """See the base."""
         return {"/remote_rm": self.remote_rm}
 
-    async def remote_rm(self, request: Request) -> HttpResponse:
+    async def remote_rm(self, request: Request) -> Answer:
         """The reward of one sample.
 
         Raises:
@@ -50,7 +48,7 @@ class RemoteRm(Facade):
             tells=settings.tells,
         )
         (reward,) = rewards_of(found, settings)
-        return HttpResponse(json.dumps(reward), media_type="application/json")
+        return json_answer(reward)
 
 
 def remote_rm_item(fields: Mapping[str, Any], settings: RewardUrl) -> Item:

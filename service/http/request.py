@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -38,8 +37,6 @@ from rewardplane.wire.errors import (
     VersionGone,
 )
 from rewardplane.wire.messages import example_to, response_to
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
 
 _STATUS: Mapping[type[CallError], int] = {
     InvalidRequest: 400,
@@ -57,71 +54,6 @@ _STATUS: Mapping[type[CallError], int] = {
 _RETRY_NOT_READY_S = 2
 Wants = Sequence[Literal["components", "explanations", "step_rewards", "details"]]
 """What scores tell beside their reward."""
-READ_S = 60.0
-"""How long a body may take to come: until then its part of the memory is held."""
-
-
-class TooLarge(Exception):
-    """A body is larger than it may be."""
-
-
-class Bodies:
-    """The bytes of bodies that are still coming, all connections together, and their bound."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self.bytes = 0
-
-    def take(self, count: int) -> None:
-        """Makes room for more bytes of a body.
-
-        Raises:
-            Overloaded: there is none now.
-        """
-        if self.bytes + count > self._max_bytes:
-            raise Overloaded(
-                f"no room: {self.bytes} of {self._max_bytes} bytes of unfinished bodies are held; "
-                "try again in 1 s"
-            )
-        self.bytes += count
-
-    def give_back(self, count: int) -> None:
-        """These bytes are with the admission now, or dropped."""
-        self.bytes -= count
-
-
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The body as it came.
-
-    Raises:
-        TooLarge: it has more than `max_bytes`.
-        InvalidRequest: it did not come in time.
-        Overloaded: bodies that are not complete hold all the memory that they may.
-    """
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise TooLarge(f"{declared} bytes; at most {max_bytes}")
-    chunks: list[bytes] = []
-    size = 0
-    bodies: Bodies = request.app.state.bodies
-    try:
-        async with asyncio.timeout(READ_S):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > max_bytes:
-                    size -= len(chunk)
-                    raise TooLarge(f"more than {max_bytes} bytes")
-                try:
-                    bodies.take(len(chunk))
-                except Overloaded:
-                    size -= len(chunk)
-                    raise
-                chunks.append(chunk)
-    except TimeoutError:
-        raise InvalidRequest(f"the body did not come within {READ_S:g} s") from None
-    finally:
-        bodies.give_back(size)
-    return b"".join(chunks)
 
 
 def json_object(body: bytes) -> Mapping[str, Any]:
@@ -137,17 +69,6 @@ def json_object(body: bytes) -> Mapping[str, Any]:
     if not isinstance(document, dict):
         raise InvalidRequest(f"the body is no JSON object but {type(document).__name__}")
     return cast("dict[str, Any]", document)
-
-
-def traceparent_of(request: Request) -> str:
-    """The W3C trace that the request belongs to; empty where it names none."""
-    return request.headers.get("traceparent", "")[:128]
-
-
-def caller_of(request: Request) -> Caller | None:
-    """Who calls, as the gate said before the request was read. None: nobody asks."""
-    caller: Caller | None = request.state.caller
-    return caller
 
 
 async def score_items(
@@ -233,11 +154,3 @@ def error_json(error: ScoreError) -> dict[str, Any]:
 def item_status(reason: Reason) -> int:
     """The status code of an item whose error may pass when it is sent again."""
     return 429 if reason is Reason.RATE_LIMITED else 503
-
-
-def json_response(
-    value: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
-) -> HttpResponse:
-    """An answer. Values are finite or text: what JSON cannot hold is a fault of ours."""
-    body = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-    return HttpResponse(body, status, dict(headers or {}), "application/json")

@@ -15,11 +15,10 @@ from typing import Any, ClassVar, cast
 from rewardplane.rewards.kinds.program_run import LANGUAGES
 from rewardplane.rewards.types import Example, Outcome, Response, Score
 from rewardplane.wire.errors import Internal, InvalidRequest
-from starlette.requests import Request
-from starlette.responses import Response as HttpResponse
 
-from .facade import Asked, Facade, Handler, switched_off
-from .request import json_object, json_response
+from .exchange import Answer, Handler, Request, json_answer
+from .facade import Asked, Facade, switched_off
+from .request import json_object
 
 _NAME = "sandbox_fusion"
 _KNOWN = frozenset(
@@ -42,7 +41,7 @@ class SandboxFusion(Facade):
         """See the base."""
         return {"/run_code": self.run_code}
 
-    async def run_code(self, request: Request) -> HttpResponse:
+    async def run_code(self, request: Request) -> Answer:
         """What the program did.
 
         Raises:
@@ -54,7 +53,7 @@ class SandboxFusion(Facade):
         (outcome,) = await self.outcomes(
             request, settings.reward, lambda body: asked_of(json_object(body)), wants=("details",)
         )
-        return json_response(answer_of(outcome))
+        return json_answer(answer_of(outcome))
 
 
 def asked_of(fields: Mapping[str, Any]) -> Asked:

@@ -5,38 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import resource
 import socket
-from collections.abc import Generator
+import time
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-import uvicorn
 from rewardplane.gateway.server import identities_of
 from rewardplane.rewards.formats.gemini.reader import BadMessage
 from rewardplane.wire.errors import CallError, Internal, InvalidRequest
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response as HttpResponse
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from .cloud_run import CloudRun
-from .connection import GONE, TASK, BoundedConnection
+from .connection import HEAD_S, Connection
 from .eval_protocol import EvalProtocol
-from .facade import Answered, Facade, Handler
+from .exchange import Answer, Bodies, Handler, Request, TooLarge, json_answer, refusal
+from .facade import Answered, Facade
 from .gemini import GeminiValidation
 from .nemo_gym import NemoGym
 from .open_instruct import OpenInstruct
 from .openai import OpenAIGraders
 from .openrlhf import OpenRlhf
 from .remote_rm import RemoteRm
-from .request import Bodies, TooLarge, error_status, json_response
+from .request import error_status
 from .sandbox_fusion import SandboxFusion
-from .tls import certificate_of, server_context
+from .tls import server_context
 from .ui import Ui
 
 if TYPE_CHECKING:
-    from rewardplane.access.caller import Caller
     from rewardplane.access.gate import Gate
     from rewardplane.config.settings import Limits
     from rewardplane.gateway.metrics import Metrics
@@ -49,11 +45,15 @@ _log = logging.getLogger(__name__)
 BACKLOG = 16_384
 """Connections that may wait to be accepted: a step of the largest tuning job comes at once. Linux
 takes `net.core.somaxconn` where that is less; those that find no place try again after a second."""
+EXPIRE_S = 1.0
+"""How often connections are looked at for what has taken too long."""
 
-GEMINI_VALIDATE = (
-    "/v1beta1/projects/{project}/locations/{location}/tuningJobs:validateReinforcementTuningReward"
+GEMINI_VALIDATE = re.compile(
+    "/v1beta1/projects/[^/]+/locations/[^/]+/tuningJobs:validateReinforcementTuningReward"
 )
-_REWARDS = "/rewards/"
+_REWARDS = re.compile("/rewards/([^/]+)")
+_PAGE, _STATUS = "/ui", "/ui/status.json"
+_HEALTH = "/healthz"
 OPENAI_GRADERS = "/v1/fine_tuning/alpha/graders"
 
 FACADES: tuple[type[Facade], ...] = (
@@ -82,47 +82,22 @@ class HttpFace:
         """
         self._gate = gate
         self._metrics = metrics
-        most = limits.max_item_bytes
-        gemini = GeminiValidation(validator, rewards, most)
-        openai = OpenAIGraders(validator, rewards, most)
-        routes = [
-            Route(GEMINI_VALIDATE, self._answered(gemini.answer), methods=["POST"]),
-            Route(f"{OPENAI_GRADERS}/validate", self._answered(openai.validate), methods=["POST"]),
-            Route(f"{OPENAI_GRADERS}/run", self._answered(openai.run), methods=["POST"]),
-            Route("/healthz", _health, methods=["GET"]),
-        ]
-        if ui:
-            page = Ui(rewards, metrics)
-            status = self._answered(page.status)
-            routes += [
-                Route("/ui", page.page, methods=["GET"]),
-                Route("/ui/status.json", status, methods=["GET"]),
-            ]
-        self._posts: dict[str, Handler] = {}
+        self._ui = Ui(rewards, metrics) if ui else None
+        self.bodies = Bodies(limits.max_in_flight_bytes)
+        self.max_body_bytes = limits.max_item_bytes
+        self._connections: set[Connection] = set()
+        self._none_left = asyncio.Event()
+        self._gemini = GeminiValidation(validator, rewards).answer
+        openai = OpenAIGraders(validator, rewards)
+        self._posts: dict[str, Handler] = {
+            f"{OPENAI_GRADERS}/validate": openai.validate,
+            f"{OPENAI_GRADERS}/run": openai.run,
+        }
         for facade in FACADES:
-            handlers = facade(scorer, rewards, metrics, most).routes()
-            self._posts |= {path: self._answered(handler) for path, handler in handlers.items()}
-        routes += [Route(path, post, methods=["POST"]) for path, post in self._posts.items()]
-        self._app = Starlette(routes=routes)
-        self._app.state.bodies = Bodies(limits.max_in_flight_bytes)
-        self._server: uvicorn.Server | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application. What trainers call thousandfold goes past routes and middleware.
-
-        They cost as much as all that is done for a call of a cheap reward.
-        """
-        path: str = scope["path"]
-        reward = path.removeprefix(_REWARDS) if path.startswith(_REWARDS) else ""
-        post = self._posts.get(_REWARDS + "{reward}" if reward else path)
-        if post is None or scope["method"] != "POST" or "/" in reward:
-            await self._app(scope, receive, send)
-            return
-        scope["app"] = self._app
-        scope["path_params"] = {"reward": reward} if reward else {}
-        response = await post(Request(scope, receive))
-        await response(scope, receive, send)
+            self._posts |= facade(scorer, rewards, metrics).routes()
+        self._server: asyncio.Server | None = None
+        self._expiring: asyncio.TimerHandle | None = None
+        self._date = 0, ""
 
     async def start(self, host: str, port: int) -> int:
         """Listens; returns the port (`port` 0: any free one).
@@ -139,107 +114,127 @@ class HttpFace:
             listener.close()
             raise OSError(f"cannot listen on {host}:{port}: {error}") from None
         _allow_descriptors()
-        config = uvicorn.Config(
-            self._respond,
+        identities = None if self._gate is None else identities_of(self._gate)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self),
+            sock=listener,
             backlog=BACKLOG,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            interface="asgi3",
-            server_header=False,
-            ws="none",
-            http=BoundedConnection,
-            timeout_keep_alive=75,
+            ssl=None if identities is None else server_context(identities),
+            ssl_handshake_timeout=None if identities is None else HEAD_S,
         )
-        if self._gate is not None and (identities := identities_of(self._gate)) is not None:
-            config.load()
-            config.ssl = server_context(identities)
-        self._server = _Quiet(config)
-        self._task = asyncio.create_task(self._server.serve([listener]))
-        while not self._server.started:
-            await asyncio.sleep(0.005)
-            if self._task.done():
-                self._task.result()
+        self._expire()
         return int(listener.getsockname()[1])
 
     async def stop(self, grace_s: float) -> None:
         """Stops accepting, lets what was admitted end within `grace_s`, closes."""
-        if self._server is None or self._task is None:
+        if self._server is None or self._expiring is None:
             return
-        self._server.should_exit = True
-        done, _pending = await asyncio.wait((self._task,), timeout=grace_s)
-        if not done:
-            self._server.force_exit = True
-            await asyncio.wait((self._task,))
+        self._server.close()
+        for connection in list(self._connections):
+            connection.stop()
+        if self._connections:
+            self._none_left.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._none_left.wait(), grace_s)
+        ended = [connection.abort() for connection in list(self._connections)]
+        await asyncio.gather(*filter(None, ended), return_exceptions=True)
+        self._expiring.cancel()
 
-    def _answered(self, handler: Handler) -> Handler:
-        """The outermost layer: errors of a call become its status, whatever they are."""
+    # ---- what connections ask ------------------------------------------------------------------
 
-        async def answer(request: Request) -> HttpResponse:
-            request.scope[TASK] = asyncio.current_task()
-            request.state.caller = None
-            try:
-                if self._gate is not None:
-                    request.state.caller = _caller(self._gate, request)
-                return await handler(request)
-            except Answered as answered:
-                return answered.response
-            except (asyncio.CancelledError, ClientDisconnect):
-                if not request.scope.get(GONE):
-                    raise
-                return HttpResponse(status_code=499)  # nobody reads it
-            except TooLarge as error:
-                return _refused(413, "TOO_LARGE", str(error), {})
-            except BadMessage as error:
-                return _refused(400, InvalidRequest.reason, str(error), {})
-            except CallError as error:
+    def made(self, connection: Connection) -> None:
+        """See `Port`."""
+        self._connections.add(connection)
+
+    def lost(self, connection: Connection) -> None:
+        """See `Port`."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._none_left.set()
+
+    def refused(self, request: Request) -> Answer | None:
+        """See `Port`: whether there is such a URL, and who calls."""
+        path, method = request.path, request.method
+        if path == _HEALTH:
+            request.handler = _health
+            return None if method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
+        handler = self._posts.get(path)
+        if handler is None and (named := _REWARDS.fullmatch(path)):
+            handler, request.reward = self._posts["/rewards/{reward}"], named[1]
+        elif handler is None and GEMINI_VALIDATE.fullmatch(path):
+            handler = self._gemini
+        if self._ui is not None and path in (_PAGE, _STATUS):
+            if method not in ("GET", "HEAD"):
+                return _not_allowed("GET, HEAD")
+            request.handler = self._ui.page if path == _PAGE else self._ui.status
+            return None if path == _PAGE else self._known(request)
+        if handler is None:
+            return refusal(404, "NOT_FOUND", f"there is nothing at {path[:200]}")
+        if method != "POST":
+            return _not_allowed("POST")
+        request.handler = handler
+        return self._known(request)
+
+    def _known(self, request: Request) -> Answer | None:
+        """Finds out who calls; the refusal of who may not."""
+        if self._gate is None:
+            return None
+        try:
+            request.caller = self._gate.caller(
+                request.header("authorization"),
+                lambda: request.certificate,
+                request.header("x-forwarded-client-cert"),
+            )
+        except Exception as error:  # noqa: BLE001 - see `refusal_of`
+            return self.refusal_of(error, request)
+        return None
+
+    async def answer(self, request: Request) -> Answer:
+        """See `Port`."""
+        try:
+            return await request.handler(request)
+        except Exception as error:  # noqa: BLE001 - see `refusal_of`
+            return self.refusal_of(error, request)
+
+    def refusal_of(self, error: Exception, request: Request) -> Answer:
+        """See `Port`. The outermost layer: our own faults end here."""
+        match error:
+            case Answered():
+                return error.answer
+            case TooLarge():
+                return refusal(413, "TOO_LARGE", str(error))
+            case BadMessage():
+                return refusal(400, InvalidRequest.reason, str(error))
+            case CallError():
                 why = error.metadata.get("why") or error.metadata.get("quota") or error.reason
-                caller = request.state.caller
+                caller = request.caller
                 self._metrics.refused(why, caller.name if caller is not None else "")
                 status, headers = error_status(error)
-                return _refused(status, error.reason, error.message, headers)
-            except Exception:  # noqa: BLE001 - the outermost layer: our own faults end here
-                _log.exception("a request failed by our own fault")
-                return _refused(500, Internal.reason, "internal error; the log has the rest", {})
+                return refusal(status, error.reason, error.message, headers)
+            case _:
+                _log.error("a request failed by our own fault", exc_info=error)
+                return refusal(500, Internal.reason, "internal error; the log has the rest")
 
-        return answer
+    def date(self) -> str:
+        """See `Port`."""
+        now_s = int(time.time())
+        if now_s != self._date[0]:
+            self._date = now_s, formatdate(now_s, usegmt=True)
+        return self._date[1]
 
-
-def _caller(gate: Gate, request: Request) -> Caller:
-    """Who calls. Raises CallError."""
-    headers = request.headers
-    return gate.caller(
-        headers.get("authorization"),
-        lambda: certificate_of(request.scope),
-        headers.get("x-forwarded-client-cert"),
-    )
-
-
-class _Quiet(uvicorn.Server):
-    """Leaves the signals to the process that it is part of."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Captures none."""
-        yield
+    def _expire(self) -> None:
+        now_s = time.monotonic()
+        for connection in list(self._connections):
+            connection.expire(now_s)
+        self._expiring = asyncio.get_running_loop().call_later(EXPIRE_S, self._expire)
 
 
-async def _health(_request: Request) -> HttpResponse:
-    return json_response({"status": "SERVING"})
+async def _health(_request: Request) -> Answer:
+    return json_answer({"status": "SERVING"})
 
 
-def _refused(status: int, reason: str, message: str, headers: dict[str, str]) -> HttpResponse:
-    # Under the names that Google's and OpenAI's clients look for.
-    error = {
-        "code": status,
-        "status": reason,
-        "type": "invalid_request_error" if status < 500 else "server_error",
-        "message": message,
-        "reason": reason,
-        "retryable": status in (429, 503),
-    }
-    return json_response({"error": error}, status, headers)
+def _not_allowed(methods: str) -> Answer:
+    return refusal(405, "METHOD_NOT_ALLOWED", f"want {methods}", {"allow": methods})
 
 
 def _allow_descriptors() -> None:

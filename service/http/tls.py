@@ -5,28 +5,20 @@ from __future__ import annotations
 import asyncio
 import ssl
 import tempfile
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from rewardplane.access.certificates import Identity, name_in
 
-_NAME = "client_certificate"
 
-
-def shown_by(transport: asyncio.BaseTransport) -> dict[str, str]:
-    """What the state of a connection says of the certificate that the client has shown."""
+def shown_by(transport: asyncio.BaseTransport) -> str:
+    """The name in the certificate that the client has shown; empty: it has shown none."""
     secure: Any = transport.get_extra_info("ssl_object")
     if secure is None:
-        return {}
+        return ""
     shown = cast("bytes | None", secure.getpeercert(binary_form=True))
-    return {_NAME: name_in(ssl.DER_cert_to_PEM_cert(shown).encode()) if shown else ""}
-
-
-def certificate_of(scope: MutableMapping[str, Any]) -> str:
-    """The name in the client's certificate; empty: it has none."""
-    name: str = scope.get("state", {}).get(_NAME, "")
-    return name
+    return name_in(ssl.DER_cert_to_PEM_cert(shown).encode()) if shown else ""
 
 
 def server_context(identities: Callable[[], Identity]) -> ssl.SSLContext:

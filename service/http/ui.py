@@ -19,15 +19,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from rewardplane.gateway.seen import Sights
-from starlette.responses import Response as HttpResponse
 
-from .request import caller_of, json_response
+from .exchange import Answer, Request, json_answer
 
 if TYPE_CHECKING:
     from rewardplane.access.caller import Caller
     from rewardplane.gateway.metrics import Metrics
     from rewardplane.gateway.served import ServedReward, ServedRewards
-    from starlette.requests import Request
 
 MAX_ERRORS, MAX_JOBS = 60, 60
 _HEADERS = {
@@ -48,14 +46,14 @@ class Ui:
         self._page = files("rewardplane.http").joinpath("ui.html").read_text("utf-8")
         self._policy = _policy(self._page)
 
-    async def page(self, _request: Request) -> HttpResponse:
+    async def page(self, _request: Request) -> Answer:
         """The page itself: the same for all, with nothing of the service in it."""
         headers = {**_HEADERS, "content-security-policy": self._policy}
-        return HttpResponse(self._page, headers=headers, media_type="text/html")
+        return Answer(self._page.encode(), headers=headers, media_type="text/html; charset=utf-8")
 
-    async def status(self, request: Request) -> HttpResponse:
+    async def status(self, request: Request) -> Answer:
         """What the page shows. Counters grow from the gateway's start; the page makes rates."""
-        caller = caller_of(request)
+        caller = request.caller
         names = [n for n in self._rewards.names() if caller is None or caller.may_name(n)]
         calls = Counter[tuple[str, str]]()
         for (reward, _job, code), count in list(self._metrics.requests.items()):
@@ -75,7 +73,7 @@ class Ui:
                 asdict(seen) for seen in self._sights.errors(caller) if seen.reward in names
             ][:MAX_ERRORS],
         }
-        return json_response(status, headers=_HEADERS)
+        return json_answer(status, headers=_HEADERS)
 
     def _load(self, caller: Caller | None) -> dict[str, float]:
         if caller is None or tuple(caller.grant.rewards) == ("*",):

@@ -11,14 +11,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from rewardplane.rewards.models.asking import asked
-from rewardplane.rewards.models.model import (
-    Completion,
-    Head,
-    LabelQuestion,
-    LabelReading,
-    ModelFacts,
-    Scalar,
-)
+from rewardplane.rewards.models.model import Completion, Head, LabelQuestion, LabelReading, Scalar
+from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.models.thoughts import without_thoughts
 from rewardplane.rewards.text.chat import Message

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewardplane.config.models import ModelConfig
-from rewardplane.rewards.models.model import ModelFacts
+from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 
 from .batcher import Ask, Batcher, PassOutOfMemory

@@ -18,7 +18,7 @@ from rewardplane.replica.answers import Answer, Message, answers
 from rewardplane.replica.async_runner import AsyncRunner
 from rewardplane.replica.job import Job, ranges_in
 from rewardplane.replica.segment import PENDING, Segment
-from rewardplane.rewards.models.model import ModelFacts
+from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.run import Clip
 from rewardplane.wire.item_errors import NEVER_STARTED
 

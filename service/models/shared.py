@@ -17,9 +17,9 @@ from rewardplane.rewards.models.model import (
     LabelQuestion,
     LabelReading,
     Model,
-    ModelFacts,
     Scalar,
 )
+from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.text.chat import Message
 from rewardplane.rewards.types import Unavailable

@@ -19,6 +19,8 @@ Range = tuple[int, int]
 
 _UNFINISHED = bytes.maketrans(bytes([RUNNING]), bytes([PENDING]))
 _NOT_0 = bytes(min(value, 1) for value in range(256))
+_OTHERS = [bytes(int(value != state) for value in range(256)) for state in range(8)]
+"""By state, what tells the items that are in another one."""
 _REASONS = frozenset(reason.value for reason in Reason)
 
 
@@ -233,15 +235,14 @@ def ranges_in(states: bytes | bytearray, wanted: int, within: Iterable[Range]) -
     found: list[Range] = []
     if wanted not in states:
         return found
+    others = states.translate(_OTHERS[wanted])
     for first, end in within:
-        begin = -1
-        for index in range(first, end):
-            if states[index] == wanted:
-                if begin < 0:
-                    begin = index
-            elif begin >= 0:
-                found.append((begin, index))
-                begin = -1
-        if begin >= 0:
-            found.append((begin, end))
+        begin = states.find(wanted, first, end)
+        while begin >= 0:
+            stop = others.find(1, begin, end)
+            if stop < 0:
+                found.append((begin, end))
+                break
+            found.append((begin, stop))
+            begin = states.find(wanted, stop, end)
     return found

@@ -8,6 +8,7 @@ A failed call carries `grpc-status-details-bin` with a `google.rpc.Status` that 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, cast
 
 import grpc
@@ -63,12 +64,29 @@ Trailers = tuple[tuple[str, bytes], ...]
 _Metadata = Iterable[tuple[str, str | bytes]]
 
 
+def code_of(error: CallError) -> grpc.StatusCode:
+    """The status code of an error."""
+    return _CODES.get(type(error), grpc.StatusCode.INTERNAL)
+
+
 def encode(error: CallError) -> tuple[grpc.StatusCode, str, Trailers]:
     """The status code, the message and the trailing metadata that tell a client of the error.
 
     Long messages are cut, and violations and metadata that do not fit are left out.
     """
-    code = _CODES.get(type(error), grpc.StatusCode.INTERNAL)
+    if type(error) is Overloaded and not error.metadata:
+        # Under load the same is said a thousand times a second.
+        return _overloaded(error.message, error.retry_after_s)
+    return _encoded(error)
+
+
+@lru_cache(256)
+def _overloaded(message: str, retry_after_s: float) -> tuple[grpc.StatusCode, str, Trailers]:
+    return _encoded(Overloaded(message, retry_after_s=retry_after_s))
+
+
+def _encoded(error: CallError) -> tuple[grpc.StatusCode, str, Trailers]:
+    code = code_of(error)
     text = _cut(error.message, _MAX_MESSAGE_BYTES)
     number = cast("tuple[int, str]", code.value)[0]
     status = status_pb2.Status(code=number, message=text)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rewardplane.cli import dataset
 from rewardplane.cli.dataset import BadLine, group_from_json, read
+from rewardplane.rewards.references import references
 from rewardplane.rewards.types import (
     Blob,
     Content,
@@ -17,7 +18,6 @@ from rewardplane.rewards.types import (
     FunctionCall,
     FunctionResponse,
     Part,
-    references,
 )
 from rewardplane.wire.messages import group_to, response_from
 

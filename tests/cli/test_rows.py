@@ -15,7 +15,7 @@ import pytest
 from rewardplane.cli.dataset import BadLine, Line, read
 from rewardplane.cli.rows import Columns
 from rewardplane.cli.score_file import score_file
-from rewardplane.rewards.types import references
+from rewardplane.rewards.references import references
 from rewardplane.wire.messages import example_from, group_to, response_from
 from rich.console import Console
 

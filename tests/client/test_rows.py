@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from rewardplane.client import messages as chat
 from rewardplane.client.plain import document
 from rewardplane.client.rows import example, groups, response
+from rewardplane.rewards.references import references
 from rewardplane.rewards.text.chat import prompt_messages, response_messages
 from rewardplane.rewards.types import (
     Blob,
@@ -35,7 +36,6 @@ from rewardplane.rewards.types import (
     Group,
     Part,
     Response,
-    references,
 )
 from rewardplane.wire.messages import example_from, group_to, response_from
 

@@ -117,7 +117,7 @@ def test_gateways_follow_the_nodes_and_the_next_driver_goes_on(
     ray_cluster: Any, tmp_path: Path
 ) -> None:
     port = free_port()
-    config = write(tmp_path, math=SMALL)
+    config = write(tmp_path, math=SMALL, old=SMALL)
     first = Serving(ray_cluster, config, port, "--keep")
     first.wait_for("serving on")
     ray_cluster.add_node(num_cpus=1, labels={GATEWAY_LABEL: NO_GATEWAY})
@@ -137,11 +137,13 @@ def test_gateways_follow_the_nodes_and_the_next_driver_goes_on(
     caller.start()
     try:
         first.end()
-        app = app_name(load_config(config).rewards["math"])
-        until(lambda: running(ray_cluster) == {app: 1, "rewardplane-gateway": 4})
+        app, old = (app_name(r) for r in load_config(config).rewards.values())
+        until(lambda: running(ray_cluster) == {app: 1, old: 1, "rewardplane-gateway": 4})
         before = len(scored)
         second = Serving(ray_cluster, write(tmp_path, math=SMALL, two=SMALL), port)
         second.wait_for("serving on")
+        # What the driver before it deployed, and this one does not want, goes.
+        until(lambda: old not in running(ray_cluster))
         ray_cluster.remove_node(joined)
         second.wait_for("gateways: 2")
     finally:

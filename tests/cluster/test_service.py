@@ -239,6 +239,36 @@ async def test_a_reload_that_fails_changes_nothing(service: Service) -> None:
     assert {"exact", "math", "probe"} <= names
 
 
+async def test_a_reload_that_a_gateway_does_not_take_up_is_taken_back(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rewardplane.cluster.cluster.SWITCH_S", 1.0)
+    late = {"kind": "exact", "lane": "pool", **CPUS}
+    changed = parse(rewards(late=late, exact={"kind": "exact", "correct_reward": 7.0}), FOLDER)
+    stopped = service.processes("rewardplane-gateway")
+    for process in stopped:
+        process.suspend()
+    try:
+        with pytest.raises(DeployFailed, match="do not serve the new configuration"):
+            await asyncio.to_thread(service.cluster.reload, changed)
+    finally:
+        for process in stopped:
+            process.resume()
+    async with RewardClient(service.address) as client:
+        for _ in range(20):  # it asks for what is in force, and that is what was
+            result = await client.score("exact", [group("a", ["a"])])
+            await asyncio.sleep(0.1)
+        assert [outcome.reward for outcome in result[0]] == [1.0]  # type: ignore[union-attr]
+        assert "late" not in {info.name for info in await client.list_rewards()}
+    for _ in range(250):
+        await asyncio.to_thread(service.cluster.upkeep)
+        if not service.processes("rewardplane-late"):
+            break
+        await asyncio.sleep(0.2)
+    else:
+        pytest.fail("what was brought up for it still runs")
+
+
 async def test_metrics_are_scraped(service: Service) -> None:
     async with RewardClient(service.address) as client:
         await client.score("exact", [Group(Example(), [Response("a"), Response("b")])], job="j")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -104,3 +105,22 @@ def test_the_port_is_checked_for_gateways_that_share_it_too() -> None:
         with pytest.raises(PortTaken):
             check_ports(Options(port=port, metrics_port=0, gateways_per_node=2))
     check_ports(Options(port=free_port(), metrics_port=0, gateways_per_node=2))
+
+
+@pytest.mark.usefixtures("home")
+def test_a_disk_that_is_full_ends_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    state = State(os.getpid(), "rewards.yaml", psutil.Process().create_time())
+    state.write(1)
+    with monkeypatch.context() as patch:
+        patch.setattr("rewardplane.host.state.write_own", full)
+        state.reloads = 1
+        state.write(1)
+        assert state.is_late
+        assert State.read(1).reloads == 0
+    state.write(1)
+    assert not state.is_late
+    assert State.read(1).reloads == 1

@@ -22,17 +22,10 @@ from rewardplane.gateway.render import MAX_TEXT_BYTES, render_call
 from rewardplane.gateway.shard import Shard, shards_of
 from rewardplane.replica.segment import FAILED, SCORED, Segment
 from rewardplane.rewards.finite_json import finite_json
+from rewardplane.rewards.references import reference, references
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.run import Clip, run_item
-from rewardplane.rewards.types import (
-    Example,
-    InvalidReference,
-    Reason,
-    Response,
-    ScoreError,
-    reference,
-    references,
-)
+from rewardplane.rewards.types import Example, InvalidReference, Reason, Response, ScoreError
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.frame import group_spans

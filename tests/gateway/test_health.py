@@ -50,7 +50,8 @@ def step(
             call.set(item, outcome, ())
         if healths.wants_sample():
             call.sampled = 0, [length for _, length in group]
-        healths.call_ended(call, reward, range(1), job)
+        for piece in call.pieces():
+            healths.ended(call, piece, call.reasons(piece.first, piece.end), job)
 
 
 def advice(health: Health | None) -> str:

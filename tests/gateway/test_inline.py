@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 import pytest_asyncio
@@ -137,3 +137,61 @@ async def test_inline_and_pool_in_one_call(it: Rig) -> None:
         group.reward = "one"
     outcomes = flat(await it.answer(pb.ScoreRequest(reward="exact", groups=groups)))
     assert rewards(outcomes) == [1.0, 0.0, 3.0] * 20
+
+
+@pytest.mark.parametrize("reward", ["exact", "one"])
+@pytest.mark.parametrize(
+    ("groups", "size", "explained"), [(65_536, 1, False), (4, 16_384, True), (1, 65_536, False)]
+)
+async def test_a_call_is_begun_and_ended_in_breaths(
+    it: Rig, reward: str, groups: int, size: int, explained: bool
+) -> None:
+    """From its bytes to the bytes of its answer, in CPU time of the thread."""
+    await it.score("one", ["1"])  # its processes are there
+    request = request_of(reward, *[["5"] * size] * groups, references={"answer": "5"})
+    request.options.include_explanations = request.options.include_components = explained
+    send = it.channel.unary_unary("/rewardplane.v1.RewardService/Score")
+    call = asyncio.ensure_future(_of(send(request.SerializeToString(), timeout=100)))
+    breaths_s: list[float] = []
+    while not call.done():
+        begin_s = time.thread_time()
+        await asyncio.sleep(0)
+        breaths_s.append(time.thread_time() - begin_s)
+    answer = pb.ScoreResponse.FromString(await call)
+    assert [len(group.outcomes) for group in answer.groups] == [size] * groups
+    value = 1.0 if reward == "exact" else 5.0
+    assert {o.score.reward for group in answer.groups for o in group.outcomes} == {value}
+    # The client is of the same loop: it takes one long breath of its own, the answer's bytes.
+    assert sorted(breaths_s)[-3] < 0.03
+
+
+async def test_a_stream_of_many_groups_is_not_quadratic(it: Rig) -> None:
+    async def cost_s(groups: int) -> float:
+        request = request_of("exact", *[["5"]] * groups, references={"answer": "5"})
+        begin_s, count = time.process_time(), 0
+        async for message in it.stream(request):
+            count += len(message.outcomes)
+        assert count == groups
+        return time.process_time() - begin_s
+
+    await cost_s(500)
+    assert await cost_s(16_000) < 24 * max(0.05, await cost_s(2_000))
+
+
+async def test_who_leaves_while_a_call_is_read_is_not_served(it: Rig) -> None:
+    request = request_of("exact", *[["5"]] * 60_000, references={"answer": "5"})
+    data = request.SerializeToString()
+    for turns in (1, 3, 10):
+        call = asyncio.ensure_future(it.scorer.score(data, 60.0, ""))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert (it.admission.items, it.admission.bytes, it.admission.calls) == (0, 0, 0)
+        assert it.rewards.find("exact", "").calls == 0
+    assert rewards(await it.score("exact", ["5"], references={"answer": "5"})) == [1.0]
+
+
+async def _of(call: Awaitable[bytes]) -> bytes:
+    return await call

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rewardplane.config.settings import Limits
+from rewardplane.gateway.breath import at_once
 from rewardplane.gateway.call import CallOptions
 from rewardplane.gateway.lane import PoolLane
 from rewardplane.gateway.metrics import Metrics
@@ -48,7 +49,7 @@ def ask_of(
 
 def planned(request: pb.ScoreRequest, table: ServedRewards, limits: Limits = LIMITS):
     data = request.SerializeToString()
-    return plan(read_frame(data), data, ask_of(request, 10.0, limits, ""), table, limits)
+    return at_once(plan(read_frame(data), data, ask_of(request, 10.0, limits, ""), table, limits))
 
 
 @given(st.floats(0.001, 10_000))
@@ -191,7 +192,7 @@ def test_any_bytes_are_a_request_or_refused(data: bytes) -> None:
     rewards = nothing_served()
     try:
         frame = read_frame(data)
-        plan(frame, data, options_of(frame, 1.0, LIMITS, ""), rewards, LIMITS)
+        at_once(plan(frame, data, options_of(frame, 1.0, LIMITS, ""), rewards, LIMITS))
     except (InvalidRequest, UnknownReward):
         return
     raise AssertionError("there is no reward to score it")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from rewardplane.http import connection, request
-from rewardplane.http.request import Bodies
+from rewardplane.http import connection
+from rewardplane.http.exchange import Bodies
 from rewardplane.wire.errors import Overloaded
 
 from ..support.rig import executions, poison
@@ -105,7 +105,7 @@ async def test_who_hangs_up_is_not_worked_for(tmp_path: Path) -> None:
 
 
 async def test_unfinished_bodies_are_counted_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request, "READ_S", 3.0)
+    monkeypatch.setattr(connection, "READ_S", 3.0)
     limits = {"max_in_flight_bytes": 2**20}
     async with facing({"exact": {"kind": "exact"}}, {"reward": "exact"}, limits) as (_it, client):
         held = []

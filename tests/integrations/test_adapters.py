@@ -45,8 +45,9 @@ from rewardplane.integrations import (
 from rewardplane.integrations.columns import by_column
 from rewardplane.integrations.failure_log import FailureLog
 from rewardplane.rewards.formats.openrlhf import response_of
+from rewardplane.rewards.references import references
 from rewardplane.rewards.text.end_tokens import END_TOKENS, without_end_tokens
-from rewardplane.rewards.types import Reason, references
+from rewardplane.rewards.types import Reason
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import DeadlineExceeded, NotReady
 from rewardplane.wire.messages import example_from, response_from

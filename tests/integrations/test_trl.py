@@ -21,7 +21,8 @@ from rewardplane.client import messages as chat
 from rewardplane.client.endpoint import Credentials
 from rewardplane.client.failures import FailedItem
 from rewardplane.integrations.trl import ItemsFailed, reward_fn, sync_reward_fn
-from rewardplane.rewards.types import Part, Reason, references
+from rewardplane.rewards.references import references
+from rewardplane.rewards.types import Part, Reason
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import UnknownReward
 from rewardplane.wire.messages import example_from, response_from

@@ -5,9 +5,10 @@
 Clients score without a pause, each item a text of its own whose reward is known, and every
 execution is written down. SIGKILL meets replicas (60), gateways (15), workers (30) and fork servers
 (20); the configuration is reloaded (30 times, every other one broken); 5 % of 2,000 items in four
-calls are poison. `--scale` makes all numbers smaller; a phase whose share of the minutes is over
-ends early and says how far it came. Ends with 1 when an item was lost, doubled, wrong, or executed
-more than twice (three times where a client had to send it again).
+calls are poison. Services of their own lose a node (4 times), have a full disk and a full
+/dev/shm (5), and a clock that jumps (10); see `hosts`. `--scale` makes all numbers smaller; a phase
+whose share of the minutes is over ends early and says how far it came. Ends with 1 when an item was
+lost, doubled, wrong, or executed more than twice (three times where a client had to send it again).
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ import argparse
 import asyncio
 import json
 import random
+import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,9 +34,11 @@ from rewardplane.client.client import RewardClient
 from rewardplane.rewards.types import Example, Group, Response, Score, ScoreError
 
 from ..support.rig import FOLDER
+from .hosts import Cramped, Jumping, Nodes, allowed
 from .peer import Service
 
 GROUP = 20
+DEAD_S = 150.0
 CLIENTS = 4
 CONFIG = """\
 rewards:
@@ -92,10 +96,24 @@ HEADER = (
 )
 
 
-class Campaign:
-    """One service under load."""
+async def _scored(tally: Tally, items: int) -> None:
+    """Returns when so many items more have their outcomes."""
+    wanted, until_s = tally.items + items, time.monotonic() + DEAD_S
+    while tally.items < wanted:
+        if time.monotonic() > until_s:
+            raise RuntimeError(f"{tally.name}: nothing is scored any more; {tally.row()}")
+        await asyncio.sleep(0.02)
 
-    def __init__(self, service: Service, seed: int) -> None:
+
+Fault = Callable[[], Awaitable[float | None]]
+"""Does a fault; when it struck, if not at once, in terms of `time.monotonic()`."""
+
+
+class Campaign:
+    """One service under load; `does` stands before each item's text."""
+
+    def __init__(self, service: Service, seed: int, does: str = "") -> None:
+        self._does = does
         self._service = service
         self._chance = random.Random(seed)
         self._next = 0
@@ -111,7 +129,7 @@ class Campaign:
         while not over.is_set():
             texts = self._texts(GROUP)
             example = Example(references={"log": str(self._log)})
-            group = Group(example, [Response(text) for text in texts])
+            group = Group(example, [Response(self._does + text) for text in texts])
             try:
                 (outcomes,) = await client.score("one", [group], timeout_s=90)
             except Exception as error:  # noqa: BLE001 - counted
@@ -130,7 +148,7 @@ class Campaign:
                 tally.reasons[outcome.reason.name] += 1
 
     async def under_load(
-        self, tally: Tally, seconds: float, fault: Callable[[], Awaitable[None]], settle_s: float
+        self, tally: Tally, seconds: float, fault: Fault, settle_s: float
     ) -> Tally:
         """Does a fault again and again, and measures how long nothing is scored after each."""
         self._log.unlink(missing_ok=True)
@@ -141,14 +159,11 @@ class Campaign:
                 loads.create_task(self._load(client, tally, over))
             try:
                 while tally.done < tally.wanted and time.monotonic() < until_s:
-                    before = tally.items
-                    while tally.items < before + 2 * GROUP:
-                        await asyncio.sleep(0.02)
-                    begin_s, before = time.monotonic(), tally.items
-                    await fault()
+                    await _scored(tally, 2 * GROUP)
+                    begin_s = time.monotonic()
+                    begin_s = await fault() or begin_s
                     tally.done += 1
-                    while tally.items < before + 3 * CLIENTS * GROUP:
-                        await asyncio.sleep(0.02)
+                    await _scored(tally, 3 * CLIENTS * GROUP)
                     tally.recovery_s.append(time.monotonic() - begin_s)
                     await asyncio.sleep(settle_s)
             finally:
@@ -256,10 +271,10 @@ async def run(service: Service, scale: float, minutes: float, only: set[str]) ->
         return max(1, round(count * scale))
 
     for name, count, part, settle_s in (
-        ("worker", 30, 0.08, 0.3),
-        ("template", 20, 0.1, 1.0),
-        ("replica", 60, 0.4, 1.0),
-        ("gateway", 15, 0.2, 2.0),
+        ("worker", 30, 0.06, 0.3),
+        ("template", 20, 0.08, 1.0),
+        ("replica", 60, 0.3, 1.0),
+        ("gateway", 15, 0.15, 2.0),
     ):
         if name in only:
             tally = Tally(name, times(count))
@@ -271,7 +286,7 @@ async def run(service: Service, scale: float, minutes: float, only: set[str]) ->
             print(tallies[-1].row(), flush=True)
     if "reload" in only:
         tally = Tally("reload", times(30))
-        tallies.append(await campaign.under_load(tally, 0.15 * share_s, campaign.reload, 0.2))
+        tallies.append(await campaign.under_load(tally, 0.12 * share_s, campaign.reload, 0.2))
         print(tallies[-1].row(), flush=True)
     if "poison" in only:
         tallies.append(await campaign.poison(Tally("poison", max(80, times(2000)))))
@@ -279,28 +294,70 @@ async def run(service: Service, scale: float, minutes: float, only: set[str]) ->
     return tallies
 
 
-def main() -> None:
-    """The command."""
-    phases = ["worker", "template", "replica", "gateway", "reload", "poison"]
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--only", default=",".join(phases))
-    args = parser.parse_args()
-    service = Service("service", config=CONFIG.format(folder=FOLDER, version="v0"))
+@contextmanager
+def started(service: Service) -> Iterator[float]:
+    """A running service, and the seconds that it took to come up."""
     begin_s = time.monotonic()
     service.start()
-    up_s = time.monotonic() - begin_s
-    print(HEADER, flush=True)
     try:
-        tallies = asyncio.run(
-            run(service, args.scale, args.minutes - up_s / 60, set(args.only.split(",")))
-        )
+        yield time.monotonic() - begin_s
     except BaseException:
         print(service.running.log_tail, file=sys.stderr)
         raise
     finally:
         service.stop()
+
+
+def on_hosts(scale: float, minutes: float, only: set[str]) -> Iterator[Tally]:
+    """The phases that have a service of their own, those for which this user has the rights."""
+    config = CONFIG.format(folder=FOLDER, version="v0")
+    nodes = Nodes("nodes", config=config.replace("num_cpus: 0.2", "num_cpus: 0.8"))
+    ahead = "; its clock is 10 days ahead" if nodes.clocks_differ else ""
+    cramped, jumping = Cramped("cramped", config=config), Jumping("jumping", config=config)
+    phases: list[tuple[str, Service, Fault, int, float, str]] = [
+        ("node", nodes, nodes.lose, 4, 2.0, f"the second node's raylet{ahead}"),
+        ("disk", cramped, cramped.fill, 5, 0.5, "full for 2 s: TMPDIR and /dev/shm"),
+        ("clock", jumping, jumping.jump, 10, 1.0, "the wall clock, by hours and days"),
+    ]
+    for name, service, fault, count, settle_s, said in phases:
+        if name not in only:
+            continue
+        tally = Tally(name, max(1, round(count * scale)), said=said)
+        if name == "disk" and not allowed("--mount"):
+            tally.said = "left out: it wants the right to mount"
+            yield tally
+            continue
+        if name == "clock" and shutil.which("cc") is None:
+            tally.said = "left out: it wants a C compiler"
+            yield tally
+            continue
+        with started(service):
+            # Of what is cheap, one replica has it all.
+            campaign = Campaign(service, seed=2, does="sleep 0.004 " if name == "node" else "")
+            yield asyncio.run(campaign.under_load(tally, 60 * minutes / 3, fault, settle_s))
+
+
+def main() -> None:
+    """The command."""
+    phases = ["worker", "template", "replica", "gateway", "reload", "poison"]
+    phases += ["node", "disk", "clock"]
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--only", default=",".join(phases))
+    args = parser.parse_args()
+    only = set(args.only.split(","))
+    begin_s = time.monotonic()
+    tallies: list[Tally] = []
+    print(HEADER, flush=True)
+    for tally in on_hosts(args.scale, 0.2 * args.minutes, only):
+        tallies.append(tally)
+        print(tally.row(), flush=True)
+    if only - {"node", "disk", "clock"}:
+        left = args.minutes - (time.monotonic() - begin_s) / 60
+        service = Service("service", config=CONFIG.format(folder=FOLDER, version="v0"))
+        with started(service) as up_s:
+            tallies += asyncio.run(run(service, args.scale, left - up_s / 60, only))
     bad = [tally.name for tally in tallies if tally.bad]
     print(json.dumps({"minutes": round((time.monotonic() - begin_s) / 60, 1), "broken": bad}))
     sys.exit(bool(bad))

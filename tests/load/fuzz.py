@@ -217,7 +217,7 @@ async def http_calls(port: int, fuzzer: Fuzzer, count: int) -> Counter[str]:
 async def run(door: DoorKind, grpc_count: int, http_count: int, seed: int) -> tuple[bool, str]:
     """Whether all was well, and the figures."""
     faults = _Faults()
-    for name in ("rewardplane", "asyncio", "uvicorn.error"):
+    for name in ("rewardplane", "asyncio"):
         logging.getLogger(name).addHandler(faults)
     document = {
         "rewards": {

@@ -4,9 +4,10 @@
 
 64 connections that each hold half of a 60 MB message, 1,000 idle ones, 1,000 half heads on the HTTP
 port, a storm of 50,000 calls that are taken back at once, streams that nobody reads. Meanwhile
-single calls go at a fixed rate: their p99 may be twice what it was before. The gateway's memory
-stays below what the configuration allows, and places come back by the deadline. Ends with 1
-otherwise.
+single calls of another process go at a fixed rate. Their p99 may be twice what it is while the same
+clients are as rude to another service of the same machine, for what they take of its cores. The
+gateway's memory stays below what the configuration allows, and places come back by the deadline.
+Ends with 1 otherwise.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ import asyncio
 import logging
 import re
 import sys
-import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
 
-import grpc
+import yaml
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..support.h2 import Rude
-from .generator import CHANNEL_OPTIONS
-from .overload import gateway_rss, p99
+from .control import Control, Timed
+from .overload import gateway_rss
 from .peer import Service, free_port
 from .scoring import METHOD
 
@@ -40,7 +41,6 @@ http: {{reward: exact}}
 rewards:
   exact: {{kind: exact, lane: inline, reference: answer}}
 """
-RATE = 100.0
 GAUGE = re.compile(r"^rewardplane_in_flight_items(?:\{.*?\})? (\S+)", re.MULTILINE)
 
 
@@ -56,45 +56,26 @@ class Rudely(Service):
         return [*super().command(), "--http-port", str(self.http_port)]
 
 
-@dataclass
-class Polite:
-    """A client that sends one item at a fixed rate; `latencies_s` of those answered."""
+class Target(Protocol):
+    """Who is treated rudely."""
 
-    address: str
-    latencies_s: list[float] = field(default_factory=list)
-    failed: int = 0
+    @property
+    def port(self) -> int:
+        """Of gRPC."""
+        ...
 
-    async def run(self, over: asyncio.Event) -> None:
-        """Until it is over."""
-        group = pb.Group(example={"references": {"answer": "1"}}, responses=[pb.Response(text="1")])
-        data = pb.ScoreRequest(reward="exact", groups=[group]).SerializeToString()
-        async with grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS) as channel:
-            send = channel.unary_unary(METHOD)
-            tasks: set[asyncio.Task[None]] = set()
-
-            async def one() -> None:
-                begin_s = time.perf_counter()
-                try:
-                    await send(data, timeout=30)
-                except grpc.aio.AioRpcError:
-                    self.failed += 1
-                else:
-                    self.latencies_s.append(time.perf_counter() - begin_s)
-
-            while not over.is_set():
-                task = asyncio.ensure_future(one())
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-                await asyncio.sleep(1 / RATE)
-            await asyncio.gather(*tasks)
+    @property
+    def http_port(self) -> int:
+        """Of HTTP."""
+        ...
 
 
-async def _quiet(_service: Rudely, _scale: float, _stack: AsyncExitStack) -> str:
+async def _quiet(_service: Target, _scale: float, _stack: AsyncExitStack) -> str:
     await asyncio.sleep(5)
     return ""
 
 
-async def _halves(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
+async def _halves(service: Target, scale: float, stack: AsyncExitStack) -> str:
     clients = [
         await stack.enter_async_context(Rude(service.port)) for _ in range(max(4, int(64 * scale)))
     ]
@@ -114,14 +95,14 @@ async def _halves(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
     return f"{cut} of {len(clients)} cut for memory, {left} left after the deadline"
 
 
-async def _idle(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
+async def _idle(service: Target, scale: float, stack: AsyncExitStack) -> str:
     for _ in range(int(1000 * scale)):
         await stack.enter_async_context(Rude(service.port))
     await asyncio.sleep(5)
     return ""
 
 
-async def _heads(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
+async def _heads(service: Target, scale: float, stack: AsyncExitStack) -> str:
     readers: list[asyncio.StreamReader] = []
     for _ in range(int(1000 * scale)):
         reader, writer = await asyncio.open_connection("127.0.0.1", service.http_port)
@@ -133,7 +114,7 @@ async def _heads(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
     return f"{left} of {len(readers)} open after 23 s"
 
 
-async def _storm(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
+async def _storm(service: Target, scale: float, stack: AsyncExitStack) -> str:
     client = await stack.enter_async_context(Rude(service.port))
     for index in range(int(50_000 * scale)):
         if client.closed.is_set():
@@ -146,7 +127,7 @@ async def _storm(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
     return ""
 
 
-async def _unread(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
+async def _unread(service: Target, scale: float, stack: AsyncExitStack) -> str:
     group = pb.Group(responses=[pb.Response(text=str(i)) for i in range(2000)])
     request = pb.ScoreRequest(reward="exact", groups=[group])
     data = pb.StreamScoresRequest(request=request).SerializeToString()
@@ -154,6 +135,8 @@ async def _unread(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
         client = await stack.enter_async_context(Rude(service.port, reads_data=False))
         await client.message(client.begin(STREAM, timeout_s=DEADLINE_S), data)
     await asyncio.sleep(DEADLINE_S + 2)
+    if not isinstance(service, Rudely):
+        return ""
     url = f"http://127.0.0.1:{service.metrics_port}/metrics"
     with await asyncio.to_thread(urllib.request.urlopen, url, timeout=30) as reply:
         found = sum(map(float, GAUGE.findall(reply.read().decode())))
@@ -162,7 +145,7 @@ async def _unread(service: Rudely, scale: float, stack: AsyncExitStack) -> str:
     return "no item in flight after the deadline"
 
 
-Behaviour = Callable[[Rudely, float, AsyncExitStack], Awaitable[str]]
+Behaviour = Callable[[Target, float, AsyncExitStack], Awaitable[str]]
 BEHAVIOURS: dict[str, Behaviour] = {
     "nobody": _quiet,
     "half messages": _halves,
@@ -173,37 +156,30 @@ BEHAVIOURS: dict[str, Behaviour] = {
 }
 
 
-async def run(service: Rudely, scale: float) -> list[str]:
+async def run(service: Rudely, control: Control, scale: float, only: set[str]) -> list[str]:
     """Prints the table; returns what was broken."""
     broken: list[str] = []
-    at_first = 0.0
     idle = gateway_rss(service)
-    print("| | calls of others, p50 / p99 | failed | gateway, largest | |\n|---|--:|--:|--:|---|")
+    print(
+        "| | calls of others, p50 / p99, while it meets another service | while it meets this one "
+        "| ratio of p99 | failed | gateway, largest | |\n|---|--:|--:|--:|--:|--:|---|"
+    )
     for name, behave in BEHAVIOURS.items():
-        polite, over, most = Polite(service.address), asyncio.Event(), 0
-        calling = asyncio.create_task(polite.run(over))
-
-        async def watch(over: asyncio.Event = over) -> None:
-            nonlocal most
-            while not over.is_set():
-                most = max(most, await asyncio.to_thread(gateway_rss, service))
-                await asyncio.sleep(0.2)
-
-        watching = asyncio.create_task(watch())
-        async with AsyncExitStack() as stack:
-            said = await behave(service, scale, stack)
-        over.set()
-        await asyncio.gather(calling, watching)
-        took = sorted(polite.latencies_s) or [0.0]
-        at_first = at_first or p99(took)
+        if name not in only:
+            continue
+        beside, _ = await _timed(service, control, behave, scale)
+        timed, said = await _timed(service, service, behave, scale)
+        most = timed.most_bytes
+        ratio = timed.at(0.99) / max(1e-4, beside.at(0.99))
         print(
-            f"| {name} | {1e3 * took[len(took) // 2]:.1f} / {1e3 * p99(took):.1f} ms "
-            f"| {polite.failed} of {len(took)} | {most >> 20} MB | {said} |",
+            f"| {name} | {1e3 * beside.at(0.5):.1f} / {1e3 * beside.at(0.99):.1f} ms "
+            f"| {1e3 * timed.at(0.5):.1f} / {1e3 * timed.at(0.99):.1f} ms | {ratio:.2f} "
+            f"| {timed.failed} of {len(timed.latencies_s)} | {most >> 20} MB | {said} |",
             flush=True,
         )
         checks = {
-            "p99": p99(took) <= 2 * at_first,
-            "failed": not polite.failed,
+            "p99": ratio <= 2,
+            "failed": not timed.failed,
             # What is admitted, and what is not complete: each has its bound.
             "memory": most <= idle + 2 * MAX_BYTES + (128 << 20),
         }
@@ -211,17 +187,44 @@ async def run(service: Rudely, scale: float) -> list[str]:
     return broken
 
 
+class _Watched(Timed):
+    most_bytes = 0
+
+
+async def _timed(
+    service: Rudely, target: Target, behave: Behaviour, scale: float
+) -> tuple[_Watched, str]:
+    """Calls of `service` while `target` is treated rudely."""
+    over = asyncio.Event()
+    with _Watched(service.address) as timed:
+
+        async def watch() -> None:
+            while not over.is_set():
+                size = await asyncio.to_thread(gateway_rss, service)
+                timed.most_bytes = max(timed.most_bytes, size)
+                await asyncio.sleep(0.5)
+
+        watching = asyncio.create_task(watch())
+        async with AsyncExitStack() as stack:
+            said = await behave(target, scale, stack)
+        over.set()
+        await watching
+    return timed, said
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--door", default="native")
+    parser.add_argument("--only", default=",".join(BEHAVIOURS))
     args = parser.parse_args()
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # of connections that were shut on us
     service = Rudely("service", config=CONFIG, door=args.door)
     service.start()
     try:
-        broken = asyncio.run(run(service, args.scale))
+        with Control(yaml.safe_load(CONFIG)) as control:
+            broken = asyncio.run(run(service, control, args.scale, set(args.only.split(","))))
     finally:
         service.stop()
     print("broken: " + (", ".join(broken) or "nothing"))

@@ -50,9 +50,14 @@ PARAMS: dict[str, dict[str, Any]] = {
             "operation": "eq",
         }
     },
+    "judge": {"model": "m", "ask": {"kind": "predicate", "instructions": "Is it right?"}},
+    "pairwise": {"model": "m"},
+    "rubric": {"model": "m", "items": [{"name": "right", "ask": "Is it right?"}]},
+    "reward_model": {"model": "m"},
 }
 SANDBOXED = {"code_tests", "program_run", "snippet"}
-OF_GROUPS = {"duplicates", "diversity", "relative_length"}
+ASK_LABELS = {"judge", "pairwise", "rubric"}
+OF_GROUPS = {"duplicates", "diversity", "relative_length", "pairwise"}
 INLINE = {"exact", "contains", "regex", "numeric", "choice", "format", "tags", "length"}
 
 
@@ -66,13 +71,13 @@ def test_what_a_kind_says_of_itself(name: str) -> None:
     assert reward.kind == name
     assert reward.fits_inline is (name in INLINE)
     assert reward.runs_named_code is (name == "python")
-    assert reward.deterministic is (name not in {"python", *SANDBOXED})
+    assert reward.deterministic is (name not in {"python", *SANDBOXED, *ASK_LABELS})
     for library in reward.libraries:
         assert importlib.metadata.version(library)
     if name != "python":
         assert reward.unit is (Unit.GROUP if name in OF_GROUPS else Unit.ITEM)
         assert reward.whole_group is (name in OF_GROUPS)
-        assert reward.is_async is (name in SANDBOXED)
+        assert reward.is_async is (name in {*SANDBOXED, *ASK_LABELS, "reward_model"})
         assert reward.isolation == ("namespaced" if name in SANDBOXED else "")
         assert reward.source_files == ()
         reward.check()

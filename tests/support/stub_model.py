@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rewardplane.rewards.models.model import (
-    Completion,
-    Head,
-    LabelQuestion,
-    LabelReading,
-    ModelFacts,
-    Scalar,
-)
+from rewardplane.rewards.models.model import Completion, Head, LabelQuestion, LabelReading, Scalar
+from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.reward import Reward
 from rewardplane.rewards.types import RewardFault, Usage

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from ...references import reference
 from ...text.template import MissingKey, TemplateFault, placeholders, render, text_of
-from ...types import Example, InvalidInput, InvalidReference, Response, reference
+from ...types import Example, InvalidInput, InvalidReference, Response
 from .options import Undocumented
 
 REFERENCES = "references."

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rewardplane.rewards.judging import pairs
 from rewardplane.rewards.judging.pairs import ANCHOR, Compared
+from rewardplane.rewards.judging.strengths import bradley_terry
 
 SIZES = st.integers(2, 40)
 
@@ -22,8 +23,7 @@ def test_a_ring_is_fair_and_connected(count: int, meets: int) -> None:
     assert all(0 <= i < j < count for i, j in found)
     met = Counter(index for pair in found for index in pair)
     assert set(met.values()) == {min(meets, count - 1)}
-    values = pairs.bradley_terry(count, [Compared(i, j, 0.5) for i, j in found])
-    assert None not in values
+    assert None not in bradley_terry(count, [Compared(i, j, 0.5) for i, j in found])
 
 
 @given(SIZES, st.integers(2, 9))
@@ -37,29 +37,6 @@ def test_nobody_is_alone_in_a_chunk(count: int, size: int) -> None:
 def test_all_and_anchor(count: int) -> None:
     assert len(pairs.all_pairs(count)) == count * (count - 1) // 2
     assert pairs.anchored(count) == [(i, ANCHOR) for i in range(count)]
-
-
-@given(st.lists(st.floats(-3, 3), min_size=2, max_size=8))
-def test_bradley_terry_finds_the_strengths_behind_comparisons(
-    strengths: list[float],
-) -> None:
-    made = [Compared(i, j, strengths[i] - strengths[j]) for i, j in pairs.all_pairs(len(strengths))]
-    mean = math.fsum(strengths) / len(strengths)
-    want = [strength - mean for strength in strengths]
-    assert pairs.bradley_terry(len(strengths), made) == pytest.approx(want, abs=1e-4)
-
-
-def test_with_an_anchor_strengths_are_measured_from_it() -> None:
-    made = [Compared(0, ANCHOR, 1.0), Compared(1, ANCHOR, -2.0)]
-    assert pairs.bradley_terry(2, made) == pytest.approx([1.0, -2.0], abs=1e-6)
-    assert pairs.mean_wins(2, made) == pytest.approx([pairs.sigmoid(1.0), pairs.sigmoid(-2.0)])
-
-
-def test_who_is_connected_with_nobody_has_no_strength() -> None:
-    made = [Compared(0, 1, 1.0), Compared(1, 2, 1.0), Compared(3, 4, 1.0)]
-    values = pairs.bradley_terry(6, made)
-    assert [value is None for value in values] == [False] * 3 + [True] * 3
-    assert pairs.mean_wins(6, made)[5] is None
 
 
 @given(st.floats(0, 1), st.floats(0, 1))

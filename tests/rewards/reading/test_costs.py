@@ -78,6 +78,10 @@ NOT_TIMED = {
     "composite": "its members are rewards of their own",
     "panel": "its members are rewards of their own",
     "best_of": "its member is a reward of its own",
+    "judge": "what it shows is timed in tests/rewards/judging/test_linear.py",
+    "pairwise": "as judge",
+    "rubric": "as judge",
+    "reward_model": "as judge",
     "openai_grader": "its readers are timed in tests/rewards/formats/test_linear.py",
 }
 

@@ -16,14 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rewardplane.rewards.models.model import (
-    Completion,
-    Head,
-    LabelQuestion,
-    LabelReading,
-    ModelFacts,
-    Scalar,
-)
+from rewardplane.rewards.models.model import Completion, Head, LabelQuestion, LabelReading, Scalar
+from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.text.chat import Message
 from rewardplane.rewards.types import InvalidResult, Usage
