@@ -211,7 +211,7 @@ def test_it_says_its_version() -> None:
     assert done.output.startswith("rewardplane 0.")
 
 
-@pytest.mark.parametrize("after_s", [0.15, 0.8, 2.5])
+@pytest.mark.parametrize("after_s", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize(
     "line",
     ["serve ok.yaml --no-ray --port 0 --metrics-port 0", "list --target 192.0.2.1:50051"],
@@ -223,6 +223,10 @@ def test_ctrl_c_ends_it_at_any_stage_without_a_traceback(
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:
+        # Before its own code runs, Python alone says how it ends.
+        maps, until_s = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 30
+        while "pydantic_core" not in maps.read_text() and time.monotonic() < until_s:
+            time.sleep(0.02)
         time.sleep(after_s)
         process.send_signal(signal.SIGINT)
         told, _ = process.communicate(timeout=60)
