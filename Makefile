@@ -9,7 +9,7 @@ SUPPLY := .venv-supply
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements.lock
-# What the image installs: [serve] alone, from the lock, each file by its hash. Apart from the lock,
+# What the image installs: [serve,traces] alone, from the lock, each file by its hash. Apart from the lock,
 # since pip takes hashes for all or for none, and for no editable install.
 HASHED := requirements.hashed.lock
 PIP := -m pip --disable-pip-version-check --no-input
@@ -119,9 +119,9 @@ lock:
 	@$(MAKE) --no-print-directory hashes
 
 hashes: $(SUPPLY)/.installed
-	@$(SUPPLY)/bin/uv pip compile -q pyproject.toml --extra serve -c $(LOCK) --python-version 3.11 \
+	@$(SUPPLY)/bin/uv pip compile -q pyproject.toml --extra serve --extra traces -c $(LOCK) --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header -o $(HASHED).new && \
-	{ echo '# What [serve] installs on CPython 3.11, by hash. Made by `make hashes` from $(LOCK).'; \
+	{ echo '# What [serve,traces] installs on CPython 3.11, by hash. Made by `make hashes` from $(LOCK).'; \
 	  cat $(HASHED).new; } > $(HASHED) && rm $(HASHED).new
 
 $(SUPPLY)/.installed: .ci/supply.txt

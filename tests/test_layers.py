@@ -42,6 +42,7 @@ ONLY_IN = {
     "vllm": ("service/models/",),
     "jwt": ("service/access/",),
     "cryptography": ("service/access/",),
+    "opentelemetry": ("service/gateway/traces.py",),
 }
 # What a trainer imports needs the base install alone, and so does all that it imports in its turn.
 CLIENT_ROOMS = ("service/client/", "service/integrations/", "service/wire/")

@@ -28,7 +28,7 @@ GENERATION = "rewardplane_config_generation"
 LABELS = {
     "reward",
     "model",
-    "job",
+    "training_job",
     "quantile",
     "code",
     "reason",

@@ -192,6 +192,10 @@ def load_access(path: Path) -> Access:
         raise AccessError([f"{path}: {error.strerror}"]) from None
     except ValueError as error:
         raise AccessError([f"{path}: cannot be read: {error}"]) from None
+    if not isinstance(document, dict):
+        raise AccessError(
+            [f"{path}: want a mapping with tokens_file, jwt, tls, callers and others"]
+        )
     try:
         return Access.model_validate(document)
     except ValidationError as error:

@@ -33,7 +33,10 @@ def new_token(caller: str) -> tuple[str, str]:
         ValueError: the name cannot be a caller's.
     """
     if not CALLER.fullmatch(caller):
-        raise ValueError(f"{caller!r} is no name of a caller: want {CALLER.pattern}")
+        raise ValueError(
+            f"{caller!r} is no name of a caller: want 1 to 200 letters, digits and . _ @ : / + = , "
+            "-, the first of them a letter or a digit"
+        )
     token = "rp_" + secrets.token_urlsafe(32)
     return token, f"{hash_of(token).hex()} {caller}"
 

@@ -26,6 +26,8 @@ def main() -> None:
         sys.exit(130)
     try:
         app()
+    except KeyboardInterrupt:  # before a command has begun
+        sys.exit(130)
     except Exception as error:
         if os.environ.get(DEBUG_ENV):
             raise

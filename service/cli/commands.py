@@ -15,6 +15,7 @@ import typer
 from rewardplane.access.settings import AccessError
 from rewardplane.config.load import ConfigError, ServiceConfig
 from rewardplane.gateway.doors.door import DoorKind, DoorUnavailable
+from rewardplane.gateway.tracing import TracesUnavailable
 from rewardplane.host import logs
 from rewardplane.host.logs import LogFormat, LogLevel
 from rewardplane.wire.errors import CallError
@@ -115,6 +116,13 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Let other machines call that prove nothing.")
     ] = False,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="A page to look at, on the HTTP port: /ui.")
+    ] = False,
+    traces: Annotated[
+        bool,
+        typer.Option("--traces", help="Trace calls by OpenTelemetry, as its OTEL_* variables say."),
+    ] = False,
     log_format: Annotated[
         LogFormat, typer.Option(envvar=logs.FORMAT_ENV, help="Logs for people, or JSON lines.")
     ] = LogFormat.TEXT,
@@ -128,7 +136,20 @@ def serve(
     from rewardplane.host.progress import DeployFailed
     from rewardplane.host.serving import PortTaken, Service
     from rewardplane.host.serving import serve as run
+    from rewardplane.host.tracing import make_traces
 
+    if not ray:
+        meaningless = (
+            ("--address", address != "local"),
+            ("--gateways", gateways != 0),
+            ("--gateways-per-node", gateways_per_node != 1),
+            ("--autoscaled", autoscaled),
+            ("--keep", keep),
+        )
+        if given := [name for name, is_given in meaningless if is_given]:
+            fail(f"{', '.join(given)}: mean nothing with --no-ray, which is one process")
+    if ui and not http_port:
+        fail("--ui is on the HTTP port: say which, as in `--http-port 8080`")
     logs.choose(log_format, log_level)
     logs.to_stderr()
 
@@ -158,6 +179,7 @@ def serve(
             for what, first in (("metrics", metrics_port), ("HTTP", http_port))
             if first
         )
+        told += "; the page: /ui there" if ui else ""
         told = f"serving on {told}; door: {options.door}"
         if log_format is LogFormat.JSON:
             log.warning("%s", told)
@@ -178,9 +200,13 @@ def serve(
         keep=keep,
         access=str(access.resolve()) if access is not None else "",
         insecure=insecure,
+        traces=traces,
+        ui=ui,
     )
     try:
         options, remarks = guarded(options, door)
+        if traces:
+            make_traces().close()  # what is missing is told before anything is started
         for remark in remarks:
             ERR.print(remark, style="yellow", markup=False, soft_wrap=True)
         run(config, options, make, on_ready, told, watch=watch)
@@ -191,6 +217,7 @@ def serve(
         DoorUnavailable,
         Exposed,
         PortTaken,
+        TracesUnavailable,
     ) as error:
         fail(error)
 
@@ -211,8 +238,8 @@ def list_rewards(
     from .reaching import NotThere, reach
 
     try:
-        reach(target)
         credentials = credentials_of(token_file, ca_file, certificate_file, key_file, tls)
+        reach(target)
         with SyncRewardClient(target, credentials=credentials) as client:
             infos = client.list_rewards(timeout_s=10)
     except (CallError, NotThere, OSError, ValueError) as error:

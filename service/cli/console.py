@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -77,5 +78,16 @@ def tell(text: str) -> None:
 
 def fail(error: Exception | str) -> NoReturn:
     """Says what is wrong, and ends with 1."""
-    ERR.print(str(error), style="red", markup=False, soft_wrap=True)
+    ERR.print(_told(error), style="red", markup=False, soft_wrap=True)
     raise typer.Exit(1)
+
+
+def _told(error: Exception | str) -> str:
+    """An error in words; one of the operating system with the file that it is about."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    name = error.filename
+    told = f"{name}: {error.strerror}" if name else error.strerror
+    if isinstance(name, str) and error.errno == errno.ENOENT and not Path(name).parent.exists():
+        told += f" (there is no folder {str(Path(name).parent)!r}: make it first)"
+    return told

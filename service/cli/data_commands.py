@@ -175,7 +175,7 @@ def score(
         Path | None, typer.Option(help="Rewards to score with, without a service; for now only.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Where outcomes go, as JSON lines.")] = None,
-    timeout_s: Annotated[float, typer.Option(help="For each call, in seconds.")] = 300.0,
+    timeout_s: Annotated[float, typer.Option(min=0.001, help="For each call, in seconds.")] = 300.0,
     response: Annotated[
         str, typer.Option(help="The column of the responses; may be that of the gold.")
     ] = "",
@@ -197,18 +197,25 @@ def score(
     from .reaching import NotThere, reach
     from .report import Gathered
     from .report import report as page_of
-    from .score_file import score_file
+    from .score_file import items_in, score_file
 
     columns = _columns(response, rename)
+    for written in (output, report):  # else an hour's scores would find no place
+        if written is not None and (written.is_dir() or not written.parent.is_dir()):
+            what = "is a folder" if written.is_dir() else "is in no folder that there is"
+            fail(f"{written}: {what}; name a file in one that exists")
     try:
         credentials = None
         if config is None:
             credentials = credentials_of(token_file, ca_file, certificate_file, key_file, tls)
-            reach(target)
+            reach(target, "--config FILE scores without one")
+        total = items_in(file, columns)  # before a service is started for it
         found = Gathered() if report is not None else None
         with nullcontext(target) if config is None else serving(config, tell) as at:
             summary = score_file(
-                *(file, reward, at, output, timeout_s, ERR, columns, found), credentials=credentials
+                *(file, reward, at, output, timeout_s, ERR, columns, found),
+                credentials=credentials,
+                total=total,
             )
         if report is not None and found is not None:
             report.write_text(page_of(f"{reward} on {file.name}", found), encoding="utf-8")

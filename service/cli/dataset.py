@@ -31,6 +31,8 @@ from rewardplane.rewards.types import (
 
 from .rows import Columns, NoRow, NotReadable, documents, example_of, group, is_trainers
 
+EMPTY = "is empty: there is no example in it"
+
 
 class BadLine(ValueError):
     """A line is no example with responses; the message names the line and the fault."""
@@ -55,6 +57,7 @@ def read(path: Path, columns: Columns = Columns()) -> Iterator[Line]:  # noqa: B
         OSError: the file cannot be read.
     """
     try:
+        number = 0
         for number, raw in documents(path):
             try:
                 fields = _object(raw, "the line")
@@ -62,6 +65,8 @@ def read(path: Path, columns: Columns = Columns()) -> Iterator[Line]:  # noqa: B
             except _BAD as error:
                 raise BadLine(f"{path}, line {number}: {error}") from None
             yield Line(number, found, fields)
+        if not number:
+            raise BadLine(f"{path}: {EMPTY}")
     except NotReadable as error:
         raise BadLine(str(error)) from None
 
@@ -79,6 +84,7 @@ def examples(
         OSError: the file cannot be read.
     """
     try:
+        number = 0
         for number, raw in documents(path):
             try:
                 fields = _object(raw, "the line")
@@ -86,6 +92,8 @@ def examples(
                 yield number, example_of(fields, columns) if trainers else _example_at(fields)
             except _BAD as error:
                 yield number, NoRow(str(error))
+        if not number:
+            raise BadLine(f"{path}: {EMPTY}")
     except NotReadable as error:
         raise BadLine(str(error)) from None
 
@@ -232,7 +240,9 @@ def _object(raw: object, path: str) -> Mapping[str, Any]:
     if isinstance(raw, NoRow):
         raise ValueError(raw.why)  # noqa: TRY004 - of the file, not the call
     if not isinstance(raw, dict):
-        raise ValueError(f"{path}: want an object, not {type(raw).__name__}")  # noqa: TRY004
+        whole = " (one object a line, not one list of all)" if isinstance(raw, list) else ""
+        what = f"{path}: want an object, not {type(cast('object', raw)).__name__}{whole}"
+        raise ValueError(what)  # noqa: TRY004 - of the file, not the call
     return cast("dict[str, Any]", raw)
 
 

@@ -14,10 +14,10 @@ class NotThere(Exception):
     """Nobody listens where the service should be; the message says what to do."""
 
 
-def reach(target: str) -> None:
+def reach(target: str, more: str = "") -> None:
     """Returns when somebody listens at one of the addresses of a target.
 
-    What gRPC alone can resolve is left to it.
+    What gRPC alone can resolve is left to it. `more` is what else to do.
 
     Raises:
         NotThere: nobody does.
@@ -36,7 +36,5 @@ def reach(target: str) -> None:
                 return
         except OSError as error:
             faults.append(f"{address}: {error.strerror or error}")
-    raise NotThere(
-        "\n".join(faults)
-        + "\nis `rewardplane serve` running there? `score` needs none with --config FILE"
-    )
+    hint = f"; {more}" if more else ""
+    raise NotThere("\n".join(faults) + f"\nis `rewardplane serve` running there?{hint}")

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from rewardplane.rewards.types import Example, Outcome, Reason, Response, Score, ScoreError
 
-from .dataset import BadLine
+from .dataset import EMPTY, BadLine
 from .rows import NoRow, NotReadable, documents
 
 
@@ -53,12 +53,15 @@ def read_items(path: Path) -> Iterator[Item]:
         OSError: the file cannot be read.
     """
     try:
+        number = 0
         for number, raw in documents(path):
             try:
                 yield from _items(raw)
             except (ValueError, TypeError, KeyError) as error:
                 why = f"not what `rewardplane score --output` writes: {error}"
                 raise BadLine(f"{path}, line {number}: {why}") from None
+        if not number:
+            raise BadLine(f"{path}: {EMPTY}")
     except NotReadable as error:
         raise BadLine(str(error)) from None
 

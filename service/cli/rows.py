@@ -85,7 +85,10 @@ def documents(path: Path) -> Iterator[tuple[int, object]]:
                 is_json = True
                 yield number, row
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise NotReadable(f"{path}: {error}") from None
+            raise NotReadable(f"{path}: is no whole gzip file: {error}") from None
+
+
+_FORMS = "want JSON lines (one object a line), those gzipped (.gz), or parquet (.parquet)"
 
 
 def _begin(path: Path) -> bytes:
@@ -99,8 +102,10 @@ def _begin(path: Path) -> bytes:
 def _row(data: bytes) -> object:
     try:
         return json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        return NoRow(f"is no text in UTF-8 (byte {error.start}); {_FORMS}")
     except (ValueError, RecursionError) as error:
-        return NoRow(str(error))
+        return NoRow(f"is no JSON: {error}; {_FORMS}")
 
 
 def is_trainers(row: object) -> bool:

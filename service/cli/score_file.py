@@ -64,6 +64,16 @@ class Summary:
         return table
 
 
+def items_in(file: Path, columns: Columns = Columns()) -> int:  # noqa: B008 - frozen
+    """How many responses a file has.
+
+    Raises:
+        BadLine: a line is no example with responses.
+        OSError: the file cannot be read.
+    """
+    return sum(len(line.group.responses) for line in read(file, columns))
+
+
 def score_file(
     file: Path,
     reward: str,
@@ -75,8 +85,11 @@ def score_file(
     found: Gathered | None = None,
     *,
     credentials: Credentials | None = None,
+    total: int | None = None,
 ) -> Summary:
     """Scores every response of a file with progress on `console`; `found` takes the items in.
+
+    `total` is what `items_in` says, where it is known.
 
     Raises:
         BadLine: a line is no example with responses.
@@ -84,7 +97,7 @@ def score_file(
         CallError: a call was refused as a whole.
     """
     with ExitStack() as stack:
-        total = sum(len(line.group.responses) for line in read(file, columns))
+        total = items_in(file, columns) if total is None else total
         sink = stack.enter_context(output.open("w")) if output is not None else None
         bar = stack.enter_context(_progress(console))
         lines = read(file, columns)

@@ -70,8 +70,14 @@ def scrape(urls: Sequence[str]) -> Snapshot:
         try:
             with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - the user's
                 return answer.read().decode()
-        except (OSError, ValueError) as error:
-            raise NotScraped(f"{url}: {error}") from None
+        except ValueError:
+            raise NotScraped(f"{url}: want a URL, as http://127.0.0.1:9464/metrics") from None
+        except OSError as error:
+            why = getattr(error, "reason", error)
+            told = getattr(why, "strerror", None) or why
+            raise NotScraped(
+                f"{url}: {told}; is `rewardplane serve` running there, with that --metrics-port?"
+            ) from None
 
     with ThreadPoolExecutor(len(urls)) as threads:
         for url, text in zip(urls, threads.map(read, urls), strict=True):
@@ -168,7 +174,7 @@ def _health(new: Snapshot) -> Table:
         values = {name: found[name].get(labels, math.nan) for name in names}
         ratios = ("error_ratio", "alike_ratio", "saturation")
         shown = (_percent(v) if n in ratios else _number(v) for n, v in values.items())
-        table.add_row(known.get("job", ""), known.get("reward", ""), *shown)
+        table.add_row(known.get("training_job", ""), known.get("reward", ""), *shown)
     return table
 
 

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import grpc
@@ -16,6 +17,7 @@ from rewardplane.wire.status import decode
 
 from . import fork
 from .endpoint import Endpoint
+from .tracing import Metadata, traced
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["RewardService"].full_name
 _DROP_TIMEOUT_S = 1.0
@@ -51,8 +53,9 @@ class Connection:
         channel, call = self._call(method, stream=False)
         self._in_flight += 1
         try:
-            async with asyncio.timeout(timeout_s + _LATE_S):
-                return await call(request, timeout=timeout_s, metadata=self._endpoint.metadata)
+            with self._traced(method) as metadata:
+                async with asyncio.timeout(timeout_s + _LATE_S):
+                    return await call(request, timeout=timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             failure = self._failure(error, channel, timeout_s)
         except TimeoutError:
@@ -78,11 +81,13 @@ class Connection:
             asyncio.CancelledError: the caller was cancelled; the service is told.
         """
         channel, method_call = self._call(method, stream=True)
-        call = method_call(request, timeout=timeout_s, metadata=self._endpoint.metadata)
+        call = None
         self._in_flight += 1
         try:
-            async for message in call:
-                yield message
+            with self._traced(method) as metadata:
+                call = method_call(request, timeout=timeout_s, metadata=metadata)
+                async for message in call:
+                    yield message
             failure = None
         except grpc.RpcError as error:
             failure = self._failure(error, channel, timeout_s)
@@ -92,7 +97,8 @@ class Connection:
             failure = NotReady("the client was closed while the call was in flight")
         finally:
             self._in_flight -= 1
-            call.cancel()
+            if call is not None:
+                call.cancel()
             del call, method_call, channel
         if failure is not None:
             raise failure
@@ -145,6 +151,9 @@ class Connection:
         else:
             message += f": no connection to {self._endpoint} ({state.name.lower()})"
         return DeadlineExceeded(message, failure.metadata)
+
+    def _traced(self, method: str) -> AbstractContextManager[Metadata]:
+        return traced(f"/{_SERVICE}/{method}", self._endpoint.metadata, str(self._endpoint))
 
     def _call(self, method: str, *, stream: bool) -> tuple[grpc.aio.Channel, _Call]:
         if not self._channels:

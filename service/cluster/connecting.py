@@ -18,6 +18,7 @@ from typing import Any
 from rewardplane.config.load import ServiceConfig
 from rewardplane.config.replicas import most_of
 from rewardplane.config.settings import Limits
+from rewardplane.gateway import tracing
 from rewardplane.host import logs
 from rewardplane.host.options import Options
 from rewardplane.host.progress import DeployFailed, Progress
@@ -130,4 +131,5 @@ def set_flags(limits: Limits) -> None:
 def _flags(limits: Limits) -> dict[str, str]:
     """Serve's flags; a shard of one item may exceed the size that shards aim at."""
     largest = limits.max_item_bytes + 4 * 2**20
-    return {**FLAGS, **logs.chosen(), "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(largest)}
+    chosen = {**logs.chosen(), **tracing.environment()}
+    return {**FLAGS, **chosen, "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(largest)}

@@ -60,7 +60,10 @@ def read(text: str, *, aliases: bool = True) -> object:
         json.dumps(value)
     except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
         # PyYAML lets all of these out of a bad scalar, such as `!!timestamp x`.
-        raise BadDocument(" ".join(str(error).split())) from None
+        told = " ".join(str(error).split()).replace(' in "<unicode string>",', " in")
+        if "cannot start any token" in told and "\t" in text:
+            told += " (YAML is indented by spaces, not by tabs)"
+        raise BadDocument(told) from None
     return value
 
 

@@ -184,7 +184,10 @@ def load(path: Path) -> ServiceConfig:
     try:
         document = read(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror}"]) from None
+        begin = "; `rewardplane init` writes one" if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError([f"{path}: {error.strerror}{begin}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path}: is no text in UTF-8: want YAML"]) from None
     except ValueError as error:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from None
     return parse(document, path.resolve().parent)
@@ -197,7 +200,7 @@ def parse(document: object, folder: Path) -> ServiceConfig:
         ConfigError: it cannot be served; all faults at once.
     """
     if not isinstance(document, dict):
-        raise ConfigError(["want a mapping with `rewards:`"])
+        raise ConfigError(["want a mapping with `rewards:`; `rewardplane init` writes an example"])
     top = cast("dict[object, object]", document)
     faults = [
         f"{key}: unknown; want limits, http, models, rewards" for key in top if key not in _TOP

@@ -29,6 +29,7 @@ from rewardplane.wire.frame import Span
 from rewardplane.wire.item_errors import DEADLINE_EXECUTING, NEVER_STARTED
 
 from .served import ServedReward
+from .tracing import Trace
 
 LEFT_OUT = 4
 """The state of an item of a member's call that is not to run: a gate does not hold, or its outcome
@@ -71,6 +72,7 @@ class CallOptions:
     started_s: float
     answer_by_s: float
     job: str = ""
+    trace_id: str = ""
     components: bool = False
     explanations: bool = False
     step_rewards: bool = False
@@ -97,6 +99,7 @@ class Call:
     """
 
     __slots__ = (
+        "caller",
         "closed",
         "components",
         "data",
@@ -120,6 +123,7 @@ class Call:
         "sparse",
         "states",
         "stride",
+        "trace",
         "usages",
     )
 
@@ -161,6 +165,10 @@ class Call:
         """Whether only what is pending of a group is to run."""
         self.sampled: tuple[int, list[int]] | None = None
         """A group and the bytes of its responses, where `health` looks at them."""
+        self.caller = ""
+        """The name of who calls; empty: nobody that is known."""
+        self.trace: Trace | None = None
+        """Where its spans go; None: it is not traced."""
         self.on_done: Callable[[], None] | None = None
         self.on_items: Callable[[Sequence[int]], None] | None = None
 

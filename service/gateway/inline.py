@@ -47,6 +47,7 @@ class InlineRun:
             raise ValueError(f"reward {served.name!r} is not of the inline lane")
         self._call = call
         self._reward = served.reward
+        self._reward_name = served.name
         self._names = served.component_names
         self._clip = Clip(*served.config.clip)
         self._too_large = too_large
@@ -55,7 +56,12 @@ class InlineRun:
 
     def start(self) -> None:
         """Scores for a breath; the rest follows when others had their turn."""
-        go_on(self._score_all(self._groups))
+        trace = self._call.trace
+        if trace is None:
+            go_on(self._score_all(self._groups))
+        else:
+            trace.began_inline(self._reward_name)
+            go_on(self._score_all(self._groups), lambda: trace.ran_inline(self._reward_name))
 
     def _score_all(self, groups: Groups) -> Steps[None]:
         """Scores group by group; yields where there may be a pause."""

@@ -300,6 +300,7 @@ class PoolLane:
             if late_s > self.late_s:
                 self._late_s, self._late_at_s = late_s, time.monotonic()
         if len(job) == 1:
+            _trace(job[0], part, waited_us)
             job[0].deliver(part, waited_us)
             return
         plain = not part.extras and not part.components and not part.isolation
@@ -307,6 +308,8 @@ class PoolLane:
             # Single calls that came together: their columns are cut up without a part for each.
             rewards, elapsed_us = array("d", part.rewards), array("Q", part.elapsed_us)
             for shard, reward, us in zip(job, rewards, elapsed_us, strict=True):
+                if shard.call.trace is not None:
+                    _trace(shard, _one(reward, us), waited_us)
                 if shard.call.n == 1:
                     shard.call.place_score(0, reward, us, waited_us)
                 else:
@@ -315,7 +318,9 @@ class PoolLane:
         at = 0
         for shard in job:
             end = at + shard.n
-            shard.deliver(part.slice(at, end, self._served.component_count), waited_us)
+            own = part.slice(at, end, self._served.component_count)
+            _trace(shard, own, waited_us)
+            shard.deliver(own, waited_us)
             at = end
 
     def _measure(self, part: Part) -> None:
@@ -364,6 +369,12 @@ class PoolLane:
         self._tasks[task] = jobs
         task.add_done_callback(self._tasks.pop)
         return task
+
+
+def _trace(shard: Shard, part: Part, waited_us: int) -> None:
+    # Before it is delivered: with its last outcome the call is over.
+    if (trace := shard.call.trace) is not None and not shard.dead:
+        trace.delivered(shard, part, waited_us)
 
 
 def _one(reward: float, elapsed_us: int) -> Part:

@@ -7,14 +7,10 @@ knows prometheus_client.
 
 from __future__ import annotations
 
-import socket
-import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from socketserver import ThreadingMixIn
 from typing import Any, cast
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import prometheus_client
 from prometheus_client import CollectorRegistry
@@ -34,10 +30,15 @@ from .breath import Steps
 from .call import LEFT_OUT, Call, Piece
 from .figures import COUNTED, OTHER, SCALED, RewardFigures, TimeHistogram, noise_of
 from .health import Healths
+from .job_waits import JobWaits
+from .scrape_port import answering
+from .seen import Sights
 from .served import ServedReward
 
 MAX_JOBS = 100
 MAX_CALLERS = 100
+JOB = "training_job"
+"""The label of a job. Prometheus has a label `job` of its own, and would rename ours."""
 MIXED = "(mixed)"
 _REWARD_BOUNDS = (-1.0, -0.75, -0.5, -0.25, -0.1, -1e-9, 0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 _SIZE_BITS = range(1, 18)
@@ -56,6 +57,9 @@ class Metrics:
         self.batches_sum = 0
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self.health = Healths()
+        self.waits = JobWaits()
+        self.sights: Sights | None = None
+        """What the page of the HTTP port shows of calls; None: it is not served."""
         self.refusals: Counter[tuple[str, str]] = Counter()
         self.ready: Callable[[], bool] = lambda: True
         """Whether the gateway serves: for probes where the gRPC port wants a certificate."""
@@ -82,18 +86,7 @@ class Metrics:
             start_response(status, [("content-type", "text/plain")])
             return [b"SERVING\n" if ready else b"NOT_SERVING\n"]
 
-        server = make_server(
-            host, port, answer, _Server6 if ":" in host else _Server, handler_class=_Silent
-        )
-        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
-        thread.start()
-
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-        return stop
+        return answering(answer, host, port)
 
     def figures(self, reward: str) -> RewardFigures:
         """The figures of one configured reward."""
@@ -196,19 +189,6 @@ def _count_groups(call: Call, served: ServedReward, groups: range) -> None:
             figures.zero_variance_groups += len(set(call.rewards[begin:end])) == 1
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Server6(_Server):
-    address_family = socket.AF_INET6
-
-
-class _Silent(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        """Scrapes are no news."""
-
-
 class _Scrape(Collector):
     """Turns the arrays into Prometheus families."""
 
@@ -218,7 +198,7 @@ class _Scrape(Collector):
     def collect(self) -> Iterator[Metric]:
         m = self._metrics
         requests = CounterMetricFamily(
-            "rewardplane_requests", "Calls by outcome.", labels=("reward", "job", "code")
+            "rewardplane_requests", "Calls by outcome.", labels=("reward", JOB, "code")
         )
         for labels, count in list(m.requests.items()):
             requests.add_metric(labels, count)
@@ -229,6 +209,7 @@ class _Scrape(Collector):
         yield batch
         for name, (text, read) in m.gauges.items():
             yield GaugeMetricFamily(name, text, value=read())
+        yield from _waits(m.waits)
         yield from self._access()
         yield from self._by_reward(dict(m.rewards))
         yield from _health(m.health)
@@ -315,6 +296,25 @@ class _Scrape(Collector):
         yield _times("rewardplane_execution_seconds", "Items, execution.", execution)
 
 
+def _waits(waits: JobWaits) -> Iterator[Metric]:
+    jobs = CounterMetricFamily(
+        "rewardplane_job_waiting_seconds",
+        "Time in which a job has calls in flight.",
+        labels=(JOB,),
+    )
+    for job, seconds in waits.by_job():
+        jobs.add_metric((job,), seconds)
+    yield jobs
+    rewards = CounterMetricFamily(
+        "rewardplane_job_reward_waiting_seconds",
+        "Time in which a job has calls to a reward in flight.",
+        labels=(JOB, "reward"),
+    )
+    for job, reward, seconds in waits.by_reward():
+        rewards.add_metric((job, reward), seconds)
+    yield rewards
+
+
 _HEALTH = {
     "error_ratio": "Items without a reward, of all.",
     "mean": "Mean of the rewards.",
@@ -328,7 +328,7 @@ _HEALTH = {
 
 def _health(healths: Healths) -> Iterator[Metric]:
     known = list(healths.all())
-    labels = ("reward", "job")
+    labels = ("reward", JOB)
     for name, text in _HEALTH.items():
         told = f"{text} Of the last 10 minutes, sampled."
         family = GaugeMetricFamily(f"rewardplane_health_{name}", told, labels=labels)

@@ -18,6 +18,7 @@ from rewardplane.wire.messages import MAX_LABEL_CHARS
 from .breath import Steps
 from .call import PIECE_GROUPS, Call, CallOptions
 from .served import ServedReward, ServedRewards
+from .tracing import trace_id_of
 
 MANY_GROUPS = 2 * PIECE_GROUPS
 _GROUPS_TAG = b"\x0a"
@@ -63,6 +64,8 @@ def options_of(
     if not label.isprintable():
         label = ascii(label)  # a new line would begin what looks like another record
     options = CallOptions(request_id, label, now_s, now_s + left_s - margin_s, request.job)
+    if traceparent:
+        options.trace_id = trace_id_of(traceparent)
     if request.HasField("options"):
         sent = request.options
         options.components = sent.include_components

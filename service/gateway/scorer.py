@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from rewardplane.access.caller import Caller
 from rewardplane.rewards.types import Reason
@@ -28,6 +29,9 @@ from .served import ServedReward, ServedRewards
 from .shard import shards_of
 from .waiting import check_before_plan, check_share, check_waiting
 
+if TYPE_CHECKING:
+    from .traces import CallTrace, Traces
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +50,8 @@ class Scorer:
         self.rewards = rewards
         self.reuse = Reuse(admission.limits.cache_mb * 2**20)
         """The scores of deterministic rewards."""
+        self.traces: Traces | None = None
+        """What calls are traced by; None: none is."""
         self._apart = apart
         self._admission = admission
         self._metrics = metrics
@@ -55,6 +61,7 @@ class Scorer:
         """The same places and figures over rewards that a call brought."""
         scorer = Scorer(rewards, self._admission, self._metrics, apart=True)
         scorer.reuse = self.reuse
+        scorer.traces = self.traces
         return scorer
 
     def begin(
@@ -107,6 +114,30 @@ class Scorer:
         on_items: Callable[[Sequence[int]], None] | None,
         caller: Caller | None,
     ) -> Steps[Call]:
+        trace = None if self.traces is None else self.traces.begin(traceparent)
+        if trace is not None:
+            traceparent = trace.traceparent
+        try:
+            return (
+                yield from self._steps(
+                    data, remaining_s, traceparent, on_done, on_items, caller, trace
+                )
+            )
+        except CallError as error:
+            if trace is not None:
+                trace.end(f"{error.reason}: {error.message}")
+            raise
+
+    def _steps(
+        self,
+        data: bytes,
+        remaining_s: float | None,
+        traceparent: str,
+        on_done: Callable[[Call], None],
+        on_items: Callable[[Sequence[int]], None] | None,
+        caller: Caller | None,
+        trace: CallTrace | None,
+    ) -> Steps[Call]:
         self._admission.check_bytes(len(data), 1.0)
         if caller is not None:
             caller.check_rates()
@@ -135,12 +166,19 @@ class Scorer:
         for served, count in call.items.items():
             served.calls += 1
             served.items += count
+        metrics = self._metrics
+        metrics.waits.begin(metrics.job_label(options.job), [served.name for served in call.items])
         if self._metrics.health.wants_sample():
             # Another group of each call, so that no place in the batch is preferred.
             group = self._metrics.batches_sum % len(request.groups)
             responses = request.groups[group].responses
             call.sampled = group, [len(response) for response in responses[:SAMPLED]]
         call.on_items = on_items
+        if caller is not None:
+            call.caller = caller.name
+        if trace is not None:
+            call.trace = trace
+            trace.planned()
         call.on_done = partial(self._close, call, len(data), on_done)
         self._deadlines.add(call, options.answer_by_s)
         try:
@@ -156,7 +194,7 @@ class Scorer:
             size = len(call.data)
             call.on_done = call.on_items = None
             call.fail([(0, call.n)], CANCELLED)
-            self._close(call, size, _ignore)
+            self._close(call, size, _ignore_cancelled)
 
     async def score(
         self,
@@ -209,14 +247,23 @@ class Scorer:
 
     def _close(self, call: Call, size: int, then: Callable[[Call], None]) -> None:
         """Every item has its outcome: gives the places back and counts; `then` gets the call."""
+        if call.trace is not None:
+            call.trace.close(call)
         call.close()
         self._deadlines.remove(call, call.options.answer_by_s)
         for served, count in call.items.items():
             served.calls -= 1
             served.items -= count
+        metrics = self._metrics
+        job = metrics.job_label(call.options.job)
+        metrics.waits.end(job, [served.name for served in call.items])
+        if metrics.sights is not None:
+            metrics.sights.call_ended(call, job)
         self._admission.leave(call.n, size)
         for usage in call.usages:
             usage.leave(call.n)
+        if call.trace is not None:
+            then = partial(_answer_traced, then)
         go_on(self._counted(call), partial(then, call))
 
     def _counted(self, call: Call) -> Steps[None]:
@@ -280,6 +327,12 @@ class Scorer:
         InlineRun(call, served, groups, too_large).start()
 
 
+def _answer_traced(then: Callable[[Call], None], call: Call) -> None:
+    then(call)
+    if call.trace is not None:
+        call.trace.end("cancelled" if then is _ignore_cancelled else "")
+
+
 def _judge_tokens(call: Call) -> float:
     """What judges will take for a call, as far as can be told now: the mean of its rewards."""
     return sum(count * served.judge_tokens_per_item for served, count in call.items.items())
@@ -294,6 +347,8 @@ def _submitting(call: Call, served: ServedReward, groups: Groups) -> Steps[None]
     for shard in shards_of(call, served, groups, served.pool.item_s):
         if call.closed:
             return
+        if call.trace is not None:
+            call.trace.submitted(shard)
         served.pool.submit(shard)
         yield
 
@@ -311,6 +366,10 @@ def _ignore(_call: Call) -> None:
     pass
 
 
+def _ignore_cancelled(_call: Call) -> None:
+    pass
+
+
 def _reward_of(call: Call) -> str:
     """The rewards of a call, each once."""
     return ", ".join(dict.fromkeys(served.name for served in call.items))
@@ -319,4 +378,9 @@ def _reward_of(call: Call) -> str:
 def _named(call: Call) -> dict[str, str]:
     """What a log line is found by."""
     options = call.options
-    return {"request_id": options.request_id, "job": options.job, "reward": _reward_of(call)}
+    return {
+        "request_id": options.request_id,
+        "trace_id": options.trace_id,
+        "job": options.job,
+        "reward": _reward_of(call),
+    }

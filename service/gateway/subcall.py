@@ -40,7 +40,10 @@ class Layout:
 
     def call(self, options: CallOptions, served: ServedReward) -> Call:
         """A call of these groups to one reward."""
-        return Call(options, [served] * len(self.groups), self.sizes, self.parent.data, self.spans)
+        parent = self.parent
+        call = Call(options, [served] * len(self.groups), self.sizes, parent.data, self.spans)
+        call.trace = parent.trace
+        return call
 
     def in_parent(self, item: int, group: int) -> int:
         """The number in the parent of an item of local group `group`."""

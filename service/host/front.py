@@ -20,6 +20,7 @@ from rewardplane.gateway.validate import Validator
 from rewardplane.http.server import HttpFace
 
 from .options import Options
+from .tracing import make_traces
 
 
 class Front:
@@ -49,12 +50,14 @@ class Front:
         self._admission = Admission(limits)
         self.rewards = ServedRewards(self._metrics.figures, lane)
         scorer = Scorer(self.rewards, self._admission, self._metrics)
+        scorer.traces = self._traces = make_traces() if options.traces else None
         validator = Validator(scorer, self._metrics, limits)
         servicer = Servicer(scorer, validator, self.rewards, limits, self._metrics)
         gate = self._gate
         self._server = Server(servicer, self._admission, limits, options.door, on_lost, gate)
         self._metrics.ready = lambda: self._server.serving
-        self._http = HttpFace(scorer, validator, self.rewards, self._metrics, limits, gate)
+        http = scorer, validator, self.rewards, self._metrics, limits, gate
+        self._http = HttpFace(*http, ui=options.ui)
         self._metrics.gauges |= gauges(self._admission, self._server)
         self._metrics.gauges["rewardplane_config_generation"] = (
             "The configuration in force, counted from 1; reloads raise it.",
@@ -99,6 +102,8 @@ class Front:
         await asyncio.gather(self._server.stop(grace_s), self._http.stop(grace_s))
         if self._guarding is not None:
             self._guarding.cancel()
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
         if self._stop_metrics is not None:
             await asyncio.to_thread(self._stop_metrics)
             self._stop_metrics = None

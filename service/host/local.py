@@ -54,6 +54,8 @@ class LocalService:
         self._generation = 0
         self._saying = ""
         self._retiring: set[asyncio.Task[None]] = set()
+        self._working: set[asyncio.Task[Any]] = set()
+        """What a caller waits for, or has given up and is about to end."""
 
     def start(self, config: ServiceConfig, progress: Progress) -> None:
         """Sets all rewards up and listens.
@@ -101,7 +103,7 @@ class LocalService:
         self._loop.close()
 
     def _await(self, work: Coroutine[Any, Any, T], progress: Progress) -> T:
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future: Future[T] = asyncio.run_coroutine_threadsafe(self._owned(work), self._loop)
         try:
             while True:
                 # In the thread of the caller, who may set signal handlers meanwhile.
@@ -111,6 +113,15 @@ class LocalService:
         except BaseException:
             future.cancel()
             raise
+
+    async def _owned(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - it runs in one
+        self._working.add(task)
+        try:
+            return await work
+        finally:
+            self._working.discard(task)
 
     async def _start(self, config: ServiceConfig) -> None:
         _check(config)
@@ -192,6 +203,8 @@ class LocalService:
                 task.add_done_callback(self._retiring.discard)
 
     async def _stop(self) -> None:
+        if self._working:  # a start that was given up puts away what it had begun
+            await asyncio.wait(self._working, timeout=DRAIN_S)
         if self._front is not None:
             await self._front.stop(DRAIN_S)
         pools = [pool for pools in self._replicas.values() for pool in pools]

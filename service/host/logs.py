@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 FORMAT_ENV, LEVEL_ENV = "REWARDPLANE_LOG_FORMAT", "REWARDPLANE_LOG_LEVEL"
-FIELDS = ("request_id", "traceparent", "job", "step", "reward")
+FIELDS = ("request_id", "trace_id", "job", "step", "reward")
 """What a record may carry (`extra`) beside its text."""
 
 # A stranger's request id is part of a text: no control character of it may begin another line.

@@ -18,7 +18,8 @@ class Options:
     a replica waits for one. `keep`: what is deployed stays when this process ends, for the next.
     `door`: what speaks gRPC with the clients; one that cannot be had is an error. `access`: the
     access file, by its full path, which each node must have; empty: anybody may call. `insecure`:
-    calls that prove nothing may come from other machines.
+    calls that prove nothing may come from other machines. `traces`: calls are traced, as
+    OpenTelemetry's environment variables say. `ui`: the HTTP port has a page to look at.
     """
 
     host: str = "127.0.0.1"
@@ -33,6 +34,8 @@ class Options:
     keep: bool = False
     access: str = ""
     insecure: bool = False
+    traces: bool = False
+    ui: bool = False
 
     @property
     def strangers_refused(self) -> bool:

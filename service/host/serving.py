@@ -6,6 +6,7 @@ With Ray or without: what is served with is made by the caller.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -26,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 UPKEEP_EVERY_S = 2.0
 WATCH_EVERY_S = 0.5
+_OPTION = {"gRPC": "port", "metrics": "metrics-port", "HTTP": "http-port"}
 _LEFT = "ServeReplica:rewardplane-gateway"
 """In the title of a gateway's process on Ray."""
 
@@ -131,9 +133,15 @@ def check_ports(options: Options) -> None:
         PortTaken: with the name of the owner, where it can be seen.
     """
     # Gateways that share a port would share it with whoever has it now, without an error.
-    wanted = [options.port]
-    for first in filter(None, (options.metrics_port, options.http_port)):
-        wanted += [first + rank for rank in range(options.gateways_per_node)]
+    wanted: dict[int, str] = {options.port: "gRPC"}
+    for what, first in (("metrics", options.metrics_port), ("HTTP", options.http_port)):
+        for port in range(first, first + options.gateways_per_node) if first else ():
+            if port in wanted:
+                raise PortTaken(
+                    f"port {port} is to be that of {wanted[port]} and of {what}; each wants its "
+                    "own, and with --gateways-per-node the next ones too"
+                )
+            wanted[port] = what
     for port in wanted:
         if port == 0:
             continue
@@ -141,11 +149,21 @@ def check_ports(options: Options) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((options.host, port))
+            except OverflowError:
+                raise PortTaken(f"port {port} is beyond 65535") from None
             except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise PortTaken(
+                        f"cannot listen on {options.host}, port {port}: {error.strerror}; want an "
+                        "address of this machine for --host (0.0.0.0: all)"
+                    ) from None
                 owner = _owner(port)
                 if options.address != "local" and _LEFT in owner:
                     continue  # a gateway that `--keep` left there: it is taken over
-                raise PortTaken(f"{options.host}:{port}: {error.strerror}; {owner}") from None
+                raise PortTaken(
+                    f"{options.host}:{port}: {error.strerror}; {owner}; "
+                    f"another one: --{_OPTION[wanted[port]]}"
+                ) from None
 
 
 def _reload(service: Service, path: Path, state: State, progress: Progress) -> None:

@@ -80,9 +80,14 @@ class State:
             path = cls.path(port)
             state = cls(**json.loads(read_own(path) if path is not None else ""))
         except (OSError, ValueError, TypeError):
-            raise NotServing(f"no `rewardplane serve` is known for port {port}") from None
+            raise NotServing(
+                f"no `rewardplane serve` is known for port {port} on this machine: start one, or "
+                "say its gRPC port with --port"
+            ) from None
         if not state.is_alive():
-            raise NotServing(f"`rewardplane serve` for port {port} (pid {state.pid}) is gone")
+            raise NotServing(
+                f"`rewardplane serve` for port {port} (pid {state.pid}) is gone: start it again"
+            )
         return state
 
     def is_alive(self) -> bool:

@@ -14,15 +14,19 @@ from rewardplane.wire.errors import Overloaded
 
 @dataclass(slots=True, frozen=True)
 class Answer:
-    """An answer; its body is JSON."""
+    """An answer; its body is JSON, unless `media_type` says what else."""
 
     body: bytes
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    media_type: str = ""
 
     def encoded(self, date: str, *, close: bool, bodiless: bool) -> bytes:
         """The bytes on the wire. `bodiless`: as `HEAD` wants it."""
-        lines = [_LINES[self.status], f"date: {date}\r\ncontent-length: {len(self.body)}\r\n"]
+        first = _LINES[self.status]
+        if self.media_type:
+            first = first.replace("application/json", self.media_type)
+        lines = [first, f"date: {date}\r\ncontent-length: {len(self.body)}\r\n"]
         lines += [f"{name}: {value}\r\n" for name, value in self.headers.items()]
         lines.append("connection: close\r\n\r\n" if close else "\r\n")
         head = "".join(lines).encode()

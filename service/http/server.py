@@ -30,6 +30,7 @@ from .remote_rm import RemoteRm
 from .request import error_status
 from .sandbox_fusion import SandboxFusion
 from .tls import server_context
+from .ui import Ui
 
 if TYPE_CHECKING:
     from rewardplane.access.gate import Gate
@@ -51,6 +52,7 @@ GEMINI_VALIDATE = re.compile(
     "/v1beta1/projects/[^/]+/locations/[^/]+/tuningJobs:validateReinforcementTuningReward"
 )
 _REWARDS = re.compile("/rewards/([^/]+)")
+_PAGE, _STATUS = "/ui", "/ui/status.json"
 _HEALTH = "/healthz"
 OPENAI_GRADERS = "/v1/fine_tuning/alpha/graders"
 
@@ -71,10 +73,16 @@ class HttpFace:
         metrics: Metrics,
         limits: Limits,
         gate: Gate | None = None,
+        *,
+        ui: bool = False,
     ) -> None:
-        """`gate` says who calls, and has the certificate; without it anybody may do anything."""
+        """`gate` says who calls, and has the certificate; without it anybody may do anything.
+
+        `ui`: there is a page to look at.
+        """
         self._gate = gate
         self._metrics = metrics
+        self._ui = Ui(rewards, metrics) if ui else None
         self.bodies = Bodies(limits.max_in_flight_bytes)
         self.max_body_bytes = limits.max_item_bytes
         self._connections: set[Connection] = set()
@@ -155,11 +163,20 @@ class HttpFace:
             handler, request.reward = self._posts["/rewards/{reward}"], named[1]
         elif handler is None and GEMINI_VALIDATE.fullmatch(path):
             handler = self._gemini
+        if self._ui is not None and path in (_PAGE, _STATUS):
+            if method not in ("GET", "HEAD"):
+                return _not_allowed("GET, HEAD")
+            request.handler = self._ui.page if path == _PAGE else self._ui.status
+            return None if path == _PAGE else self._known(request)
         if handler is None:
             return refusal(404, "NOT_FOUND", f"there is nothing at {path[:200]}")
         if method != "POST":
             return _not_allowed("POST")
         request.handler = handler
+        return self._known(request)
+
+    def _known(self, request: Request) -> Answer | None:
+        """Finds out who calls; the refusal of who may not."""
         if self._gate is None:
             return None
         try:

@@ -57,7 +57,7 @@ def counters(items: int, health: float = math.nan) -> str:
         "# TYPE rewardplane_items counter\n"
         f'rewardplane_items_total{{reason="SCORED",reward="r"}} {items}\n'
         "# TYPE rewardplane_health_mean gauge\n"
-        f'rewardplane_health_mean{{job="j",reward="r"}} {health}\n'
+        f'rewardplane_health_mean{{training_job="j",reward="r"}} {health}\n'
     )
 
 

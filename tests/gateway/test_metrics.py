@@ -78,11 +78,11 @@ async def test_a_scrape_counts_what_was_sent(it: Rig, free_port: int) -> None:
         assert of(samples, items, reward="one", reason=reason) == 1
     assert of(samples, items, reward="group", reason="SCORED") == 4
     requests = "rewardplane_requests_total"
-    assert of(samples, requests, reward="exact", job="a", code="OK") == 2
-    assert of(samples, requests, reward="one", job="b", code="OK") == 1
-    assert of(samples, requests, reward="one", job="", code="OK") == 1
-    assert of(samples, requests, reward="(mixed)", job="", code="OK") == 1
-    assert of(samples, requests, reward="", job="", code="NOT_FOUND") == 1
+    assert of(samples, requests, reward="exact", training_job="a", code="OK") == 2
+    assert of(samples, requests, reward="one", training_job="b", code="OK") == 1
+    assert of(samples, requests, reward="one", training_job="", code="OK") == 1
+    assert of(samples, requests, reward="(mixed)", training_job="", code="OK") == 1
+    assert of(samples, requests, reward="", training_job="", code="NOT_FOUND") == 1
     assert of(samples, "rewardplane_groups_total", reward="exact") == 4
     # The group of three alike, and of ["1", "1"]; not the one with a score and a half.
     assert of(samples, "rewardplane_zero_variance_groups_total", reward="exact") == 2
@@ -154,7 +154,7 @@ async def test_odd_labels_survive_the_scrape(free_port: int) -> None:
     job = 'a"b\\c\nd {}'
     metrics.call_ended("r", job, "OK", 0.001)
     samples = await scraped(metrics, free_port)
-    assert of(samples, "rewardplane_requests_total", reward="r", job=job, code="OK") == 1
+    assert of(samples, "rewardplane_requests_total", reward="r", training_job=job, code="OK") == 1
 
 
 async def test_times_fall_in_their_bins() -> None:

@@ -1,0 +1,75 @@
+"""How long jobs wait for rewards: the time in which they have calls in flight, and for which one.
+
+Of calls that overlap, each second counts once: a job that waits all the time gains one second a
+second, however many calls it makes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+
+class _Wait:
+    """The time in which at least one call is in flight, in seconds."""
+
+    __slots__ = ("_before_s", "_calls", "_since_s")
+
+    def __init__(self) -> None:
+        self._before_s = 0.0
+        self._since_s = 0.0
+        self._calls = 0
+
+    def begin(self, now_s: float) -> None:
+        if not self._calls:
+            self._since_s = now_s
+        self._calls += 1
+
+    def end(self, now_s: float) -> None:
+        self._calls -= 1
+        if not self._calls:
+            self._before_s += now_s - self._since_s
+
+    def seconds(self, now_s: float) -> float:
+        return self._before_s + (now_s - self._since_s if self._calls else 0.0)
+
+
+class JobWaits:
+    """The waits of all jobs of a gateway; the labels of jobs are few already."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._jobs: dict[str, _Wait] = {}
+        self._rewards: dict[tuple[str, str], _Wait] = {}
+
+    def begin(self, job: str, rewards: Iterable[str]) -> None:
+        """A call is admitted. Whoever says so says `end` once, with the same rewards."""
+        now_s = self._clock()
+        wait = self._jobs.get(job)
+        if wait is None:
+            wait = self._jobs[job] = _Wait()
+        wait.begin(now_s)
+        for reward in rewards:
+            of_reward = self._rewards.get((job, reward))
+            if of_reward is None:
+                of_reward = self._rewards[job, reward] = _Wait()
+            of_reward.begin(now_s)
+
+    def end(self, job: str, rewards: Iterable[str]) -> None:
+        """The call is over."""
+        now_s = self._clock()
+        self._jobs[job].end(now_s)
+        for reward in rewards:
+            self._rewards[job, reward].end(now_s)
+
+    def by_job(self) -> Iterator[tuple[str, float]]:
+        """Each job, and how long it has waited so far, in seconds. From any thread."""
+        now_s = self._clock()
+        for job, wait in list(self._jobs.items()):
+            yield job, wait.seconds(now_s)
+
+    def by_reward(self) -> Iterator[tuple[str, str, float]]:
+        """Each job and reward, and how long the job has waited for it, in seconds."""
+        now_s = self._clock()
+        for (job, reward), wait in list(self._rewards.items()):
+            yield job, reward, wait.seconds(now_s)

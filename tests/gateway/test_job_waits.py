@@ -1,0 +1,33 @@
+"""How long jobs wait: the union of their calls, over all rewards and for each."""
+
+from __future__ import annotations
+
+from rewardplane.gateway.job_waits import JobWaits
+
+
+def test_calls_that_overlap_count_once() -> None:
+    now_s = 0.0
+    waits = JobWaits(lambda: now_s)
+    waits.begin("j", ["a"])
+    now_s = 2.0
+    waits.begin("j", ["b", "c"])
+    waits.begin("k", ["a"])
+    now_s = 3.0
+    waits.end("j", ["a"])
+    now_s = 5.0
+    assert dict(waits.by_job()) == {"j": 5.0, "k": 3.0}  # those in flight count so far
+    waits.end("j", ["b", "c"])
+    now_s = 9.0
+    waits.end("k", ["a"])
+    now_s = 10.0
+    waits.begin("j", ["a"])
+    now_s = 11.0
+    waits.end("j", ["a"])
+    now_s = 20.0
+    assert dict(waits.by_job()) == {"j": 6.0, "k": 7.0}
+    assert {(job, reward): s for job, reward, s in waits.by_reward()} == {
+        ("j", "a"): 4.0,
+        ("j", "b"): 3.0,
+        ("j", "c"): 3.0,
+        ("k", "a"): 7.0,
+    }
