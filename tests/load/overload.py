@@ -5,10 +5,10 @@
 Clients of several processes send at a fixed rate, whatever comes back. A reward of 10 ms an item on
 two replicas does at most 200 items a second. First a tenth of that is sent, then `--times` as much:
 the p99 of admitted calls may be twice what it was, that of refusals 20 ms, each refusal has
-RetryInfo, no admitted item fails, and the gateway's memory comes back. Where others have the
-machine, refusals may take twice as long as calls of an idle service beside it take meanwhile. Each
-call says by its `queue_timeout` when its last item must have started: within half as long again as
-the whole call takes when nothing waits. Ends with 1 otherwise.
+RetryInfo, no admitted item fails, and the gateway's memory comes back. Each call says by its
+`queue_timeout` when its last item must have started: within half as long again as the whole call
+takes when nothing waits. Ends with 1 otherwise. What calls of an idle service take meanwhile is
+printed beside: where that is much, the machine was busy with others.
 """
 
 from __future__ import annotations
@@ -186,10 +186,9 @@ def run(
         )
         checks = {
             "admitted p99": p99(under.admitted_s) <= 2 * p99(alone.admitted_s),
-            "refusals p99": p99(refusals) <= max(MAX_REFUSAL_S, 2 * beside.at(0.99)),
+            "refusals p99": p99(refusals) <= MAX_REFUSAL_S,
             "RetryInfo": not under.without_retry and not under.other,
-            # Where an idle service takes longer than an item may wait, none can start in time.
-            "failed items": not under.failed_items or beside.at(0.99) > wait_s,
+            "failed items": not under.failed_items,
             "memory": after <= before + (64 << 20),
             "clients kept up": under.late < 0.01 * rate * seconds,
         }
