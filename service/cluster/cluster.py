@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
-import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -26,8 +24,9 @@ from . import placement
 from .applications import DRAINED_S, READY_S, apps_of, bring_up, in_place, prepare
 from .connecting import connect
 from .membership import NAME as MEMBERSHIP
-from .membership import POLL_S, STALE_S, Membership
+from .membership import POLL_S, Membership
 from .names import APP_PREFIX, GATEWAY, GATEWAY_APP, NAMESPACE, Deployed, app_name, told
+from .ownership import Ownership
 from .status import deploying, gateways_up
 
 SWITCH_S = 60.0
@@ -44,7 +43,7 @@ class Cluster:
     def __init__(self, options: Options) -> None:
         self._options = options.with_port()
         self._is_local = options.address == "local"
-        self._owner = f"pid {os.getpid()} on {socket.gethostname()}"
+        self._ownership = Ownership()
         self._config: ServiceConfig | None = None
         self._membership: Any = None
         self._generation = 0
@@ -111,9 +110,8 @@ class Cluster:
         if self._config is None:
             return
         try:
-            known: Any = ray.get(
-                self._membership.claim.remote(self._owner, force=True), timeout=ANSWER_S
-            )
+            renewed = self._ownership.renewed(self._membership)
+            known: Any = ray.get(renewed, timeout=ANSWER_S)
             if known < self._generation:
                 config = self._config.as_dict()
                 restored = self._membership.restore.remote(self._generation, config)
@@ -139,6 +137,7 @@ class Cluster:
 
         if not ray.is_initialized():
             return
+        self._ownership.end()
         if (self._options.keep if keep is None else keep) and not self._is_local:
             ray.shutdown()
             return
@@ -174,15 +173,7 @@ class Cluster:
         )
         membership: Any = actor.remote()
 
-        def claimed() -> str:
-            known: Any = ray.get(membership.claim.remote(self._owner), timeout=READY_S)
-            if isinstance(known, str):
-                return f"the cluster has a rewardplane service already, of {known}"
-            self._generation = known
-            return ""
-
-        # An owner that was killed is known to be gone after a while.
-        progress.expect(claimed, STALE_S + 2)
+        self._generation = self._ownership.claim(membership, progress)
         self._membership = membership
         if not self._is_local:
             self._take_over(config, progress)

@@ -94,7 +94,7 @@ CASES: list[tuple[str, str]] = [
             ("folder", "folder: Is a directory"),
             ("empty.jsonl", "empty.jsonl: is empty"),
             ("bad.jsonl", "line 2: is no JSON"),
-            ("noise.bin", "is no text in UTF-8"),
+            ("noise.bin", "want JSON lines"),
             ("data.csv", "want JSON lines"),
             ("text.jsonl", "line 1: the line: want an object, not str"),
             ("array.json", "one object a line"),

@@ -22,7 +22,7 @@ from ..support.prometheus import (
     prometheus,
     rules,
 )
-from .conftest import FOLDER, rewards
+from .conftest import CPUS, FOLDER, rewards
 
 if TYPE_CHECKING:
     from .conftest import Service
@@ -32,6 +32,9 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(PROMETHEUS is None, reason="needs Debian's prometheus"),
 ]
+
+
+SCALED = {"kind": "math", "replicas": {"min": 1, "max": 2}, **CPUS}
 
 
 def group(*texts: str) -> Group:
@@ -52,10 +55,14 @@ async def test_models_and_lost_replicas_have_data(service: Service, tmp_path: Pa
     assert {title for title, _ in wanted} == {
         "Models: questions",
         "Models: tokens",
+        "Models: noise",
         "RewardplaneModelChanged",
+        "Scaled rewards: replicas",
+        "Scaled rewards: work to do",
+        "RewardplaneNoRoomToScale",
     }
     async with serving() as endpoint, RewardClient(service.address) as client:
-        given = rewards(good={"kind": "judge", "model": "m", "ask": "Is it good?"})
+        given = rewards(good={"kind": "judge", "model": "m", "ask": "Is it good?"}, scaled=SCALED)
         given["models"] = {
             "m": {"runs": "endpoint", "base_url": endpoint.base_url, "name": "n", "cpus": 0.1}
         }
@@ -64,6 +71,7 @@ async def test_models_and_lost_replicas_have_data(service: Service, tmp_path: Pa
             with prometheus(tmp_path, {"gateway-0": service.metrics_port}) as it:
                 (found,) = await client.score("good", [group("a", "a", "b")], timeout_s=60)
                 assert all(isinstance(outcome, Score) for outcome in found)
+                await client.score("scaled", [group("a")], timeout_s=60)
                 await lose_a_replica(service, client)
                 endpoint.model = "another"
                 (found,) = await client.score("good", [group("c")], timeout_s=60)

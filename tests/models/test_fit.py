@@ -104,7 +104,8 @@ def test_files_that_say_nothing_are_told(folder: Path) -> None:
             {"runs": "endpoint", "base_url": "http://h/v1", "name": "n", "head": "scalar"},
             "wire 'chat' has the head 'chat'",
         ),
-        ({"runs": "hf", "head": "chat", "path": ".", "golden": "no.jsonl"}, "golden: there is"),
+        ({"runs": "hf", "head": "scalar", "path": ".", "golden": "no.jsonl"}, "golden: there is"),
+        ({"runs": "hf", "head": "chat", "path": ".", "golden": "no.jsonl"}, "golden: holds"),
         ("hf", "want a mapping"),
     ],
 )

@@ -18,6 +18,7 @@ UP = 'up{job="rewardplane-metrics",pod='
 ITEMS = 'rewardplane_items_total{reward="r",reason='
 CALLS = "rewardplane_requests_total{"
 REFUSED = "rewardplane_refusals_total{"
+WANTED = {"replicas_wanted": 3, "replicas": 2}
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,10 @@ CASES: dict[str, Case] = {
     "RewardplaneQueues": Case(
         bins("rewardplane_queue_seconds_bucket", slow=True),
         bins("rewardplane_queue_seconds_bucket", slow=False),
+    ),
+    "RewardplaneNoRoomToScale": Case(
+        {f'rewardplane_{n}{{reward="r",pod="a"}}': level(v) for n, v in WANTED.items()},
+        {f'rewardplane_{n}{{reward="r",pod="a"}}': level(3) for n in WANTED},
     ),
     "RewardplaneWorkersDie": Case(
         {'rewardplane_worker_restarts_total{reward="r",cause="crashed"}': counter(2)},

@@ -20,8 +20,12 @@ import yaml
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
 SCRAPE_S = 0.5
-ONLY_ON_RAY = ("rewardplane_model_", "rewardplane_judge_model_changes")
-"""How names of metrics begin that a service without Ray has no data of: it has no models."""
+ONLY_ON_RAY = (
+    *("rewardplane_model_", "rewardplane_judge_model_changes"),
+    *("rewardplane_replicas", "rewardplane_backlog_seconds"),
+)
+"""How names of metrics begin that a service without Ray has no data of: it has no models, and
+scales nothing."""
 _COMPARING = {"==", "!=", ">", "<", ">=", "<="}
 
 

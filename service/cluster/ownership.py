@@ -1,0 +1,68 @@
+"""Which process runs the service of a cluster: one at a time, told as long as it lives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from typing import Any
+
+from rewardplane.host.progress import Progress
+
+from .membership import STALE_S
+
+RENEW_S = 2.0
+READY_S = 60.0
+
+
+class Ownership:
+    """This process's claim of the membership actor.
+
+    A start or a reload may take minutes, so the claim is renewed from a thread of its own.
+    """
+
+    def __init__(self) -> None:
+        self._owner = f"pid {os.getpid()} on {socket.gethostname()}"
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def claim(self, membership: Any, progress: Progress) -> int:
+        """Waits until nobody else serves; returns the generation that is in force.
+
+        Raises:
+            DeployFailed: somebody does.
+            Stopped: a signal asked to end.
+        """
+        import ray
+
+        generation = 0
+
+        def claimed() -> str:
+            nonlocal generation
+            known: Any = ray.get(membership.claim.remote(self._owner), timeout=READY_S)
+            if isinstance(known, str):
+                return f"the cluster has a rewardplane service already, of {known}"
+            generation = known
+            return ""
+
+        # An owner that was killed is known to be gone after a while.
+        progress.expect(claimed, STALE_S + 2)
+        self._thread = threading.Thread(target=self._renew, args=(membership,), daemon=True)
+        self._thread.start()
+        return generation
+
+    def end(self) -> None:
+        """Claims no more. To be called before the connection to Ray ends."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def renewed(self, membership: Any) -> Any:
+        """A reference to what `Membership.claim` answers this process now."""
+        return membership.claim.remote(self._owner, force=True)
+
+    def _renew(self, membership: Any) -> None:
+        while not self._ended.wait(RENEW_S):
+            with contextlib.suppress(Exception):  # the actor starts anew; `upkeep` tells of it
+                self.renewed(membership)
