@@ -162,6 +162,16 @@ async def test_a_cancelled_call_leaves_nothing_to_run(tmp_path: Path) -> None:
     assert ran < 15
 
 
+async def test_a_cancelled_call_gives_its_place_back_at_once() -> None:
+    """What it had in the engine ends with it, and does not hold the next call up."""
+    async with hosts(engine() | {"in_flight": 1}, it={**RM, "timeout_s": 60}) as rig:
+        call = rig.answer(asked(request_of("it", ["hang", "hang 2"])))
+        await asyncio.sleep(0.3)
+        call.cancel()
+        outcomes = flat(await rig.answer(asked(request_of("it", ["a"])), 20))
+    assert reasons(outcomes) == Counter(SCORED=1)
+
+
 async def test_what_fails_with_its_engine_is_no_fault_of_the_item() -> None:
     """It is sent again, to no avail here, where there is no other engine."""
     async with hosts(engine(latency_s=0.02), it=RM) as rig:
