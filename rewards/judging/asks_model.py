@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ..deadline import left_s
 from ..formats.member_fault import member_fault
+from ..models.distribution import check_whole
 from ..models.model import LabelQuestion, LabelReading, Model, ModelNeed
 from ..models.model_judge import labels_by_text
 from ..models.question import Sampling
@@ -120,6 +121,7 @@ class AsksModel(Reward):
         found = await ask(
             messages, question, sampling=sampling, timeout_s=min(left_s(), MAX_WAIT_S)
         )
+        check_whole(found.probs, [label.text for label in question.labels], found.label_mass)
         self._check_mass(found)
         value = value_of(question, found.probs)
         record = JudgementRecord(

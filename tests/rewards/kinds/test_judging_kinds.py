@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from rewardplane.rewards.models.endpoint_model import EndpointModel
+from rewardplane.rewards.models.model import LabelReading
 from rewardplane.rewards.models.model_endpoint import ModelEndpoint
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.run import Clip, run_items_async
@@ -517,3 +518,16 @@ async def test_questions_of_a_call_are_bounded_and_end_with_it() -> None:
     (error, *_) = await outcomes(pairwise(model, pairs={"design": "all"}), PROMPT, ["x"] * 257)
     assert isinstance(error, ScoreError)
     assert error.reason is Reason.INVALID_INPUT
+
+
+@pytest.mark.parametrize("probs", [{"Yes": 7.0, "No": 2.0}, {"Yes": 0.1, "No": 0.1}, {"Yes": 1.0}])
+async def test_an_engine_of_your_own_that_says_no_distribution_earns_nobody_a_reward(
+    probs: dict[str, float],
+) -> None:
+    class Own(StubModel):
+        async def labels(self, *_: Any, **__: Any) -> LabelReading:
+            return LabelReading(probs, 0.9, "logits")
+
+    (error,) = await outcomes(judge(Own(), ask="Is it good?"), PROMPT, ["4"])
+    assert isinstance(error, ScoreError)
+    assert error.reason in (Reason.INVALID_RESULT, Reason.JUDGE_UNREADABLE)
