@@ -170,7 +170,8 @@ class EngineModel:
         decode = partial(self.prompter.tokenizer.decode, ids, skip_special_tokens=True)
         text: str = await self._tokeniser.run(decode)
         usage = Usage(len(prompt.ids), len(ids), 0, 1)
-        return Completion(without_thoughts(text), reason, usage)
+        # Where an answer to a schema begins is for its reader: a tag in its texts is data.
+        return Completion(text if schema is not None else without_thoughts(text), reason, usage)
 
     def _check_number(self, value: float, what: str) -> None:
         if math.isfinite(value):

@@ -84,6 +84,10 @@ def test_files_that_say_nothing_are_told(folder: Path) -> None:
     [
         ({"runs": "hf", "head": "scalar"}, "wants `path`"),
         ({"runs": "hf", "head": "scalar", "path": "org/name"}, "revision: org/name is a name"),
+        (
+            {"runs": "hf", "head": "scalar", "path": "org/name", "revision": "main"},
+            "say which commit (40 hex digits)",
+        ),
         ({"runs": "hf", "head": "scalar", "path": "./nowhere"}, "there is no folder"),
         ({"runs": "hf", "head": "loud", "path": "."}, "head: want 'scalar' or 'chat'"),
         ({"runs": "hf", "head": "chat", "path": ".", "gpus": 0.5}, "memory_gb: say"),
@@ -104,7 +108,7 @@ def test_files_that_say_nothing_are_told(folder: Path) -> None:
             {"runs": "endpoint", "base_url": "http://h/v1", "name": "n", "head": "scalar"},
             "wire 'chat' has the head 'chat'",
         ),
-        ({"runs": "hf", "head": "chat", "path": ".", "golden": "no.jsonl"}, "golden: there is"),
+        ({"runs": "hf", "head": "scalar", "path": ".", "golden": "no.jsonl"}, "golden: there is"),
         ("hf", "want a mapping"),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import generate_latest
 from rewardplane.client.client import RewardClient
 from rewardplane.config.load import ConfigError, parse
+from rewardplane.models.engine import EngineFailed
 from rewardplane.models.shared import TALLY, Shared
 from rewardplane.rewards.judging.questions import predicate
 from rewardplane.rewards.models.model import LabelReading
@@ -272,9 +273,7 @@ async def test_what_was_taken_in_vain_is_counted_and_told_once() -> None:
     tally: Counter[str] = Counter()
     TALLY.set(tally)
     options: Any = {"sampling": Sampling(), "timeout_s": 30}
-    asks = [
-        asyncio.create_task(shared.labels([], predicate("Good?"), **options)) for _ in range(4)
-    ]
+    asks = [asyncio.create_task(shared.labels([], predicate("Good?"), **options)) for _ in range(4)]
     await asyncio.sleep(0.005)
     asks[0].cancel()
     told = await asyncio.gather(*asks, return_exceptions=True)
@@ -327,6 +326,18 @@ async def test_the_noise_of_golden_items_is_told_and_measured(tmp_path: Path) ->
     assert info.model is not None
     assert info.model.facts == used.facts
     assert 'rewardplane_model_noise{model="m"} 0.004' in text
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "true", '"0.5"', "null"])
+async def test_a_golden_value_that_is_no_number_lets_no_model_serve(
+    value: str, tmp_path: Path
+) -> None:
+    golden = tmp_path / "golden.jsonl"
+    messages = '[{"role": "user", "content": "a"}]'
+    golden.write_text(f'{{"messages": {messages}, "value": {value}}}')
+    with pytest.raises(EngineFailed, match="line 1 cannot be read"):
+        async with hosts({**STUB, "golden": str(golden)}, it=RM):
+            pass
 
 
 def test_golden_items_of_a_chat_head_are_refused() -> None:
