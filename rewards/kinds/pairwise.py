@@ -53,8 +53,9 @@ class Design(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     design: Literal["all", "ring", "chunks", "anchor"] = "ring"
-    """`all`: everyone with everyone, n(n-1)/2 comparisons, n at most 256. `ring`: everyone with the `meets` next
-    to it in a circle, n x meets / 2. `chunks`: everyone with everyone in chunks of `size`.
+    """`all`: everyone with everyone, n(n-1)/2 comparisons, n at most 256. `ring`: everyone with
+    the `meets` next to it in a circle, n x meets / 2. `chunks`: everyone with everyone in chunks of
+    `size`.
     `anchor`: everyone with a reference answer, n."""
     meets: Annotated[int, Field(ge=2, le=64, multiple_of=2)] = 4
     size: Annotated[int, Field(ge=2, le=64)] = 4
