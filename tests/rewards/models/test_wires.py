@@ -167,3 +167,12 @@ def test_a_model_is_held_to_its_word(probs: dict[str, float], mass: float | None
 )
 def test_which_label_a_text_is(text: str, want: str | None) -> None:
     assert label_of(text, LABELS) == want
+
+
+def test_a_token_that_is_told_twice_counts_once() -> None:
+    rows = [("token_id:7", 0.3), ("token_id:7", 0.3), ("token_id:8", 0.3)]
+    told = [{"token": token, "logprob": math.log(share)} for token, share in rows]
+    reply = completion(told)
+    probs, mass = chat.reading(reply, LABELS, "logprob_token_ids", [7, 8])
+    assert probs == pytest.approx({"Yes": 0.5, "No": 0.5})
+    assert mass == pytest.approx(0.6)
