@@ -10,13 +10,13 @@ from typing import Any, cast
 import pytest
 from rewardplane.models.engine import EngineFailed, EngineModel
 from rewardplane.models.places import URGENCY
-from rewardplane.models.prompts import Prompt
+from rewardplane.models.prompts import Prompt, Prompter
 from rewardplane.models.self_test import self_test
 from rewardplane.models.vllm_engine import _priority, chosen, engine_arguments
 from rewardplane.rewards.judging.questions import predicate
 from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
-from rewardplane.rewards.types import InvalidResult, JudgeUnreadable
+from rewardplane.rewards.types import InvalidInput, InvalidResult, JudgeUnreadable
 
 from .weights.tiny import config
 
@@ -121,3 +121,40 @@ def test_deadlines_are_in_order_however_long_the_machine_is_up() -> None:
         URGENCY.set((deadline_ns, 0))
         found.append(_priority())
     assert found[0] < found[1]
+
+
+class Letters:
+    """A tokenizer of one token a letter, in the shape of transformers'."""
+
+    bos_token_id, chat_template = None, "t"
+
+    def __call__(self, text: str | list[str], **_: Any) -> dict[str, Any]:
+        ids = [[*map(ord, one)] for one in ([text] if isinstance(text, str) else text)]
+        return {"input_ids": ids[0] if isinstance(text, str) else ids}
+
+    def apply_chat_template(self, messages: Any, **_: Any) -> str:
+        return "".join(message["content"] for message in messages)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(map(chr, ids))
+
+
+def test_an_answer_that_leaves_no_room_is_told_as_such() -> None:
+    shown = [{"role": "user", "content": "x" * 10}]
+    for cuts in (False, True):
+        prompter = Prompter(Letters(), 20, cuts=cuts)
+        assert len(prompter.prompt(shown, asks=True, room=10).ids) == 10
+        with pytest.raises(InvalidInput, match="20 with the conversation; lower max_tokens"):
+            prompter.prompt(shown, asks=True, room=20)
+
+
+def test_what_follows_the_users_last_turn_is_never_cut() -> None:
+    shown = [{"role": "user", "content": "p" * 30}, {"role": "assistant", "content": "r" * 15}]
+    made = Prompter(Letters(), 20, cuts=True).prompt(shown, asks=False)
+    assert Letters().decode(made.ids) == "p" * 5 + "r" * 15
+    assert made.cut_tokens == 25
+    with pytest.raises(InvalidInput, match="not enough"):
+        Prompter(Letters(), 14, cuts=True).prompt(shown, asks=False)
+    question = [{"role": "system", "content": "s" * 30}, {"role": "user", "content": "q" * 15}]
+    made = Prompter(Letters(), 20, cuts=True).prompt(question, asks=True)
+    assert Letters().decode(made.ids) == "s" * 5 + "q" * 15
