@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from ..deadline import left_s
+from ..formats.member_fault import member_fault
+from ..models.distribution import check_whole
 from ..models.model import LabelQuestion, LabelReading, Model, ModelNeed
 from ..models.model_judge import labels_by_text
 from ..models.question import Sampling
 from ..reading.span import LookIn
 from ..reward import Reward
 from ..text.chat import Message
-from ..types import JudgementRecord, JudgeUnreadable, RewardFault, Usage
+from ..types import JudgementRecord, JudgeUnreadable, Reason, RewardFault, Usage
 from .questions import value_of
 
 LABEL_MASS = "label_mass"
 CUT_TOKENS = "cut_tokens"
 MAX_WAIT_S = 3_600.0
+AT_ONCE = 256
+"""Questions of one call that are under way together."""
 _NO_TEXT = ("decisions", "systemone")
 _T = TypeVar("_T")
 
@@ -116,6 +121,7 @@ class AsksModel(Reward):
         found = await ask(
             messages, question, sampling=sampling, timeout_s=min(left_s(), MAX_WAIT_S)
         )
+        check_whole(found.probs, [label.text for label in question.labels], found.label_mass)
         self._check_mass(found)
         value = value_of(question, found.probs)
         record = JudgementRecord(
@@ -130,10 +136,22 @@ class AsksModel(Reward):
         return record, found.cut_tokens
 
     async def answers(
-        self, asks: Sequence[tuple[Sequence[Message], LabelQuestion]]
+        self, asks: Iterable[tuple[Sequence[Message], LabelQuestion]]
     ) -> list[tuple[JudgementRecord, int] | RewardFault]:
-        """The answers of many questions, asked side by side; a fault leaves the others."""
-        return await asyncio.gather(*(settled(self.answer(*ask)) for ask in asks))
+        """The answers of many questions, in their order; a fault leaves the others.
+
+        `AT_ONCE` are asked side by side, and `asks` is read no faster than that.
+        """
+        found: dict[int, tuple[JudgementRecord, int] | RewardFault] = {}
+        todo = enumerate(asks)
+
+        async def ask_on(index: int, ask: tuple[Sequence[Message], LabelQuestion]) -> None:
+            found[index] = await settled(self.answer(*ask))
+            for later, one in todo:
+                found[later] = await settled(self.answer(*one))
+
+        await asyncio.gather(*(ask_on(*first) for first in [*islice(todo, AT_ONCE)]))
+        return [found[index] for index in range(len(found))]
 
     def read_values(self, records: Sequence[JudgementRecord], cut_tokens: int) -> dict[str, float]:
         """The values of `read_components`."""
@@ -162,11 +180,15 @@ class AsksModel(Reward):
 
 
 async def settled(awaited: Awaitable[_T]) -> _T | RewardFault:
-    """What is awaited, or its fault."""
+    """What is awaited, or its fault. Whatever else a model raises is a fault of this one too."""
     try:
         return await awaited
     except RewardFault as fault:
         return fault
+    except MemoryError as error:
+        return member_fault(Reason.OUT_OF_MEMORY, str(error) or "out of memory", None)
+    except Exception as error:  # noqa: BLE001 - other questions have their answers
+        return member_fault(Reason.RAISED, f"{type(error).__name__}: {error}", None)
 
 
 def spent(answers: Sequence[tuple[JudgementRecord, int] | RewardFault]) -> Usage:

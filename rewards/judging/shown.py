@@ -34,10 +34,11 @@ _TAGS = (
     r"|start_of_image|end_of_image|image_soft_token|audio_soft_token|tool_call|tool_response"
 )
 _CONTROL = re.compile(
-    r"<(?=\|[^|<>\n]{1,64}\|>|｜[^｜<>\n]{1,64}｜>|/?(?:" + _TAGS + r")>|</?SYS>>|｜)"
+    r"<(?=\|[^|<>\n]{1,64}\|>|\|\w{1,64}>|\w{1,64}\|>|｜[^｜<>\n]{1,64}｜>|/?(?:" + _TAGS + r")>"
+    r"|seed:\w{1,32}>|extra_id_\d{1,4}>|SPECIAL_\d{1,4}>|</?SYS>>|｜)"
     r"|\[(?=/?(?:INST|SYSTEM_PROMPT|IMG|IMG_END|IMG_BREAK|AUDIO|BEGIN_AUDIO|TOOL_CALLS"
     r"|TOOL_RESULTS|AVAILABLE_TOOLS|THINK)\])"
-    r"|◁(?=/?think▷)"
+    r"|◁(?=/?think▷)|\](?=~!?b[\[\]])|\[(?=e~\[)"
 )
 _MARK = "\0"
 

@@ -40,6 +40,8 @@ Prompt:
 """
 ORDER_GAP = "order_gap"
 COMPARISONS = "comparisons"
+MAX_ALL = 256
+"""Responses of which everyone is compared with everyone: 32,640 comparisons."""
 
 _Words = Annotated[str, Field(min_length=1, max_length=20_000)]
 _Answer = tuple[JudgementRecord, int]
@@ -51,8 +53,9 @@ class Design(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     design: Literal["all", "ring", "chunks", "anchor"] = "ring"
-    """`all`: everyone with everyone, n(n-1)/2 comparisons. `ring`: everyone with the `meets` next
-    to it in a circle, n x meets / 2. `chunks`: everyone with everyone in chunks of `size`.
+    """`all`: everyone with everyone, n(n-1)/2 comparisons, n at most 256. `ring`: everyone with
+    the `meets` next to it in a circle, n x meets / 2. `chunks`: everyone with everyone in chunks of
+    `size`.
     `anchor`: everyone with a reference answer, n."""
     meets: Annotated[int, Field(ge=2, le=64, multiple_of=2)] = 4
     size: Annotated[int, Field(ge=2, le=64)] = 4
@@ -145,6 +148,11 @@ class Pairwise(AsksModel):
         example, responses = items[0][0], [response for _, response in items]
         if len(items) == 1 and self.pairs.design != "anchor":
             raise InvalidInput("a group of one response has nobody to be compared with")
+        if self.pairs.design == "all" and len(items) > MAX_ALL:
+            raise InvalidInput(
+                f"a group of {len(items)} responses, `design: all` takes {MAX_ALL} at most: its"
+                " comparisons grow with the square; choose `ring`"
+            )
         anchor = self._anchor(example) if self.pairs.design == "anchor" else None
         seats = [*(self._seat(one) for one in responses), *([anchor] if anchor is not None else [])]
         planned = self.pairs.pairs(len(responses))
@@ -152,7 +160,7 @@ class Pairwise(AsksModel):
         orders = [*asked, *((j, i) for i, j in asked)] if self.swap else asked
         head = self._shown.parts(example, Response())
         answers = await self.answers(
-            [([_message(head, seats[a], seats[b])], self._question) for a, b in orders]
+            ([_message(head, seats[a], seats[b])], self._question) for a, b in orders
         )
         by_order = dict(zip(orders, answers, strict=True))
         made: list[Compared] = []

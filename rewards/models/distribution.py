@@ -14,6 +14,8 @@ from ..types import InvalidResult, JudgeUnreadable
 
 MAX_UNSEEN = 0.01
 """The most probability that labels outside a list of the likeliest tokens may have together."""
+LEAST_TOTAL = 0.9
+"""What an endpoint's probabilities add up to: some round ten of them to two digits."""
 _SLACK = 1e-3
 """What probabilities may miss 1 by: endpoints round them."""
 
@@ -21,17 +23,20 @@ _SLACK = 1e-3
 def from_probabilities(
     given: Mapping[str, object], labels: Sequence[str]
 ) -> tuple[dict[str, float], float]:
-    """The labels' shares of what they have together, and how much that is.
+    """The labels' shares of what they have together, and how much that is: 1 but for rounding.
 
     Raises:
         JudgeUnreadable: a label has no probability, or all have none.
-        InvalidResult: one is not between 0 and 1, or they are more than 1 together.
+        InvalidResult: one is not between 0 and 1, or they are not 1 together.
     """
     missing = [label for label in labels if label not in given]
     if missing:
         raise JudgeUnreadable(f"the answer has no probability of {missing}, only {_told(given)}")
     found = {label: probability(given[label], label) for label in labels}
-    return _shares(found)
+    shares, total = _shares(found)
+    if total < LEAST_TOTAL:
+        raise InvalidResult(f"the probabilities add up to {total:g}, want 1")
+    return shares, total
 
 
 def from_top(
@@ -66,6 +71,22 @@ def from_top(
             f" {least:.2g}"
         )
     return _shares(found)
+
+
+def check_whole(
+    probs: Mapping[str, object], labels: Sequence[str], label_mass: float | None
+) -> None:
+    """Holds a model to its word: the labels' probabilities add up to 1, and the mass is a share.
+
+    Raises:
+        JudgeUnreadable: a label has no probability.
+        InvalidResult: they add up to something else, or one is no probability.
+    """
+    total = from_probabilities(probs, labels)[1]
+    if total < 1.0 - len(labels) * _SLACK:
+        raise InvalidResult(f"the probabilities add up to {total:g}, want 1")
+    if label_mass is not None:
+        probability(label_mass, "the labels")
 
 
 def label_of(text: str, labels: Sequence[str]) -> str | None:

@@ -151,7 +151,9 @@ class EndpointModel:
         usage = _usage(reply)
         said = self._read(lambda: text_of(reply, may_be_cut=True), usage)
         cut = reply["choices"][0].get("finish_reason") == "length"
-        return Completion(without_thoughts(said), "length" if cut else "stop", usage)
+        # Where an answer to a schema begins is for its reader: a tag in its texts is data.
+        text = said if schema is not None else without_thoughts(said)
+        return Completion(text, "length" if cut else "stop", usage)
 
     def take_figures(self) -> dict[str, float]:
         """What happened since the last call: calls, retries, tokens, by metric name."""

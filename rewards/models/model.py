@@ -101,7 +101,10 @@ class LabelReading:
 
 @dataclass(slots=True, frozen=True)
 class Completion:
-    """What a model said; `finish_reason` is "stop" or "length", the text without its thoughts."""
+    """What a model said; `finish_reason` is "stop" or "length".
+
+    The text is without thoughts, but for an answer to a schema, which may have them before it.
+    """
 
     text: str
     finish_reason: str = "stop"

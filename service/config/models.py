@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -47,7 +48,7 @@ class ModelSettings(BaseModel):
     """The folder of the weights, absolute or beside the configuration; or a name on the hub, with
     its `revision`. Of `runs: python`: the engine's class, as ``my_pkg.engines:Engine``."""
     revision: str = ""
-    """The commit of a hub name."""
+    """The commit of a hub name, 40 hex digits."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: a GPU where the replica has one."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -253,8 +254,11 @@ def _at_home(settings: ModelSettings, folder: Path) -> dict[str, Any]:
     looks_like_hub = settings.path.count("/") == 1 and not settings.path.startswith((".", "/", "~"))
     if not looks_like_hub:
         raise ValueError(f"path: there is no folder {path}")
-    if not settings.revision:
-        raise ValueError(f"revision: {settings.path} is a name on the hub: say which commit")
+    if not _COMMIT.fullmatch(settings.revision):
+        # A branch or a tag moves: two replicas of one digest would be two models.
+        raise ValueError(
+            f"revision: {settings.path} is a name on the hub: say which commit (40 hex digits)"
+        )
     return update
 
 
@@ -284,3 +288,4 @@ def _files(settings: ModelSettings) -> list[list[Any]]:
 
 
 _SMALL_BYTES = 2**20
+_COMMIT = re.compile(r"[0-9a-f]{40}")

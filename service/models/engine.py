@@ -22,6 +22,8 @@ from .tokenising import Tokeniser
 MAX_NONSENSE = 10
 """So many answers in a row that are no numbers: the engine is broken."""
 MAX_ANSWER_TOKENS = 1_024
+MOST_MASS = 1.01
+"""What labels may have together; more is rounding no longer, but numbers that are no shares."""
 
 
 class EngineFailed(Exception):
@@ -138,8 +140,9 @@ class EngineModel:
             find = partial(self.prompter.label_ids, whole, texts)
             label_ids = self._label_ids[texts] = await self._tokeniser.run(find)
         logprobs = await self.engine.label_logprobs(prompt.ids, label_ids)
-        mass = sum(math.exp(x) for x in logprobs)
-        self._check_number(mass, "the probability of the labels is")
+        # As logits or scores they would have other shares and, of one step, no upper end.
+        mass = math.fsum(math.exp(min(x, 1.0)) for x in logprobs)
+        self._check_number(math.inf if mass > MOST_MASS else mass, "the labels' probability is")
         if mass <= 0.0:
             raise JudgeUnreadable(f"the judge gives none of {list(texts)} any probability")
         top = max(logprobs)
@@ -167,7 +170,8 @@ class EngineModel:
         decode = partial(self.prompter.tokenizer.decode, ids, skip_special_tokens=True)
         text: str = await self._tokeniser.run(decode)
         usage = Usage(len(prompt.ids), len(ids), 0, 1)
-        return Completion(without_thoughts(text), reason, usage)
+        # Where an answer to a schema begins is for its reader: a tag in its texts is data.
+        return Completion(text if schema is not None else without_thoughts(text), reason, usage)
 
     def _check_number(self, value: float, what: str) -> None:
         if math.isfinite(value):

@@ -108,6 +108,11 @@ class Prompter:
         ids = self._begun(ids)
         if len(ids) <= limit:
             return Prompt(ids)
+        if limit <= 0:
+            raise InvalidInput(
+                f"{one.room} tokens are kept for the answer, the model takes {self.max_tokens} with"
+                " the conversation; lower max_tokens of the sampling"
+            )
         if not self._cuts:
             raise InvalidInput(f"{len(ids)} tokens, the model takes {limit}")
         return self._cut(list(one.messages), ids, limit, asks=one.asks)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from rewardplane.config.models import ModelConfig
+from rewardplane.rewards.models.distribution import finite
 from rewardplane.rewards.models.model import Model
 from rewardplane.rewards.text.chat import Message
 from rewardplane.rewards.types import InvalidInput, RewardFault
@@ -246,6 +247,8 @@ async def _labels(model: EngineModel) -> list[Check]:
         together = await _together(first, rows)
     except Exception as error:  # noqa: BLE001 - whatever the engine raises
         return [*checks, Check("forward pass", f"{type(error).__name__}: {error}", fault=True)]
+    if not all(map(math.isfinite, [*alone, *together])):
+        return [*checks, Check("finite numbers", f"log-probabilities are {alone}", fault=True)]
     worst = max(abs(a - b) for a, b in zip(alone, together, strict=True))
     bound = 1e-3 if model.facts.dtype == "float32" else 0.5
     if worst > bound:
@@ -259,7 +262,7 @@ async def _labels(model: EngineModel) -> list[Check]:
         top = max(logits)
         total = top + math.log(sum(math.exp(x - top) for x in logits))
         apart = abs(alone[-1] - (logits[ids[0]] - total))
-        fault = apart > bound
+        fault = not apart <= bound
         found = f"label log-probabilities are {apart:.2g} from the bare model's"
         checks.append(Check("bare model", found, fault))
     return checks
@@ -278,8 +281,8 @@ async def _golden(config: ModelConfig, model: Model) -> Check:
             continue
         try:
             item = json.loads(line)
-            asked.append((list(item["messages"]), float(item["value"])))
-        except (ValueError, KeyError, TypeError) as error:
+            asked.append((list(item["messages"]), finite(item["value"], "the value")))
+        except (ValueError, KeyError, TypeError, RewardFault) as error:
             return Check("golden items", f"line {number} cannot be read: {error!r}", fault=True)
     if not asked:
         return Check("golden items", "the file holds none", fault=True)
@@ -290,6 +293,8 @@ async def _golden(config: ModelConfig, model: Model) -> Check:
         again = await asyncio.gather(*(model.scalar(m, timeout_s=CALL_S) for m, _ in asked))
     except RewardFault as error:
         return Check("golden items", f"item {len(alone) + 1}: {error}", fault=True)
+    if not all(map(math.isfinite, [*alone, *(one.value for one in again)])):
+        return Check("golden items", f"the model says {alone}", fault=True)
     worst = max(abs(value - wanted) for value, (_, wanted) in zip(alone, asked, strict=True))
     noise = max(abs(value - other.value) for value, other in zip(alone, again, strict=True))
     found = (

@@ -23,7 +23,7 @@ from rewardplane.rewards.models.model import (
 from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.text.chat import Message
-from rewardplane.rewards.types import RateLimited, Unavailable, Usage
+from rewardplane.rewards.types import RateLimited, RewardFault, Unavailable, Usage
 
 MAX_KEPT = 65_536
 """Answers that are kept, the ones used last."""
@@ -36,6 +36,12 @@ TALLY: ContextVar[Counter[str] | None] = ContextVar("tally", default=None)
 class _Flight:
     task: asyncio.Task[Any]
     waiters: int = 0
+    told: bool = False
+
+    def is_first(self) -> bool:
+        """Whether nobody was told yet: who asked first may have gone before the answer came."""
+        first, self.told = not self.told, True
+        return first
 
 
 class Shared:
@@ -121,25 +127,40 @@ class Shared:
         *,
         keeps: bool,
     ) -> tuple[Any, bool]:
-        """The answer, and whether it was asked for now."""
+        """The answer, and whether this is the first to be told it, and pays for it."""
         if keeps and key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key], False
         until_s = time.monotonic() + timeout_s
-        flight, fresh = self._flight(key, ask)
-        try:
-            answer = await self._landed(flight, key, timeout_s)
-        except (Unavailable, RateLimited):
-            # Whoever asked first may have had less time, and this one has some left.
-            if fresh or (left_s := until_s - time.monotonic()) <= 0:
-                raise
+        left_s = timeout_s
+        while True:
             flight, fresh = self._flight(key, ask)
-            answer = await self._landed(flight, key, left_s)
+            try:
+                answer = await self._landed(flight, key, left_s)
+                break
+            except (Unavailable, RateLimited) as fault:
+                # Whoever asked first may have had less time, and this one has some left.
+                left_s = until_s - time.monotonic()
+                if fresh or left_s <= 0:
+                    raise self._told(fault, flight) from None
+            except RewardFault as fault:
+                raise self._told(fault, flight) from None
         if keeps:
             self._kept[key] = answer
             if len(self._kept) > MAX_KEPT:
                 self._kept.popitem(last=False)
-        return answer, fresh
+        return answer, flight.is_first()
+
+    def _told(self, fault: RewardFault, flight: _Flight) -> RewardFault:
+        """The fault, for one of all who asked: what it took is counted, and told, once."""
+        if not flight.is_first():
+            kind = type(fault)
+            again = kind.__new__(kind, *fault.args)
+            again.usage = None
+            return again
+        if fault.usage is not None and fault.usage.calls:
+            self._count(fault.usage.prompt_tokens, fault.usage.completion_tokens, fresh=True)
+        return fault
 
     def _flight(
         self, key: bytes, ask: Callable[[], Coroutine[Any, Any, Any]]

@@ -15,6 +15,7 @@ from typing import Any
 from rewardplane.config.models import ModelConfig
 from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
+from rewardplane.rewards.types import Unavailable
 
 from .engine import MAX_ANSWER_TOKENS, EngineFailed
 from .places import URGENCY
@@ -86,7 +87,7 @@ class VllmEngine:
         params = PoolingParams(task="classify", use_activation=False)
         told = self._llm.encode(_prompt(ids), params, self._name(), priority=_priority())
         data = (await _last(told)).outputs.data
-        return float(data.flatten()[self._config.settings.engine.get("label", 0)])
+        return chosen(data.flatten().tolist(), self._config.settings.engine.get("label"))
 
     async def label_logprobs(self, ids: Sequence[int], label_ids: Sequence[int]) -> list[float]:
         """As `Engine.label_logprobs`."""
@@ -120,6 +121,8 @@ class VllmEngine:
         written = list(output.token_ids)
         if output.finish_reason == "length":
             return written, "length"
+        if output.finish_reason != "stop":
+            raise Unavailable(f"vLLM ended an answer before its end: {output.finish_reason}")
         # The end token is the last one, where an end token ended it.
         return written[:-1] if written and output.stop_reason is None else written, "stop"
 
@@ -128,8 +131,14 @@ class VllmEngine:
 
 
 def engine_arguments(config: ModelConfig, max_tokens: int) -> dict[str, Any]:
-    """What vLLM is started with: ours, and over it what the configuration hands on."""
+    """What vLLM is started with: ours, and over it what the configuration hands on.
+
+    Raises:
+        EngineFailed: what is handed on would make other numbers of the labels' probabilities.
+    """
     settings = config.settings
+    if settings.engine.get("logprobs_mode", "raw_logprobs") != "raw_logprobs":
+        raise EngineFailed("engine.logprobs_mode: labels are read by raw_logprobs")
     arguments: dict[str, Any] = {
         "model": settings.path,
         "revision": settings.revision or None,
@@ -152,7 +161,22 @@ def _prompt(ids: Sequence[int]) -> dict[str, Any]:
 
 def _priority() -> int:
     """Lower goes first: milliseconds of the clock at which the call must be answered."""
-    return min(URGENCY.get()[0] // 1_000_000, 2**31 - 1)
+    return URGENCY.get()[0] // 1_000_000
+
+
+def chosen(outputs: Sequence[float], label: int | None) -> float:
+    """The output of a scalar head that is the reward.
+
+    Raises:
+        EngineFailed: there are several and none is chosen, or not the one that is.
+    """
+    if label is None and len(outputs) != 1:
+        raise EngineFailed(
+            f"the weights have {len(outputs)} outputs; say which one is the reward: engine.label"
+        )
+    if not 0 <= (label or 0) < len(outputs):
+        raise EngineFailed(f"engine.label: want 0 to {len(outputs) - 1}")
+    return float(outputs[label or 0])
 
 
 async def _last(told: AsyncIterator[Any]) -> Any:

@@ -91,15 +91,19 @@ class AsyncRunner:
                 await self._run_unit(segment, items, lacking[unit[0]], work, unit)
 
         tasks = {asyncio.create_task(consume()) for _ in range(min(len(units), self._concurrency))}
-        while tasks:
-            done, tasks = await asyncio.wait(tasks, timeout=STOP_POLL_S)
-            for task in done:
-                task.result()
-            if tasks and segment.stop[0]:
-                for task in tasks:
-                    task.cancel()
+        try:
+            while tasks:
+                done, tasks = await asyncio.wait(tasks, timeout=STOP_POLL_S)
+                for task in done:
+                    task.result()
+                if segment.stop[0]:
+                    return
+        finally:
+            # None may outlive this: the owner closes the segment, and its descriptor is reused.
+            for task in tasks:
+                task.cancel()
+            if tasks:
                 await asyncio.wait(tasks)
-                return
 
     async def _run_unit(
         self,

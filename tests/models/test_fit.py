@@ -84,6 +84,10 @@ def test_files_that_say_nothing_are_told(folder: Path) -> None:
     [
         ({"runs": "hf", "head": "scalar"}, "wants `path`"),
         ({"runs": "hf", "head": "scalar", "path": "org/name"}, "revision: org/name is a name"),
+        (
+            {"runs": "hf", "head": "scalar", "path": "org/name", "revision": "main"},
+            "say which commit (40 hex digits)",
+        ),
         ({"runs": "hf", "head": "scalar", "path": "./nowhere"}, "there is no folder"),
         ({"runs": "hf", "head": "loud", "path": "."}, "head: want 'scalar' or 'chat'"),
         ({"runs": "hf", "head": "chat", "path": ".", "gpus": 0.5}, "memory_gb: say"),
@@ -105,7 +109,6 @@ def test_files_that_say_nothing_are_told(folder: Path) -> None:
             "wire 'chat' has the head 'chat'",
         ),
         ({"runs": "hf", "head": "scalar", "path": ".", "golden": "no.jsonl"}, "golden: there is"),
-        ({"runs": "hf", "head": "chat", "path": ".", "golden": "no.jsonl"}, "golden: holds"),
         ("hf", "want a mapping"),
     ],
 )

@@ -24,12 +24,12 @@ GOOD = {"kind": "judge", "model": "m", "ask": "Is it good?"}
 def served(endpoint: EndpointServer) -> Hosts:
     """A gateway over a model that is the endpoint, and a judge."""
     own = {"runs": "endpoint", "base_url": endpoint.base_url, "name": "x"}
-    models = {"m": {**own, "requests_per_minute": 12_000}}
+    models = {"m": {**own, "requests_per_minute": 6_000}}
     return Hosts({"models": models, "rewards": {"good": GOOD}})
 
 
 async def test_a_thousand_items_and_a_limit_for_all_clients() -> None:
-    """30 % broken in ten ways, by eight clients: nothing invented, nothing lost, no 429."""
+    """30 % broken in ten ways, by eight clients: nothing invented, nothing lost."""
     chosen = random.Random(5).sample(range(1000), 300)
     way_of = {index: WAYS[place % len(WAYS)] for place, index in enumerate(chosen)}
 
@@ -40,7 +40,6 @@ async def test_a_thousand_items_and_a_limit_for_all_clients() -> None:
         endpoint.times_s.clear()
         endpoint.breaks = lambda text: way_of.get(number(text), "")
         endpoint.prefer = lambda text: 0.2 + 0.6 * number(text) / 1000
-        endpoint.per_minute = 12_000
         example = Example([Content("user", [Part("a prompt")])])
 
         async def ask(part: int) -> list[Any]:
@@ -65,10 +64,9 @@ async def test_a_thousand_items_and_a_limit_for_all_clients() -> None:
             wrong["lost"] += not (isinstance(one, Score) and abs(one.reward - want) < 1e-6)
     assert len(found) == 1000
     assert +wrong == Counter()
-    assert endpoint.refused == 0
-    print(f"{len(times_s)} calls in {took_s:.1f} s under a limit of 12,000 a minute")
-    # 200 at once and 196.7 more a second, whoever asks.
-    assert len(times_s) <= 200 + 196.7 * took_s
+    print(f"{len(times_s)} calls in {took_s:.1f} s under a limit of 6,000 a minute")
+    # 100 at once and 98.4 more a second, whoever asks: a loaded machine without it does 160.
+    assert len(times_s) <= 100 + 98.4 * took_s
 
 
 def test_a_judge_without_its_model_is_refused_by_name() -> None:

@@ -53,6 +53,8 @@ class EndpointServer:
         self.number: Callable[[str], float] = lambda text: float(len(text))
         """What a reward model says of a conversation's text."""
         self.breaks: Callable[[str], str] = lambda text: ""
+        self.reasons = "looked"
+        """What it says before a verdict in JSON."""
         self.delay_s = 0.0
         self.bodies: list[dict[str, Any]] = []
         self.paths: list[str] = []
@@ -139,7 +141,7 @@ class EndpointServer:
         choice: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
         said = chosen
         if "response_format" in body or "JSON schema" in text:
-            step = {"description": "looked", "conclusion": "so"}
+            step = {"description": self.reasons, "conclusion": "so"}
             enum = _JSON_ENUM.search(json.dumps(body))
             result: Any = chosen if enum else round(self.prefer(text), 6)
             said = json.dumps({"steps": [step], "result": result})

@@ -50,11 +50,12 @@ def reading(
         names = {
             f"token_id:{number}": label for number, label in zip(token_ids, labels, strict=True)
         }
-        found = [(names[token], logprob) for token, logprob in top if token in names]
-        missing = {*labels} - {label for label, _ in found}
+        # By token: one that was drawn as well as asked for may stand there twice.
+        found = {names[token]: logprob for token, logprob in top if token in names}
+        missing = {*labels} - {*found}
         if missing:
             raise JudgeUnreadable(f"the endpoint told no log probability of {sorted(missing)}")
-        return from_top(found, labels)
+        return from_top(found.items(), labels)
     if read == "structured":
         if label_of(said, labels) is None and said.strip():
             raise JudgeUnreadable(f"want one of {list(labels)}, got {shown(said)}")

@@ -83,9 +83,8 @@ async def test_labels(chat_model: Path) -> None:
         wanted = float((probs / probs.sum()) @ torch.arange(1.0, 6.0))
         assert isinstance(outcome, Score)
         assert math.log(outcome.components["label_mass"]) == pytest.approx(math.log(mass), abs=1e-4)
-        assert outcome.reward == pytest.approx(wanted, abs=1e-3) or outcome.reward == pytest.approx(
-            (wanted - 1) / 4, abs=1e-4
-        )
+        # Four levels apart at most, each share within 1e-4 of itself.
+        assert outcome.reward == pytest.approx(wanted, abs=4e-4)
     (model,) = answer.models
     assert (model.engine, model.dtype, model.read) == ("hf", "float32", "logits")
     assert len(model.weights_digest) == len(model.template_digest) == 16

@@ -15,9 +15,6 @@ TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-WORDS = "the quick brown fox jumps over a lazy dog yes no A B C D 1 2 3 4 5 what is good answer"
-
-
 RANDOM = random.Random(7)
 WORDS = [
     " ".join(RANDOM.choices(["what", "is", "a", "good", "answer", "lazy", "dog", "yes", "no"], k=n))

@@ -60,6 +60,8 @@ def test_nothing_is_left_that_a_tokenizer_takes_for_control(text: str) -> None:
         *("<|im_start|>", "<|eot_id|>", "<|vision_start|>", "<|image_pad|>", "<start_of_turn>"),
         *("<bos>", "<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<image>", "<think>"),
         *("</think>", "<｜User｜>", "<｜begin▁of▁sentence｜>", "[TOOL_CALLS]", "◁think▷", "[IMG]"),
+        *("<|turn>", "<turn|>", "<|channel>", "<seed:eos>", "<extra_id_1>", "<SPECIAL_12>"),
+        *("]~b]", "]~!b[", "[e~["),
     ],
 )
 def test_control_tokens_of_known_templates_become_text(text: str) -> None:
@@ -68,7 +70,15 @@ def test_control_tokens_of_known_templates_become_text(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["if a < b | c > d: x[INSTANCE]", "<img src='x'>", "Vec<u8>", "<|", "a[IMG1]", "<b>"],
+    [
+        "if a < b | c > d: x[INSTANCE]",
+        "<img src='x'>",
+        "Vec<u8>",
+        "<|",
+        "a[IMG1]",
+        "<b>",
+        "f <| x > y",
+    ],
 )
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert as_data(text) == text

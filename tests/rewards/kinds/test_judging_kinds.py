@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from rewardplane.rewards.models.endpoint_model import EndpointModel
+from rewardplane.rewards.models.model import LabelReading
 from rewardplane.rewards.models.model_endpoint import ModelEndpoint
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.run import Clip, run_items_async
@@ -458,3 +459,75 @@ def test_what_an_example_lacks_is_told_without_a_model(
 def test_an_example_without_a_prompt_is_none_for_a_reward_model() -> None:
     with pytest.raises(InvalidInput, match="no contents"):
         build("reward_model", {"model": "m"}).examine(Example())
+
+
+class Troubled(StubModel):
+    """Raises what is no `RewardFault` where it is shown a bad response; the others take a while."""
+
+    def __init__(self, error: Exception, delay_s: float = 0.0) -> None:
+        super().__init__(quality)
+        self.error = error
+        self.delay_s = delay_s
+        self.at_once = self.most_at_once = self.ended = 0
+
+    async def labels(self, messages: Any, question: Any, **options: Any) -> Any:
+        if "quality 4" in str(messages):
+            raise self.error
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await asyncio.sleep(self.delay_s)
+        finally:
+            self.at_once -= 1
+        self.ended += 1
+        return await super().labels(messages, question, **options)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError("no room"), Reason.OUT_OF_MEMORY),
+        (IndexError("index out of range in self"), Reason.RAISED),
+    ],
+)
+async def test_an_engine_that_fails_on_one_response_spoils_no_other(
+    error: Exception, reason: Reason
+) -> None:
+    found = await outcomes(pairwise(Troubled(error)), PROMPT, GROUP)
+    assert [isinstance(one, Score) for one in found] == [True, True, False, True, True, True]
+    broken = found[2]
+    assert isinstance(broken, ScoreError)
+    assert broken.reason is reason
+    assert str(error) in broken.message
+
+
+async def test_questions_of_a_call_are_bounded_and_end_with_it() -> None:
+    model = Troubled(MemoryError(), 0.02)
+    many = [f"quality {n}" for n in range(50, 80)]
+    found = await outcomes(pairwise(model, pairs={"design": "all"}), PROMPT, many)
+    assert all(isinstance(one, Score) for one in found)
+    assert model.ended == len(many) * (len(many) - 1)
+    assert model.most_at_once == 256
+    slow = Troubled(MemoryError(), 60)
+    call = asyncio.create_task(outcomes(pairwise(slow), PROMPT, GROUP))
+    await asyncio.sleep(0.05)
+    assert slow.at_once > 0
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert slow.at_once == 0
+    (error, *_) = await outcomes(pairwise(model, pairs={"design": "all"}), PROMPT, ["x"] * 257)
+    assert isinstance(error, ScoreError)
+    assert error.reason is Reason.INVALID_INPUT
+
+
+@pytest.mark.parametrize("probs", [{"Yes": 7.0, "No": 2.0}, {"Yes": 0.1, "No": 0.1}, {"Yes": 1.0}])
+async def test_an_engine_of_your_own_that_says_no_distribution_earns_nobody_a_reward(
+    probs: dict[str, float],
+) -> None:
+    class Own(StubModel):
+        async def labels(self, *_: Any, **__: Any) -> LabelReading:
+            return LabelReading(probs, 0.9, "logits")
+
+    (error,) = await outcomes(judge(Own(), ask="Is it good?"), PROMPT, ["4"])
+    assert isinstance(error, ScoreError)
+    assert error.reason in (Reason.INVALID_RESULT, Reason.JUDGE_UNREADABLE)

@@ -129,6 +129,16 @@ async def test_typed_decisions(wire: str) -> None:
             assert body["questions"] == {"q": asked}
 
 
+@pytest.mark.parametrize("tag", ["<think>", "</think>", "<think>hm</think>", "<|channel|>"])
+async def test_a_tag_in_the_reasons_of_a_verdict_is_data(tag: str) -> None:
+    async with serving() as endpoint, started(endpoint, labels_by="text") as model:
+        endpoint.reasons = f"the response has {tag} in it"
+        found = await read(model)
+        assert found.probs["Yes"] == 1.0
+        assert found.usage.calls == 1
+        assert tag in found.text
+
+
 async def test_decisions_may_be_declined() -> None:
     async with serving() as endpoint, started(endpoint, wire="decisions") as model:
         endpoint.breaks = lambda text: "refusal"

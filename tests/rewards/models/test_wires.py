@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rewardplane.rewards.models.distribution import (
     MAX_UNSEEN,
+    check_whole,
     from_probabilities,
     from_top,
     label_of,
@@ -134,10 +135,30 @@ def test_a_label_out_of_sight_is_nothing_only_where_it_cannot_matter() -> None:
         from_top([("x", math.log(0.7))], LABELS)
 
 
-@pytest.mark.parametrize("shares", [{"Yes": 0.9, "No": 0.9}, {"Yes": -0.5, "No": 1.0}])
-def test_more_than_all_is_no_distribution(shares: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "shares",
+    [{"Yes": 0.9, "No": 0.9}, {"Yes": -0.5, "No": 1.0}, {"Yes": 0.02, "No": 0.01}],
+)
+def test_what_does_not_add_up_to_1_is_no_distribution(shares: dict[str, float]) -> None:
     with pytest.raises(InvalidResult):
         from_probabilities(shares, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("probs", "mass"),
+    [
+        ({"Yes": 0.9, "No": 0.9}, None),
+        ({"Yes": 0.3, "No": 0.3}, 0.6),
+        ({"Yes": 4.0, "No": 1.0}, None),
+        ({"Yes": math.nan, "No": 1.0}, None),
+        ({"Yes": 0.5, "No": 0.5}, math.nan),
+        ({"Yes": 0.5, "No": 0.5}, 7.0),
+    ],
+)
+def test_a_model_is_held_to_its_word(probs: dict[str, float], mass: float | None) -> None:
+    check_whole({"Yes": 0.25, "No": 0.75}, LABELS, 0.5)
+    with pytest.raises(InvalidResult):
+        check_whole(probs, LABELS, mass)
 
 
 @pytest.mark.parametrize(
@@ -146,3 +167,12 @@ def test_more_than_all_is_no_distribution(shares: dict[str, float]) -> None:
 )
 def test_which_label_a_text_is(text: str, want: str | None) -> None:
     assert label_of(text, LABELS) == want
+
+
+def test_a_token_that_is_told_twice_counts_once() -> None:
+    rows = [("token_id:7", 0.3), ("token_id:7", 0.3), ("token_id:8", 0.3)]
+    told = [{"token": token, "logprob": math.log(share)} for token, share in rows]
+    reply = completion(told)
+    probs, mass = chat.reading(reply, LABELS, "logprob_token_ids", [7, 8])
+    assert probs == pytest.approx({"Yes": 0.5, "No": 0.5})
+    assert mass == pytest.approx(0.6)
