@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rewardplane.client.client import RewardClient
 from rewardplane.config.load import parse
-from rewardplane.rewards import Example, Group, Reason, Response, Score, ScoreError
+from rewardplane.rewards import Content, Example, Group, Part, Reason, Response, Score, ScoreError
 
 from ..support.endpoint_server import serving
 from ..support.prometheus import (
@@ -34,6 +34,7 @@ pytestmark = [
 ]
 
 
+STUB = {"runs": "python", "path": "stub_model:StubModel", "head": "scalar", "cpus": 0.1}
 SCALED = {"kind": "math", "replicas": {"min": 1, "max": 2}, **CPUS}
 
 
@@ -62,15 +63,22 @@ async def test_models_and_lost_replicas_have_data(service: Service, tmp_path: Pa
         "RewardplaneNoRoomToScale",
     }
     async with serving() as endpoint, RewardClient(service.address) as client:
-        given = rewards(good={"kind": "judge", "model": "m", "ask": "Is it good?"}, scaled=SCALED)
+        given = rewards(
+            good={"kind": "judge", "model": "m", "ask": "Is it good?"},
+            number={"kind": "reward_model", "model": "own"},
+            scaled=SCALED,
+        )
         given["models"] = {
-            "m": {"runs": "endpoint", "base_url": endpoint.base_url, "name": "n", "cpus": 0.1}
+            "m": {"runs": "endpoint", "base_url": endpoint.base_url, "name": "n", "cpus": 0.1},
+            "own": STUB,
         }
         await asyncio.to_thread(service.cluster.reload, parse(given, FOLDER))
         try:
             with prometheus(tmp_path, {"gateway-0": service.metrics_port}) as it:
                 (found,) = await client.score("good", [group("a", "a", "b")], timeout_s=60)
                 assert all(isinstance(outcome, Score) for outcome in found)
+                asked_of_it = Group(Example([Content("user", [Part("?")])]), [Response("a")])
+                await client.score("number", [asked_of_it], timeout_s=60)
                 await client.score("scaled", [group("a")], timeout_s=60)
                 await lose_a_replica(service, client)
                 endpoint.model = "another"
