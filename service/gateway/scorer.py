@@ -101,9 +101,21 @@ class Scorer:
         """As `begin`; where there are many groups, with pauses in which others get their turn."""
         if not has_many_groups(data):
             return self.begin(data, remaining_s, traceparent, on_done, on_items, caller)
-        return await in_breaths(
-            self._beginning(data, remaining_s, traceparent, on_done, on_items, caller)
-        )
+        call: Call | None = None
+
+        def beginning() -> Steps[Call]:
+            nonlocal call
+            call = yield from self._beginning(
+                data, remaining_s, traceparent, on_done, on_items, caller
+            )
+            return call
+
+        try:
+            return await in_breaths(beginning())
+        except asyncio.CancelledError:
+            if call is not None:  # it began in the turn in which its caller left
+                self.cancel(call)
+            raise
 
     def _beginning(
         self,
@@ -123,9 +135,9 @@ class Scorer:
                     data, remaining_s, traceparent, on_done, on_items, caller, trace
                 )
             )
-        except CallError as error:
+        except BaseException as error:
             if trace is not None:
-                trace.end(f"{error.reason}: {error.message}")
+                trace.end(_why(error))
             raise
 
     def _steps(
@@ -138,31 +150,34 @@ class Scorer:
         caller: Caller | None,
         trace: CallTrace | None,
     ) -> Steps[Call]:
-        self._admission.check_bytes(len(data), 1.0)
-        if caller is not None:
-            caller.check_rates()
-        request = read_frame(data)
-        yield
-        limits = self._admission.limits
-        options = options_of(request, remaining_s, limits, traceparent)
-        apart = None if self._apart else caller
-        check_before_plan(request, options, self.rewards, apart)
-        generation = -1
-        call: Call | None = None
-        while call is None or generation != self.rewards.generation:
-            generation = self.rewards.generation  # it may change in a pause
-            call = yield from plan(request, data, options, self.rewards, limits, apart)
-        check_waiting(call.items, options)
-        if len(self.rewards) > 1:
-            check_share(call.items, limits.max_in_flight_items)
-        self._admission.enter(call.n, len(data), call.served[0].backlog_s)
-        if caller is not None:
-            try:
+        # What is read with pauses counts from here: others ask for room in them.
+        self._admission.enter(len(data), 1.0)
+        items = 0
+        try:
+            if caller is not None:
+                caller.check_rates()
+            request = read_frame(data)
+            yield
+            limits = self._admission.limits
+            options = options_of(request, remaining_s, limits, traceparent)
+            apart = None if self._apart else caller
+            check_before_plan(request, options, self.rewards, apart)
+            generation = -1
+            call: Call | None = None
+            while call is None or generation != self.rewards.generation:
+                generation = self.rewards.generation  # it may change in a pause
+                call = yield from plan(request, data, options, self.rewards, limits, apart)
+            check_waiting(call.items, options)
+            if len(self.rewards) > 1:
+                check_share(call.items, limits.max_in_flight_items)
+            self._admission.take(call.n, call.served[0].backlog_s)
+            items = call.n
+            if caller is not None:
                 tokens = _judge_tokens(call) if caller.limits_judges else 0.0
                 call.usages = caller.enter(options.job, call.n, tokens)
-            except CallError:
-                self._admission.leave(call.n, len(data))
-                raise
+        except BaseException:
+            self._admission.leave(items, len(data))
+            raise
         for served, count in call.items.items():
             served.calls += 1
             served.items += count
@@ -325,6 +340,13 @@ class Scorer:
             _submit(call, served, left)
 
         InlineRun(call, served, groups, too_large).start()
+
+
+def _why(error: BaseException) -> str:
+    """What a trace says of a call that did not begin."""
+    if isinstance(error, CallError):
+        return f"{error.reason}: {error.message}"
+    return "cancelled" if isinstance(error, GeneratorExit) else type(error).__name__
 
 
 def _answer_traced(then: Callable[[Call], None], call: Call) -> None:

@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from rewardplane.client.client import RewardClient
 from rewardplane.client.sync_client import SyncRewardClient
 from rewardplane.config.load import parse
+from rewardplane.gateway.traces import Traces
 from rewardplane.gateway.tracing import TracesUnavailable, environment, trace_id_of
 from rewardplane.host.local import LocalService
 from rewardplane.host.logs import JsonFormatter
@@ -186,6 +187,24 @@ def test_a_refused_call_is_a_span_with_its_reason(
     assert score.status.message.startswith("UNKNOWN_REWARD: no reward is named")
     (mine,) = program.get_finished_spans()
     assert not mine.status.is_ok
+
+
+async def test_a_call_that_is_given_up_before_it_begins_is_a_span_too() -> None:
+    exporter = InMemorySpanExporter()
+    async with rig({"exact": {"kind": "exact"}}) as made:
+        traces = made.scorer.traces = Traces(exporter)
+        data = request_of("exact", *(["1"] for _ in range(20_000))).SerializeToString()
+        for turns in (1, 3):  # it is read, or planned
+            task = asyncio.ensure_future(made.scorer.score(data, 60.0, ""))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        traces.close()
+    spans = exporter.get_finished_spans()
+    assert [(s.name, s.status.description) for s in spans] == [
+        ("rewardplane.score", "cancelled")
+    ] * 2
 
 
 async def test_the_sampler_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
