@@ -216,7 +216,7 @@ class PoolLane:
             if all(shard.dead for shard in job):
                 run.cancel()
         now_s = time.monotonic()
-        self._waiting.keep(lambda shard: self._fresh(shard, now_s))
+        self._waiting.drop(lambda shard: not self._fresh(shard, now_s))
         self._pump()
 
     def _fresh(self, shard: Shard, now_s: float) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable
 import pytest
 import pytest_asyncio
 from rewardplane.config.load import INLINE_CHARS
+from rewardplane.rewards.types import Reason
+from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..support.replicas import Replicas, answers
@@ -132,6 +134,18 @@ async def test_what_cannot_be_read_does_not_stop_its_neighbours(it: Rig) -> None
     outcomes = flat(await it.answer(pb.ScoreRequest(reward="exact", groups=[group] * 3)))
     assert rewards(outcomes) == [1.0, 0.0, "INVALID_INPUT"] * 3
     assert reasons(outcomes) == {"SCORED": 6, "INVALID_INPUT": 3}
+
+
+async def test_a_batch_that_cannot_be_read_lets_others_in(it: Rig) -> None:
+    group = frames.GroupFrame(example=b"no example", responses=[b""])
+    data = frames.RequestFrame(reward="exact", groups=[group] * 30_000).SerializeToString()
+    call = asyncio.create_task(it.scorer.score(data, 60.0, ""))
+    turns = 0
+    while not call.done():
+        turns += bool(it.admission.items)
+        await asyncio.sleep(0)
+    assert (await call).reasons() == {Reason.INVALID_INPUT: 30_000}
+    assert turns > 10, "those in which the groups are read"
 
 
 async def test_inline_and_pool_in_one_call(it: Rig) -> None:
