@@ -247,8 +247,9 @@ class PoolLane:
             room_bytes -= shard.bytes
             room_items -= shard.n
             options = shard.call.options
-            # What it takes of a model is counted by the client's job, so those travel apart.
-            jobs.setdefault((options.item_timeout_s, options.job), []).append(shard)
+            # What it takes of a model is counted by the client's job, so there those travel apart.
+            job = options.job if self._served.lane == "model" else ""
+            jobs.setdefault((options.item_timeout_s, job), []).append(shard)
         return list(jobs.values())
 
     async def _carry(self, jobs: list[list[Shard]]) -> None:

@@ -126,11 +126,12 @@ class Metrics:
         job = self.job_label(call.options.job)
         reasons: Counter[Reason] = Counter()
         for piece in call.pieces():
+            if piece.first:  # what is short needs no turn to come
+                yield
             failed = call.reasons(piece.first, piece.end) if call.extras else {}
             reasons.update(failed)
             self.health.ended(call, piece, failed, job)
             _count(call, piece, failed)
-            yield
         return reasons
 
     def count(self, call: Call) -> None:

@@ -149,7 +149,7 @@ class CallTrace:
         options = call.options
         told: dict[str, Any] = {
             "rewardplane.request_id": options.request_id,
-            "rewardplane.rewards": list(dict.fromkeys(s.name for s in call.served)),
+            "rewardplane.rewards": [served.name for served in call.items],
             "rewardplane.groups": len(call.served),
             "rewardplane.items": call.n,
             "rewardplane.bytes": len(call.data),

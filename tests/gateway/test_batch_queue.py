@@ -187,16 +187,15 @@ def test_each_shard_is_served_once_whatever_is_dropped(
             dead: set[int] = {id(s.call) for s in left.values() if data.draw(st.booleans())}
             gone = {key for key, shard in left.items() if id(shard.call) in dead}
             more = shards(call("c"), 2, 3) if gone and data.draw(st.booleans()) else []
+            left = {key: shard for key, shard in left.items() if key not in gone}
+            left |= {id(shard): shard for shard in more}
 
             def stale(shard: Shard, gone: set[int] = gone, more: list[Shard] = more) -> bool:
-                if id(shard) in gone:
-                    while more:
-                        queue.add(new := more.pop())
-                        left[id(new)] = new
+                while more and id(shard) in gone:
+                    queue.add(more.pop())
                 return id(shard) in gone
 
             queue.drop(stale)
-            left = {key: shard for key, shard in left.items() if key not in gone}
         assert queue.items == sum(shard.n for shard in left.values())
         assert queue.bytes == sum(shard.bytes for shard in left.values())
         assert {id(shard) for shard in queue} == set(left)
