@@ -282,7 +282,11 @@ class Scorer:
         go_on(self._counted(call), partial(then, call))
 
     def _counted(self, call: Call) -> Steps[None]:
-        reasons = yield from self._metrics.items_ended(call)
+        try:
+            reasons = yield from self._metrics.items_ended(call)
+        except Exception:  # noqa: BLE001 - our fault, not the call's: it has its outcomes
+            _log.exception("%s: its outcomes could not be counted", call.options.label)
+            return
         if reasons:
             counts = ", ".join(f"{count} {reason.name}" for reason, count in reasons.items())
             # A reward that does not apply is no failure.
