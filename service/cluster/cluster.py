@@ -294,7 +294,8 @@ class Cluster:
         except Exception:
             if self._config is not None:
                 before = apps_of(self._config)
-                back = {old: before[old] for old in gone if old in before}
+                # Those of models that were swapped before this one, too.
+                back = {old: part for old, part in before.items() if old not in self._up}
                 self._deploy(back, [], Progress(), patient=True)
                 self._publish(self._config, Progress())
                 self._retire_later(config, before)
