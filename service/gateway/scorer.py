@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from rewardplane.access.caller import Caller
-from rewardplane.rewards.types import Reason
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.errors import CallError
 from rewardplane.wire.item_errors import CANCELLED
@@ -23,6 +21,7 @@ from .deadlines import Deadlines
 from .health import SAMPLED
 from .inline import Groups, InlineRun
 from .metrics import Metrics
+from .outcome_log import log_outcomes
 from .plan import has_many_groups, options_of, plan, read_frame
 from .reuse import Reuse, ReuseRun
 from .served import ServedReward, ServedRewards
@@ -287,30 +286,7 @@ class Scorer:
         except Exception:  # noqa: BLE001 - our fault, not the call's: it has its outcomes
             _log.exception("%s: its outcomes could not be counted", call.options.label)
             return
-        if reasons:
-            counts = ", ".join(f"{count} {reason.name}" for reason, count in reasons.items())
-            # A reward that does not apply is no failure.
-            level = logging.INFO if set(reasons) == {Reason.NOT_APPLICABLE} else logging.WARNING
-            _log.log(
-                level,
-                "%s: %d of %d items of reward %s failed: %s",
-                call.options.label,
-                reasons.total(),
-                call.n,
-                _reward_of(call),
-                counts,
-                extra=_named(call),
-            )
-        elif _log.isEnabledFor(logging.INFO):
-            elapsed_s = time.monotonic() - call.options.started_s
-            _log.info(
-                "%s: %d items of reward %s in %.3f s",
-                call.options.label,
-                call.n,
-                _reward_of(call),
-                elapsed_s,
-                extra=_named(call),
-            )
+        log_outcomes(call, reasons)
 
     def _start(self, call: Call, request: frames.RequestFrame) -> Steps[None]:
         """Hands the items to their lanes; those of the inline lane may have their outcomes then."""
@@ -394,19 +370,3 @@ def _ignore(_call: Call) -> None:
 
 def _ignore_cancelled(_call: Call) -> None:
     pass
-
-
-def _reward_of(call: Call) -> str:
-    """The rewards of a call, each once."""
-    return ", ".join(dict.fromkeys(served.name for served in call.items))
-
-
-def _named(call: Call) -> dict[str, str]:
-    """What a log line is found by."""
-    options = call.options
-    return {
-        "request_id": options.request_id,
-        "trace_id": options.trace_id,
-        "job": options.job,
-        "reward": _reward_of(call),
-    }
