@@ -260,7 +260,7 @@ class Cluster:
         """Puts a model in the place of others; its calls wait in the gateways until it is up.
 
         Raises:
-            DeployFailed: it does not come up; the others are back.
+            DeployFailed: it does not come up; the others are back, those swapped before it too.
         """
         import ray
         from ray import serve
@@ -285,7 +285,7 @@ class Cluster:
         except Exception:
             if self._config is not None:
                 before = apps_of(self._config)
-                back = {old: before[old] for old in gone if old in before}
+                back = {old: part for old, part in before.items() if old not in self._up}
                 self._deploy(back, [], Progress(), patient=True)
                 self._publish(self._config, Progress())
                 self._retire_later(config, before)

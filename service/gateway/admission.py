@@ -19,8 +19,8 @@ class Admission:
         self.calls = 0
         self.closed = False
 
-    def check_bytes(self, count: int, backlog_s: float) -> None:
-        """Refuses a message before it is parsed.
+    def enter(self, count: int, backlog_s: float) -> None:
+        """Takes the place of a message, before it is parsed; `leave` gives it back.
 
         Raises:
             Overloaded: there is no room for so many bytes now.
@@ -31,22 +31,22 @@ class Admission:
         if self.bytes + count > self.limits.max_in_flight_bytes and self.calls:
             limit = self.limits.max_in_flight_bytes
             raise overloaded(f"{self.bytes} of {limit} bytes are in flight", backlog_s)
+        self.bytes += count
+        self.calls += 1
 
-    def enter(self, items: int, count: int, backlog_s: float) -> None:
-        """Takes the places of a call.
+    def take(self, items: int, backlog_s: float) -> None:
+        """Takes the places of the items of a call that has entered.
 
         Raises:
             Overloaded: there is no room for so many items now.
         """
-        if self.items + items > self.limits.max_in_flight_items and self.calls:
+        if self.items and self.items + items > self.limits.max_in_flight_items:
             limit = self.limits.max_in_flight_items
             raise overloaded(f"{self.items} of {limit} items are in flight", backlog_s)
         self.items += items
-        self.bytes += count
-        self.calls += 1
 
     def leave(self, items: int, count: int) -> None:
-        """Gives the places back."""
+        """Gives the places of a call back; `items` 0: it took none."""
         self.items -= items
         self.bytes -= count
         self.calls -= 1

@@ -24,6 +24,8 @@ from .shard import Shard
 MAX_JOBS = 64
 """Jobs told apart at once; the others share one place."""
 STARVED_S = 10.0
+MAX_GOT = 4 * MAX_JOBS
+"""Jobs of which it is known what they got; the others are taken to have got nothing."""
 HALF_S = 30.0
 """What a job got counts half after so long."""
 _OTHERS = "\0others"
@@ -131,8 +133,7 @@ class BatchQueue:
     def pop(self) -> Shard:
         """Takes the shard of `first` out."""
         shard = self.first()
-        self.items -= shard.n
-        self.bytes -= shard.bytes
+        self._count_out(shard)
         if self._again:
             return self._again.popleft()
         batch, self._head = self._head, None
@@ -141,7 +142,7 @@ class BatchQueue:
         batch.shards.popleft()
         batch.items -= shard.n
         job.items -= shard.n
-        self._got[job.name] = self._got.get(job.name, 0.0) + shard.n
+        self._note_got(job.name, shard.n)
         if batch.shards:
             heapreplace(job.heap, batch.entry)
         else:
@@ -151,32 +152,43 @@ class BatchQueue:
                 del self._jobs[job.name]
         return shard
 
-    def keep(self, wanted: Callable[[Shard], bool]) -> None:
-        """Drops the shards that are not wanted."""
-        kept = [shard for shard in self._again if wanted(shard)]
-        gone = len(kept) < len(self._again)
-        batches = list(self._batches.values())
-        left = [[shard for shard in batch.shards if wanted(shard)] for batch in batches]
-        gone |= any(len(own) < len(b.shards) for b, own in zip(batches, left, strict=True))
-        if not gone:
+    def drop(self, stale: Callable[[Shard], bool]) -> None:
+        """Drops the shards that are stale.
+
+        Of a batch, only as far as its first is: it came before the others. `stale` may add batches.
+        """
+        for _ in range(len(self._again)):
+            shard = self._again.popleft()
+            if stale(shard):
+                self._count_out(shard)
+            else:
+                self._again.append(shard)
+        changed: set[_Job] = set()
+        for call, batch in list(self._batches.items()):
+            while batch.shards and stale(batch.shards[0]):
+                shard = batch.shards.popleft()
+                self._count_out(shard)
+                batch.items -= shard.n
+                batch.job.items -= shard.n
+                changed.add(batch.job)
+            if not batch.shards:
+                del self._batches[call]
+        if not changed:
             return
-        self._again = deque(kept)
-        for batch, own in zip(batches, left, strict=True):
-            if not own:
-                del self._batches[batch.shards[0].call]
-            batch.shards = deque(own)
-            batch.items = sum(shard.n for shard in own)
-        for job in self._jobs.values():
+        self._head = None
+        for job in changed:
             job.heap = []
         for batch in self._batches.values():
-            batch.job.heap.append(batch.entry)
-        self._jobs = {name: job for name, job in self._jobs.items() if job.heap}
-        for job in self._jobs.values():
+            if batch.job in changed:
+                batch.job.heap.append(batch.entry)
+        for job in changed:
             heapify(job.heap)
-            job.items = sum(entry[1] for entry in job.heap)
-        self.items = sum(shard.n for shard in self)
-        self.bytes = sum(shard.bytes for shard in self)
-        self._head = None
+            if not job.heap:
+                del self._jobs[job.name]
+
+    def _count_out(self, shard: Shard) -> None:
+        self.items -= shard.n
+        self.bytes -= shard.bytes
 
     def _begin(self, shard: Shard) -> _Batch:
         options = shard.call.options
@@ -193,7 +205,6 @@ class BatchQueue:
     def _choose(self) -> _Job:
         """The job that is next, of several."""
         now_s = self._clock()
-        self._forget(now_s)
         fair = sum(self._got.values()) / len(self._jobs)
 
         def place(job: _Job) -> tuple[bool, int, tuple[float, int, int]]:
@@ -206,17 +217,18 @@ class BatchQueue:
 
         return min(self._jobs.values(), key=place)
 
-    def _forget(self, now_s: float) -> None:
-        """Halves what was got, for each `HALF_S`."""
+    def _note_got(self, job: str, items: int) -> None:
+        """Counts what a job got, and halves what all got for each `HALF_S`."""
+        now_s = self._clock()
         if not self._halved_s:
             self._halved_s = now_s
         times = int((now_s - self._halved_s) / HALF_S)
         if times:
             self._halved_s += times * HALF_S
-            halved = {name: got / 2**times for name, got in self._got.items()}
-            self._got = {
-                name: got for name, got in halved.items() if got >= 1 or name in self._jobs
-            }
+            self._got = {name: got / 2.0**times for name, got in self._got.items() if got >= 1}
+        if job not in self._got and len(self._got) >= MAX_GOT:  # a name for each call
+            self._got = {name: got for name, got in self._got.items() if name in self._jobs}
+        self._got[job] = self._got.get(job, 0.0) + items
 
 
 def _size(items: int) -> int:

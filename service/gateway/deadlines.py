@@ -52,7 +52,11 @@ class Deadlines(Generic[_T]):
 
     def _tick(self) -> None:
         now = time.monotonic() / TICK_S
-        while self._order and self._order[0] <= now:
-            for what in self._ticks.pop(heapq.heappop(self._order)):
-                self._expire(what)
-        self._arm()
+        try:
+            while self._order and self._order[0] <= now:
+                there = self._ticks[self._order[0]]
+                while there:
+                    self._expire(there.pop())
+                del self._ticks[heapq.heappop(self._order)]
+        finally:  # whatever one of them raises, the others are told
+            self._arm()

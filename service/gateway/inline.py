@@ -70,6 +70,9 @@ class InlineRun:
             begin, stop = call.spans[index]
             if stop - begin > INLINE_CHARS and _is_large(group):
                 self._too_large([(index, group)])
+                yield
+                if call.closed:
+                    return
                 continue
             first, end = call.offsets[index], call.offsets[index + 1]
             most = max(1, min(CHUNK_ITEMS, (end - first) * CHUNK_BYTES // (stop - begin)))
@@ -79,6 +82,9 @@ class InlineRun:
             except FieldError as error:
                 fault = unreadable("example", error)
                 call.fail([(first, end)], fault)
+                yield
+                if call.closed:
+                    return
                 continue
             runs = [(first, end)]
             if call.sparse:

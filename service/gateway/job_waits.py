@@ -13,25 +13,28 @@ from collections.abc import Callable, Iterable, Iterator
 class _Wait:
     """The time in which at least one call is in flight, in seconds."""
 
-    __slots__ = ("_before_s", "_calls", "_since_s")
+    __slots__ = ("_calls", "_time")
 
     def __init__(self) -> None:
-        self._before_s = 0.0
-        self._since_s = 0.0
         self._calls = 0
+        self._time: tuple[float, float | None] = 0.0, None
+        """The seconds before, and since when there is a call. One value: other threads read it."""
 
     def begin(self, now_s: float) -> None:
         if not self._calls:
-            self._since_s = now_s
+            self._time = self._time[0], now_s
         self._calls += 1
 
     def end(self, now_s: float) -> None:
         self._calls -= 1
-        if not self._calls:
-            self._before_s += now_s - self._since_s
+        before_s, since_s = self._time
+        if not self._calls and since_s is not None:
+            self._time = before_s + now_s - since_s, None
 
     def seconds(self, now_s: float) -> float:
-        return self._before_s + (now_s - self._since_s if self._calls else 0.0)
+        before_s, since_s = self._time
+        # A call may have begun since the reader looked at the clock. A counter never goes back.
+        return before_s if since_s is None else before_s + max(0.0, now_s - since_s)
 
 
 class JobWaits:

@@ -24,13 +24,13 @@ from typing import Any
 from rewardplane.replica.direct_run import DirectRun
 from rewardplane.replica.job import Part
 from rewardplane.replica.segment import PENDING, SCORED
-from rewardplane.replica.work import Data
 from rewardplane.wire.item_errors import NEVER_STARTED, crashed, lost
 
 from .batch_queue import BatchQueue
 from .figures import by_job
 from .lane_load import Arrivals, load_of
 from .load import Load
+from .message import message_of
 from .served import ServedReward
 from .shard import TARGET_BYTES, TARGET_COST_S, Shard
 
@@ -187,7 +187,7 @@ class PoolLane:
                 self._lose([job], str(error) or type(error).__name__)
             self._pump_soon()
 
-        run = self._start(_message(job, now_s), told, ended)
+        run = self._start(message_of(job, now_s), told, ended)
         if run is None:
             return False
         self._direct[run] = job
@@ -216,7 +216,7 @@ class PoolLane:
             if all(shard.dead for shard in job):
                 run.cancel()
         now_s = time.monotonic()
-        self._waiting.keep(lambda shard: self._fresh(shard, now_s))
+        self._waiting.drop(lambda shard: not self._fresh(shard, now_s))
         self._pump()
 
     def _fresh(self, shard: Shard, now_s: float) -> bool:
@@ -247,8 +247,9 @@ class PoolLane:
             room_bytes -= shard.bytes
             room_items -= shard.n
             options = shard.call.options
-            # What it takes of a model is counted by the client's job, so those travel apart.
-            jobs.setdefault((options.item_timeout_s, options.job), []).append(shard)
+            # What it takes of a model is counted by the client's job, so there those travel apart.
+            job = options.job if self._served.lane == "model" else ""
+            jobs.setdefault((options.item_timeout_s, job), []).append(shard)
         return list(jobs.values())
 
     async def _carry(self, jobs: list[list[Shard]]) -> None:
@@ -285,7 +286,7 @@ class PoolLane:
         backlog = (self._waiting.items, self._waiting.items * self.item_s)
         sent_us = [int((now_s - min(s.submitted_s for s in job)) * 1e6) for job in jobs]
         shards = [shard for job in jobs for shard in job]
-        messages = [_message(j, now_s) for j in jobs]
+        messages = [message_of(j, now_s) for j in jobs]
         async with aclosing(self._send(messages, backlog)) as answers:
             async for told, has_room, figures in answers:
                 parts = [(i, part, waited + sent_us[i]) for i, part, waited in told]
@@ -380,29 +381,3 @@ def _trace(shard: Shard, part: Part, waited_us: int) -> None:
 def _one(reward: float, elapsed_us: int) -> Part:
     rewards, times = array("d", (reward,)), array("Q", (elapsed_us,))
     return Part(bytes((SCORED,)), rewards.tobytes(), b"", times.tobytes())
-
-
-def _message(job: list[Shard], now_s: float) -> tuple[Any, ...]:
-    """The shards of a job as one, as a replica gets it; the most patient shard sets the times."""
-    data: list[Data] = []
-    ranges: list[tuple[int, int]] = []
-    deadline_s = start_s = 0.0
-    at = 0
-    for shard in job:
-        data += shard.data()
-        if shard.losses or shard.call.sparse:
-            ranges += [(first + at, end + at) for first, end in shard.pending]
-        elif ranges and ranges[-1][1] == at:
-            ranges[-1] = ranges[-1][0], at + shard.n
-        else:
-            ranges.append((at, at + shard.n))
-        at += shard.n
-        shard.call.sent += shard.places
-        deadline_s = max(deadline_s, shard.call.options.answer_by_s - now_s)
-        start_s = max(start_s, shard.start_by_s - now_s)
-    label = job[0].call.options.label + (f" and {len(job) - 1} more" if len(job) > 1 else "")
-    words = 0
-    for shard in job:
-        words |= shard.call.options.words
-    start_s = min(start_s, deadline_s)
-    return data, at, ranges, job[0].timeout_s, deadline_s, start_s, label, words

@@ -126,11 +126,12 @@ class Metrics:
         job = self.job_label(call.options.job)
         reasons: Counter[Reason] = Counter()
         for piece in call.pieces():
+            if piece.first:  # what is short needs no turn to come
+                yield
             failed = call.reasons(piece.first, piece.end) if call.extras else {}
             reasons.update(failed)
             self.health.ended(call, piece, failed, job)
             _count(call, piece, failed)
-            yield
         return reasons
 
     def count(self, call: Call) -> None:
@@ -259,16 +260,16 @@ class _Scrape(Collector):
         yield items
         yield values
         yield from _counted(rewards)
-        for key, text, read in (
-            ("retries", "Shards sent again after a replica was lost.", _retries),
-            ("groups", "Groups.", _groups),
-            ("reward_gain", "Sum of the positive rewards.", _gain),
-            ("reward_loss", "Sum of the negative rewards, without its sign.", _loss),
-            ("zero_variance_groups", "Groups whose rewards are all alike.", _zero_variance),
+        for key, text, attribute in (
+            ("retries", "Shards sent again after a replica was lost.", "retries"),
+            ("groups", "Groups.", "groups"),
+            ("reward_gain", "Sum of the positive rewards.", "gain"),
+            ("reward_loss", "Sum of the negative rewards, without its sign.", "loss"),
+            ("zero_variance_groups", "Groups whose rewards are all alike.", "zero_variance_groups"),
         ):
             family = CounterMetricFamily(f"rewardplane_{key}", text, labels=("reward",))
             for name, figures in rewards.items():
-                family.add_metric((name,), read(figures))
+                family.add_metric((name,), getattr(figures, attribute))
             yield family
         scaled = {name: (*f.replicas, f.backlog_s) for name, f in rewards.items() if f.replicas}
         for index, (key, text) in enumerate(SCALED.items()):
@@ -354,26 +355,6 @@ def _counted(rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:
                     model, _tab, job = of.partition(OF_JOB)
                     family.add_metric((name, model, job)[: len(labels)], value)
         yield family
-
-
-def _retries(figures: RewardFigures) -> int:
-    return figures.retries
-
-
-def _groups(figures: RewardFigures) -> int:
-    return figures.groups
-
-
-def _zero_variance(figures: RewardFigures) -> int:
-    return figures.zero_variance_groups
-
-
-def _gain(figures: RewardFigures) -> float:
-    return figures.gain
-
-
-def _loss(figures: RewardFigures) -> float:
-    return figures.loss
 
 
 def _times(name: str, text: str, times: Mapping[str, TimeHistogram]) -> HistogramMetricFamily:

@@ -22,6 +22,7 @@ from .tracing import trace_id_of
 
 MANY_GROUPS = 2 * PIECE_GROUPS
 _GROUPS_TAG = b"\x0a"
+_LOOK_BYTES = 256 * 1024
 MAX_FAULTS = 100
 """How many faults of a request are told; after that it is read no further."""
 
@@ -173,7 +174,14 @@ def plan(
 def has_many_groups(data: bytes) -> bool:
     """Whether a serialized `ScoreRequest` may have so many groups that they are read in pieces."""
     # Each group has its tag. Of texts with many lines it is said as well: no matter.
-    return len(data) > 4 * MANY_GROUPS and data.count(_GROUPS_TAG) > MANY_GROUPS
+    if len(data) <= 4 * MANY_GROUPS:
+        return False
+    count = 0
+    for begin in range(0, len(data), _LOOK_BYTES):  # of many lines, few have to be counted
+        count += data.count(_GROUPS_TAG, begin, begin + _LOOK_BYTES)
+        if count > MANY_GROUPS:
+            return True
+    return False
 
 
 def _too_many(what: str, limits: Limits) -> tuple[str, str]:

@@ -46,8 +46,9 @@ def rendering(call: Call) -> Steps[bytes]:
     rewards: dict[int, ServedReward] = {}
     render = _render_each if call.stride or call.extras else _render_plain
     for piece in render(call, rewards):
+        if answer:  # what is short needs no turn to come
+            yield
         answer.append(b"".join(piece))
-        yield
     answer += _render_rest(call, list(rewards.values()))
     return b"".join(answer)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from rewardplane.access.caller import Caller
-from rewardplane.rewards.types import Reason
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.errors import CallError
 from rewardplane.wire.item_errors import CANCELLED
@@ -23,6 +21,7 @@ from .deadlines import Deadlines
 from .health import SAMPLED
 from .inline import Groups, InlineRun
 from .metrics import Metrics
+from .outcome_log import log_outcomes
 from .plan import has_many_groups, options_of, plan, read_frame
 from .reuse import Reuse, ReuseRun
 from .served import ServedReward, ServedRewards
@@ -101,9 +100,21 @@ class Scorer:
         """As `begin`; where there are many groups, with pauses in which others get their turn."""
         if not has_many_groups(data):
             return self.begin(data, remaining_s, traceparent, on_done, on_items, caller)
-        return await in_breaths(
-            self._beginning(data, remaining_s, traceparent, on_done, on_items, caller)
-        )
+        call: Call | None = None
+
+        def beginning() -> Steps[Call]:
+            nonlocal call
+            call = yield from self._beginning(
+                data, remaining_s, traceparent, on_done, on_items, caller
+            )
+            return call
+
+        try:
+            return await in_breaths(beginning())
+        except asyncio.CancelledError:
+            if call is not None:  # it began in the turn in which its caller left
+                self.cancel(call)
+            raise
 
     def _beginning(
         self,
@@ -123,9 +134,9 @@ class Scorer:
                     data, remaining_s, traceparent, on_done, on_items, caller, trace
                 )
             )
-        except CallError as error:
+        except BaseException as error:
             if trace is not None:
-                trace.end(f"{error.reason}: {error.message}")
+                trace.end(_why(error))
             raise
 
     def _steps(
@@ -138,31 +149,34 @@ class Scorer:
         caller: Caller | None,
         trace: CallTrace | None,
     ) -> Steps[Call]:
-        self._admission.check_bytes(len(data), 1.0)
-        if caller is not None:
-            caller.check_rates()
-        request = read_frame(data)
-        yield
-        limits = self._admission.limits
-        options = options_of(request, remaining_s, limits, traceparent)
-        apart = None if self._apart else caller
-        check_before_plan(request, options, self.rewards, apart)
-        generation = -1
-        call: Call | None = None
-        while call is None or generation != self.rewards.generation:
-            generation = self.rewards.generation  # it may change in a pause
-            call = yield from plan(request, data, options, self.rewards, limits, apart)
-        check_waiting(call.items, options)
-        if len(self.rewards) > 1:
-            check_share(call.items, limits.max_in_flight_items)
-        self._admission.enter(call.n, len(data), call.served[0].backlog_s)
-        if caller is not None:
-            try:
+        # What is read with pauses counts from here: others ask for room in them.
+        self._admission.enter(len(data), 1.0)
+        items = 0
+        try:
+            if caller is not None:
+                caller.check_rates()
+            request = read_frame(data)
+            yield
+            limits = self._admission.limits
+            options = options_of(request, remaining_s, limits, traceparent)
+            apart = None if self._apart else caller
+            check_before_plan(request, options, self.rewards, apart)
+            generation = -1
+            call: Call | None = None
+            while call is None or generation != self.rewards.generation:
+                generation = self.rewards.generation  # it may change in a pause
+                call = yield from plan(request, data, options, self.rewards, limits, apart)
+            check_waiting(call.items, options)
+            if len(self.rewards) > 1:
+                check_share(call.items, limits.max_in_flight_items)
+            self._admission.take(call.n, call.served[0].backlog_s)
+            items = call.n
+            if caller is not None:
                 tokens = _judge_tokens(call) if caller.limits_judges else 0.0
                 call.usages = caller.enter(options.job, call.n, tokens)
-            except CallError:
-                self._admission.leave(call.n, len(data))
-                raise
+        except BaseException:
+            self._admission.leave(items, len(data))
+            raise
         for served, count in call.items.items():
             served.calls += 1
             served.items += count
@@ -267,31 +281,12 @@ class Scorer:
         go_on(self._counted(call), partial(then, call))
 
     def _counted(self, call: Call) -> Steps[None]:
-        reasons = yield from self._metrics.items_ended(call)
-        if reasons:
-            counts = ", ".join(f"{count} {reason.name}" for reason, count in reasons.items())
-            # A reward that does not apply is no failure.
-            level = logging.INFO if set(reasons) == {Reason.NOT_APPLICABLE} else logging.WARNING
-            _log.log(
-                level,
-                "%s: %d of %d items of reward %s failed: %s",
-                call.options.label,
-                reasons.total(),
-                call.n,
-                _reward_of(call),
-                counts,
-                extra=_named(call),
-            )
-        elif _log.isEnabledFor(logging.INFO):
-            elapsed_s = time.monotonic() - call.options.started_s
-            _log.info(
-                "%s: %d items of reward %s in %.3f s",
-                call.options.label,
-                call.n,
-                _reward_of(call),
-                elapsed_s,
-                extra=_named(call),
-            )
+        try:
+            reasons = yield from self._metrics.items_ended(call)
+        except Exception:  # noqa: BLE001 - our fault, not the call's: it has its outcomes
+            _log.exception("%s: its outcomes could not be counted", call.options.label)
+            return
+        log_outcomes(call, reasons)
 
     def _start(self, call: Call, request: frames.RequestFrame) -> Steps[None]:
         """Hands the items to their lanes; those of the inline lane may have their outcomes then."""
@@ -325,6 +320,13 @@ class Scorer:
             _submit(call, served, left)
 
         InlineRun(call, served, groups, too_large).start()
+
+
+def _why(error: BaseException) -> str:
+    """What a trace says of a call that did not begin."""
+    if isinstance(error, CallError):
+        return f"{error.reason}: {error.message}"
+    return "cancelled" if isinstance(error, GeneratorExit) else type(error).__name__
 
 
 def _answer_traced(then: Callable[[Call], None], call: Call) -> None:
@@ -368,19 +370,3 @@ def _ignore(_call: Call) -> None:
 
 def _ignore_cancelled(_call: Call) -> None:
     pass
-
-
-def _reward_of(call: Call) -> str:
-    """The rewards of a call, each once."""
-    return ", ".join(dict.fromkeys(served.name for served in call.items))
-
-
-def _named(call: Call) -> dict[str, str]:
-    """What a log line is found by."""
-    options = call.options
-    return {
-        "request_id": options.request_id,
-        "trace_id": options.trace_id,
-        "job": options.job,
-        "reward": _reward_of(call),
-    }

@@ -7,6 +7,7 @@ alone. A job is a name that any caller may give: one that several callers gave i
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Sights:
     def call_ended(self, call: Call, job: str) -> None:
         """Takes in a call whose items all have their outcomes; `job` is its label."""
         caller = call.caller
-        for served in dict.fromkeys(call.served):
+        for served in call.items:
             key = served.name, job
             if key in self._owners:
                 if self._owners[key] != caller:
@@ -79,13 +80,12 @@ class Sights:
 
     def _take_errors(self, call: Call, job: str) -> None:
         now_s = time.time()
-        group, at = 0, -1
+        at = -1
         for _ in range(LOOKED_AT):
             at = call.states.find(FAILED, at + 1)
             if at < 0:
                 return
-            while call.offsets[group + 1] <= at:
-                group += 1
+            group = bisect_right(call.offsets, at) - 1
             number, message, *_usage = call.extras[at]
             reason, reward = Reason(number).name, call.served[group].name
             key = call.caller, reward, reason

@@ -131,11 +131,10 @@ class CallTrace:
     def delivered(self, shard: Shard, part: Part, waited_us: int) -> None:
         """Outcomes of a shard came; they began to execute `waited_us` after it was submitted."""
         sent = self._sent.get(id(shard))
-        if sent is None:  # one of the pieces in which it was sent again
-            self.submitted(shard)
-            sent = self._sent.get(id(shard))
-            if sent is None:
+        if sent is None:
+            if len(self._sent) >= MAX_SHARDS:
                 return
+            sent = self._sent[id(shard)] = _Sent(shard)  # a piece in which one was sent again
         sent.ended_s = time.monotonic()
         if not sent.started_s:
             sent.started_s = min(shard.submitted_s + waited_us / 1e6, sent.ended_s)
@@ -149,7 +148,7 @@ class CallTrace:
         options = call.options
         told: dict[str, Any] = {
             "rewardplane.request_id": options.request_id,
-            "rewardplane.rewards": list(dict.fromkeys(s.name for s in call.served)),
+            "rewardplane.rewards": [served.name for served in call.items],
             "rewardplane.groups": len(call.served),
             "rewardplane.items": call.n,
             "rewardplane.bytes": len(call.data),

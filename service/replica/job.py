@@ -233,16 +233,19 @@ def _fits(state: int, extra: list[Any]) -> bool:
 def ranges_in(states: bytes | bytearray, wanted: int, within: Iterable[Range]) -> list[Range]:
     """The runs of items in `within` whose state is `wanted`."""
     found: list[Range] = []
-    if wanted not in states:
-        return found
-    others = states.translate(_OTHERS[wanted])
+    others = _OTHERS[wanted]
     for first, end in within:
-        begin = states.find(wanted, first, end)
+        at = states.find(wanted, first, end)
+        if at < 0:
+            continue
+        # Of the range alone: a call's items may be asked for in thousands of small ranges.
+        told = states[at:end].translate(others)
+        begin = 0
         while begin >= 0:
-            stop = others.find(1, begin, end)
+            stop = told.find(1, begin)
             if stop < 0:
-                found.append((begin, end))
+                found.append((at + begin, end))
                 break
-            found.append((begin, stop))
-            begin = states.find(wanted, stop, end)
+            found.append((at + begin, at + stop))
+            begin = told.find(0, stop)
     return found

@@ -9,7 +9,8 @@ import grpc
 import pytest
 from rewardplane.config.settings import Limits
 from rewardplane.gateway.admission import MAX_RETRY_S, MIN_RETRY_S, Admission
-from rewardplane.wire.errors import NotReady, Overloaded
+from rewardplane.gateway.call import Call
+from rewardplane.wire.errors import NotReady, Overloaded, UnknownReward
 
 from ..support.replicas import Replicas, waits_for
 from ..support.rig import flat, poison, request_of, rewards, rig
@@ -18,37 +19,46 @@ from .test_server import details
 LIMITS = {"max_in_flight_items": 10, "max_in_flight_bytes": 2**20}
 
 
+def admit(admission: Admission, items: int, count: int = 1, backlog_s: float = 0.0) -> None:
+    """A call comes in, or leaves nothing behind."""
+    admission.enter(count, backlog_s)
+    try:
+        admission.take(items, backlog_s)
+    except Overloaded:
+        admission.leave(0, count)
+        raise
+
+
 def test_items_are_bounded_and_given_back() -> None:
     admission = Admission(Limits(max_in_flight_items=10))
-    admission.enter(6, 100, 0.0)
-    admission.enter(4, 100, 0.0)
+    admit(admission, 6, 100)
+    admit(admission, 4, 100)
     with pytest.raises(Overloaded) as caught:
-        admission.enter(1, 100, 0.0)
+        admit(admission, 1, 100)
     assert caught.value.retry_after_s >= MIN_RETRY_S
     assert "10 of 10 items" in str(caught.value)
     admission.leave(6, 100)
-    admission.enter(6, 100, 0.0)
+    admit(admission, 6, 100)
 
 
 def test_bytes_are_bounded_before_anything_is_parsed() -> None:
     admission = Admission(Limits(max_in_flight_bytes=2**20))
-    admission.check_bytes(2**20, 0.0)
-    admission.enter(1, 2**20, 0.0)
+    admission.enter(2**20, 0.0)
     with pytest.raises(Overloaded, match="bytes are in flight"):
-        admission.check_bytes(1, 0.0)
-    admission.leave(1, 2**20)
-    admission.check_bytes(2**20, 0.0)
+        admission.enter(1, 0.0)
+    admission.leave(0, 2**20)
+    admission.enter(2**20, 0.0)
 
 
 def test_a_call_larger_than_all_places_is_let_in_alone() -> None:
     admission = Admission(Limits(max_in_flight_items=10))
-    admission.enter(50, 1, 0.0)
+    admit(admission, 50)
     with pytest.raises(Overloaded):
-        admission.enter(1, 1, 0.0)
+        admit(admission, 1)
     admission.leave(50, 1)
-    admission.enter(1, 1, 0.0)
+    admit(admission, 1)
     with pytest.raises(Overloaded):
-        admission.enter(50, 1, 0.0)
+        admit(admission, 50)
 
 
 @pytest.mark.parametrize(
@@ -56,9 +66,9 @@ def test_a_call_larger_than_all_places_is_let_in_alone() -> None:
 )
 def test_when_to_come_back_follows_the_backlog(backlog_s: float, retry_s: float) -> None:
     admission = Admission(Limits(max_in_flight_items=1))
-    admission.enter(1, 1, 0.0)
+    admit(admission, 1)
     with pytest.raises(Overloaded) as caught:
-        admission.enter(1, 1, backlog_s)
+        admit(admission, 1, backlog_s=backlog_s)
     assert caught.value.retry_after_s == retry_s
 
 
@@ -66,7 +76,41 @@ def test_a_draining_gateway_sends_elsewhere() -> None:
     admission = Admission(Limits())
     admission.closed = True
     with pytest.raises(NotReady):
-        admission.check_bytes(1, 0.0)
+        admission.enter(1, 0.0)
+
+
+async def test_what_is_read_with_pauses_counts_from_its_first_byte() -> None:
+    """Calls of many groups are read side by side: together they hold what one limit allows."""
+    async with rig({"it": {"kind": "exact"}}, {"max_in_flight_bytes": 2**20}) as made:
+        data = request_of("it", *(["x" * 40] for _ in range(12_000))).SerializeToString()
+        assert 2**19 < len(data) < 2**20
+
+        async def score() -> str:
+            try:
+                return str((await made.scorer.score(data, 60.0, "")).n)
+            except Overloaded as error:
+                return "bytes" if "bytes are in flight" in str(error) else str(error)
+
+        assert sorted(await asyncio.gather(*(score() for _ in range(4)))) == [
+            "12000",
+            *["bytes"] * 3,
+        ]
+        given_up = asyncio.ensure_future(score())
+        await asyncio.sleep(0)
+        assert made.admission.bytes == len(data)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        ended: list[Call] = []
+        given_up = asyncio.ensure_future(made.scorer.begin_slowly(data, 60.0, "", ended.append))
+        while not made.admission.items:
+            await asyncio.sleep(0)
+        given_up.cancel()  # it has begun, and does not know it yet
+        await asyncio.wait([given_up])
+        assert given_up.cancelled()
+        assert not ended
+        with pytest.raises(UnknownReward):
+            await made.scorer.score(data.replace(b"\x12\x02it", b"\x12\x02no"), 60.0, "")
+        assert (made.admission.items, made.admission.bytes, made.admission.calls) == (0, 0, 0)
 
 
 async def test_overload_is_refused_at_once_and_what_was_admitted_ends() -> None:

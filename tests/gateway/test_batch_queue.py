@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rewardplane.gateway.batch_queue import HALF_S, MAX_JOBS, STARVED_S, BatchQueue
+from rewardplane.gateway.batch_queue import HALF_S, MAX_GOT, MAX_JOBS, STARVED_S, BatchQueue
 from rewardplane.gateway.shard import Shard
 
 
@@ -114,6 +114,32 @@ def test_a_job_that_starves_is_served() -> None:
     assert HALF_S > STARVED_S
 
 
+def test_what_a_job_got_long_ago_does_not_count_against_it() -> None:
+    """Alone for hours, a job is served as it comes; it may starve all the same afterwards."""
+    clock = Clock()
+    queue = BatchQueue(clock)
+    for _ in range(1000):
+        queue.add(shards(call("large", now_s=clock.now_s), 1000, at_s=clock.now_s)[0])
+        queue.pop()
+        clock.now_s += 3.6
+    for shard in shards(call("large", now_s=clock.now_s), *([100] * 40), at_s=clock.now_s):
+        queue.add(shard)
+    got: list[str] = []
+    for _ in range(600):
+        queue.add(shards(call("small", now_s=clock.now_s), 100, at_s=clock.now_s)[0])
+        got.append(queue.pop().call.options.job)
+        clock.now_s += 0.1
+    assert "large" in got
+
+
+def test_a_job_for_each_call_fills_no_memory() -> None:
+    queue = BatchQueue(Clock())
+    for k in range(5000):
+        queue.add(shards(call(f"job{k}"), 64)[0])
+        queue.pop()
+    assert len(queue._got) <= MAX_GOT
+
+
 def test_what_was_sent_in_vain_goes_first() -> None:
     waiting, again = shards(call(due_s=1), 4), shards(call(due_s=100), 4, 4)
     queue = filled(waiting)
@@ -151,19 +177,49 @@ def test_each_shard_is_served_once_whatever_is_dropped(
         for shard in shards(call(job, due_s), *sizes):
             queue.add(shard)
             left[id(shard)] = shard
-        what = data.draw(st.sampled_from(["pop", "keep", "again", ""]))
+        what = data.draw(st.sampled_from(["pop", "drop", "again", ""]))
         if what == "pop" and queue:
             del left[id(queue.pop())]
         elif what == "again" and queue:
             queue.add_again(queue.pop())
-        elif what == "keep":
-            gone = {key for key in left if data.draw(st.booleans())}
-            queue.keep(lambda shard, gone=gone: id(shard) not in gone)
+        elif what == "drop":
+            # Of each call the oldest ones; that a call is dropped may bring another.
+            dead: set[int] = {id(s.call) for s in left.values() if data.draw(st.booleans())}
+            gone = {key for key, shard in left.items() if id(shard.call) in dead}
+            more = shards(call("c"), 2, 3) if gone and data.draw(st.booleans()) else []
             left = {key: shard for key, shard in left.items() if key not in gone}
+            left |= {id(shard): shard for shard in more}
+
+            def stale(shard: Shard, gone: set[int] = gone, more: list[Shard] = more) -> bool:
+                while more and id(shard) in gone:
+                    queue.add(more.pop())
+                return id(shard) in gone
+
+            queue.drop(stale)
         assert queue.items == sum(shard.n for shard in left.values())
         assert queue.bytes == sum(shard.bytes for shard in left.values())
         assert {id(shard) for shard in queue} == set(left)
     assert {id(shard) for shard in served(queue)} == set(left)
+
+
+def test_of_a_batch_what_is_stale_goes_and_the_order_stays() -> None:
+    first, second = shards(call(due_s=60.1), 8, 8, 8), shards(call(due_s=60.9), 9)
+    queue = filled(first, second)
+    assert queue.first() is second[0]
+    asked: list[Shard] = []
+
+    def stale(shard: Shard) -> bool:
+        asked.append(shard)
+        return any(shard is one for one in first[:2])
+
+    queue.drop(stale)
+    assert [id(shard) for shard in asked] == [id(shard) for shard in (*first, *second)]
+    assert (queue.items, queue.bytes) == (17, 170)
+    assert served(queue) == [first[2], *second], "it is the nearest to its end now"
+    large = filled(shards(call(), *([1] * 1000)))
+    asked.clear()
+    large.drop(stale)
+    assert len(asked) == 1, "where its first is not stale, no other is looked at"
 
 
 @pytest.mark.parametrize("left_s", [0.5, 4.0, 60.0, 300.0, 3600.0])

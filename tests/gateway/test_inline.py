@@ -9,6 +9,11 @@ from collections.abc import AsyncIterator, Awaitable
 import pytest
 import pytest_asyncio
 from rewardplane.config.load import INLINE_CHARS
+from rewardplane.gateway.breath import Steps, go_on
+from rewardplane.gateway.call import Call
+from rewardplane.gateway.render import rendering
+from rewardplane.rewards.types import Reason
+from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..support.replicas import Replicas, answers
@@ -132,6 +137,38 @@ async def test_what_cannot_be_read_does_not_stop_its_neighbours(it: Rig) -> None
     outcomes = flat(await it.answer(pb.ScoreRequest(reward="exact", groups=[group] * 3)))
     assert rewards(outcomes) == [1.0, 0.0, "INVALID_INPUT"] * 3
     assert reasons(outcomes) == {"SCORED": 6, "INVALID_INPUT": 3}
+
+
+async def test_a_short_call_waits_for_no_turn_of_long_ones(it: Rig) -> None:
+    def long() -> Steps[None]:
+        for _ in range(20):
+            time.sleep(0.001)
+            yield
+
+    go_on(long())
+    data = request_of("exact", ["5", "6"], references={"answer": "5"}).SerializeToString()
+    answers: list[bytes] = []
+
+    def done(call: Call) -> None:
+        go_on(rendered(call))
+
+    def rendered(call: Call) -> Steps[None]:
+        answers.append((yield from rendering(call)))
+
+    it.scorer.begin(data, 60.0, "", done)
+    assert [rewards(flat(pb.ScoreResponse.FromString(one))) for one in answers] == [[1.0, 0.0]]
+
+
+async def test_a_batch_that_cannot_be_read_lets_others_in(it: Rig) -> None:
+    group = frames.GroupFrame(example=b"no example", responses=[b""])
+    data = frames.RequestFrame(reward="exact", groups=[group] * 30_000).SerializeToString()
+    call = asyncio.create_task(it.scorer.score(data, 60.0, ""))
+    turns = 0
+    while not call.done():
+        turns += bool(it.admission.items)
+        await asyncio.sleep(0)
+    assert (await call).reasons() == {Reason.INVALID_INPUT: 30_000}
+    assert turns > 10, "those in which the groups are read"
 
 
 async def test_inline_and_pool_in_one_call(it: Rig) -> None:

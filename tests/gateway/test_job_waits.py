@@ -31,3 +31,17 @@ def test_calls_that_overlap_count_once() -> None:
         ("j", "c"): 3.0,
         ("k", "a"): 7.0,
     }
+
+
+def test_what_was_told_never_goes_back() -> None:
+    """A scrape looks at the clock before it looks at the jobs, which go on meanwhile."""
+    now_s = 0.0
+    waits = JobWaits(lambda: now_s)
+    waits.begin("j", ["a"])
+    now_s = 2.0
+    waits.end("j", ["a"])
+    now_s = 5.0
+    waits.begin("j", ["a"])
+    now_s = 4.9
+    assert dict(waits.by_job()) == {"j": 2.0}
+    assert list(waits.by_reward()) == [("j", "a", 2.0)]

@@ -6,6 +6,7 @@ import asyncio
 import math
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,10 +15,12 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 from rewardplane.access.gate import Gate
+from rewardplane.gateway.breath import Steps
+from rewardplane.gateway.call import Call
 from rewardplane.gateway.metrics import MAX_CALLERS, MAX_JOBS, Metrics, TimeHistogram
 from rewardplane.rewards.types import Reason
 
-from ..support.rig import Rig, poison, request_of, rig
+from ..support.rig import Rig, poison, request_of, rewards, rig
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -223,3 +226,20 @@ async def test_callers_are_labels_of_few_values_and_credentials_tell_their_end(
     expiry = "rewardplane_credential_expiry_timestamp_seconds"
     assert of(samples, expiry, credential="token") == 4_102_444_800
     assert of(samples, "rewardplane_access_fault", what="files") == 0
+
+
+async def test_a_call_that_cannot_be_counted_is_answered(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with rig({"exact": {"kind": "exact"}}) as made:
+
+        def fails(_call: Call) -> Steps[Counter[Reason]]:
+            yield
+            raise ArithmeticError("by our own fault")
+
+        monkeypatch.setattr(made.metrics, "items_ended", fails)
+        for count in (1, 3000):
+            outcomes = await made.score("exact", *[["5"]] * count, references={"answer": "5"})
+            assert rewards(outcomes) == [1.0] * count
+        assert made.admission.items == 0
+    assert "could not be counted" in caplog.text

@@ -65,6 +65,15 @@ async def test_what_comes_at_once_goes_together() -> None:
     assert len(replicas.handled) == 1
 
 
+async def test_calls_of_many_jobs_go_together() -> None:
+    it, replicas = service(answers)
+    calls = [score(it, [text], job=f"job {text}") for text in numbers(40)]
+    outcomes = await asyncio.gather(*calls)
+    assert [rewards(o) for o in outcomes] == [[float(i)] for i in range(40)]
+    (handled,) = replicas.handled
+    assert len(handled.jobs) == 1
+
+
 @pytest.mark.parametrize("replicas", [1, 2])
 async def test_a_burst_takes_no_more_calls_than_it_is_worth(replicas: int) -> None:
     gate = asyncio.Event()

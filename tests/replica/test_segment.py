@@ -322,6 +322,16 @@ def test_ranges_are_the_runs_of_a_state(states: list[int], wanted: int) -> None:
     assert all(first < end for first, end in found)
 
 
+def test_many_small_ranges_cost_what_one_large_one_does() -> None:
+    states = bytearray(65_536)
+    begin_s = time.thread_time()
+    for item in range(len(states)):
+        assert ranges_in(states, 0, [(item, item + 1)]) == [(item, item + 1)]
+        states[item] = 3
+    # 0.05 s; where each looks at all states, 1.4 s.
+    assert time.thread_time() - begin_s < 0.5
+
+
 def test_payloads_are_data() -> None:
     request = frames.RequestFrame(groups=[frames.GroupFrame(example=b"e", responses=[b"r"])])
     data = request.SerializeToString()

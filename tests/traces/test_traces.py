@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from rewardplane.client.client import RewardClient
 from rewardplane.client.sync_client import SyncRewardClient
 from rewardplane.config.load import parse
+from rewardplane.gateway.traces import MAX_SHARDS, Traces
 from rewardplane.gateway.tracing import TracesUnavailable, environment, trace_id_of
 from rewardplane.host.local import LocalService
 from rewardplane.host.logs import JsonFormatter
@@ -32,6 +34,7 @@ from rewardplane.rewards.types import Example, Group, Response
 from rewardplane.wire.errors import UnknownReward
 
 from ..support.otlp_receiver import Receiver, attributes, receiving
+from ..support.replicas import Replicas, answers
 from ..support.rig import FOLDER, poison, request_of, rig
 
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -186,6 +189,38 @@ def test_a_refused_call_is_a_span_with_its_reason(
     assert score.status.message.startswith("UNKNOWN_REWARD: no reward is named")
     (mine,) = program.get_finished_spans()
     assert not mine.status.is_ok
+
+
+async def test_a_call_that_is_given_up_before_it_begins_is_a_span_too() -> None:
+    exporter = InMemorySpanExporter()
+    async with rig({"exact": {"kind": "exact"}}) as made:
+        traces = made.scorer.traces = Traces(exporter)
+        data = request_of("exact", *(["1"] for _ in range(20_000))).SerializeToString()
+        for turns in (1, 3):  # it is read, or planned
+            task = asyncio.ensure_future(made.scorer.score(data, 60.0, ""))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        traces.close()
+    spans = exporter.get_finished_spans()
+    assert [(s.name, s.status.description) for s in spans] == [
+        ("rewardplane.score", "cancelled")
+    ] * 2
+
+
+async def test_shards_beyond_those_that_are_told_are_counted_once() -> None:
+    exporter = InMemorySpanExporter()
+    async with rig({"one": poison()}, connect=Replicas(answers).connect) as made:
+        traces = made.scorer.traces = Traces(exporter)
+        texts = [["1"] * 50 for _ in range(MAX_SHARDS + 30)]
+        call = await made.scorer.score(request_of("one", *texts).SerializeToString(), 60.0, "")
+        assert not call.reasons()
+        traces.close()
+    names = Counter(span.name for span in exporter.get_finished_spans())
+    assert names["rewardplane.shard"] == names["rewardplane.worker"] == MAX_SHARDS
+    (score,) = [s for s in exporter.get_finished_spans() if s.name == "rewardplane.score"]
+    assert dict(score.attributes or {})["rewardplane.shards_without_span"] == 30
 
 
 async def test_the_sampler_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
