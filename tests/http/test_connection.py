@@ -265,6 +265,21 @@ async def test_no_flood_of_requests_waits() -> None:
     assert closed
 
 
+async def test_a_body_in_tiny_pieces_takes_what_is_accounted() -> None:
+    port, wire, made = connected()
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    pieces = [b"%02d" % (i % 100) for i in range(900)]
+    made.data_received(head + b"".join(b"2\r\n%b\r\n" % piece for piece in pieces))
+    assert port.bodies.bytes == 1_800
+    assert made._coming is not None
+    assert len(made._coming.chunks) <= 2
+    made.data_received(b"0\r\n\r\n")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert answers(wire.sent) == [(200, b"POST /echo " + b"".join(pieces))]
+    made.connection_lost(None)
+
+
 async def test_a_client_is_told_to_go_on_once_and_in_its_turn() -> None:
     _port, wire, made = connected()
     made.data_received(b"GET /slowslow HTTP/1.1\r\n\r\n")
