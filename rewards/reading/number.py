@@ -89,9 +89,9 @@ class Numeral:
 
 
 def are_rounded(numerals: Sequence[Numeral | None]) -> bool:
-    """Whether the numbers may be one, each rounded to its own digits; those that are None count not.
+    r"""Whether the numbers may be one, each rounded to its own digits; None stands for no number.
 
-    What differs by a unit of the last digit written is another number: ``7 \\approx 8`` is two.
+    What differs by a unit of the last digit written is another number: ``7 \approx 8`` is two.
     """
     numbers = [numeral for numeral in numerals if numeral is not None]
     scales = [
