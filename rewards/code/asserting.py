@@ -314,7 +314,7 @@ class _Exchange:
             # One in a branch that was not taken says nothing of the program.
             statements = passed + len(failed) or 1
             if not passed and not failed:
-                has_seen = _statements(told) > 0 or self._reads_constant(unit)
+                has_seen = _statements(told) > 0 or self._has_value(self._plan["tested"][unit])
                 passed = int(_has_passed(told) and has_seen)
         passed = min(passed, statements)
         self._passed += passed
@@ -333,13 +333,15 @@ class _Exchange:
 
         Where the program lacks a name that it owes, a test may have come so far for want of it.
         """
-        if told.get("calls") or not _has_passed(told) or self._reads_constant(unit):
+        if told.get("calls") or not _has_passed(told):
+            return False
+        if self._has_value(self._plan["constants"][unit]):
             return False
         return all(name in self._names for name in self._plan["wanted"])
 
-    def _reads_constant(self, unit: int) -> bool:
-        """Whether a test reads a value of the program's that no test calls."""
-        kinds = [self._names.get(name, ["call"])[0] for name in self._plan["constants"][unit]]
+    def _has_value(self, names: Sequence[str]) -> bool:
+        """Whether one of these, which no test calls, is a value of the program's."""
+        kinds = [self._names.get(name, ["call"])[0] for name in names]
         return any(kind not in ("call", "class", "exception") for kind in kinds)
 
     def _failure(self, told: Mapping[str, Any], failed: Mapping[str, Any]) -> Failure:

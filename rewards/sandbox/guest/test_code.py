@@ -33,6 +33,8 @@ class Unit:
     that stands at the top level."""
     read: frozenset[str] = frozenset()
     """Names that it reads itself."""
+    tested: frozenset[str] = frozenset()
+    """Those that a test function's own assertions read."""
 
 
 @dataclass
@@ -228,18 +230,25 @@ def _read_in(node: ast.AST) -> frozenset[str]:
     return frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
 
 
+def _is_assertion(node: ast.AST) -> bool:
+    """Whether it is an assert statement, or a call of unittest's."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr.startswith("assert")
+    return isinstance(node, ast.Assert)
+
+
 def _units(tree: ast.Module) -> Iterator[Unit]:
     """The tests in a piece of code: pytest's functions and unittest's methods are one each."""
     functions = [
         n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test")
     ]
     read = _read_in(tree)
-    entries = [((n.name,), _read_in(n)) for n in functions if n.name not in read]
+    entries = [((n.name,), n) for n in functions if n.name not in read]
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and any("TestCase" in ast.dump(b) for b in node.bases):
             methods = [n for n in node.body if isinstance(n, ast.FunctionDef)]
             tests = [n for n in methods if n.name.startswith("test")]
-            entries += [((node.name, n.name), _read_in(n)) for n in tests]
+            entries += [((node.name, n.name), n) for n in tests]
     if not entries:
         transformer = _Asserts()
         code = _code(cast("ast.Module", transformer.visit(tree)))
@@ -247,8 +256,10 @@ def _units(tree: ast.Module) -> Iterator[Unit]:
         return
     # Their own frames say whether they passed; an assert statement in them ends them.
     code = _code(tree)
-    for entry, names in entries:
-        yield Unit(code, 0, entry, names)
+    for entry, function in entries:
+        asserted = [n for n in ast.walk(function) if _is_assertion(n)]
+        tested = frozenset[str]().union(*map(_read_in, asserted))
+        yield Unit(code, 0, entry, _read_in(function), tested)
 
 
 class _Asserts(ast.NodeTransformer):
