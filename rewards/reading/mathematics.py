@@ -226,9 +226,8 @@ def _by_numbers(gold: Gold, plain: str, found: Candidate) -> Finding | None:
     if numeral is None and found.source == "boxed" and "\\approx" in plain:
         sides = [_number(without_units(side.strip())) for side in plain.split("\\approx", 4)]
         findings = [_agree_as_numbers(side, gold.numeral) for side in sides]
-        if Finding.RIGHT in findings:
-            return Finding.RIGHT if are_rounded(sides) else Finding.WRONG
-        return None
+        told = Finding.RIGHT if are_rounded(sides) else Finding.WRONG
+        return told if Finding.RIGHT in findings else None
     if numeral is None and found.source not in ("boxed", "free"):
         body = without_units(last_side(head(plain)))
         numeral = _number(body) or spelled(body, counted=True)
