@@ -222,7 +222,7 @@ class _Exchange:
         told = await self._run(unit)
         if is_first:
             self._blame(told)
-        elif not self._is_idle(told) and (not _has_passed(told) or not _statements(told)):
+        elif not self._is_idle(unit, told) and (not _has_passed(told) or not _statements(told)):
             return _AGAIN
         return self._count(unit, told)
 
@@ -303,7 +303,7 @@ class _Exchange:
 
     def _count(self, unit: int, told: Mapping[str, Any]) -> Failure | None:
         """Counts a test's assert statements; why the first of them failed."""
-        if self._is_idle(told):
+        if self._is_idle(unit, told):
             self._results[unit] = TestResult(passed=True)
             return None
         statements = int(self._plan["asserts"][unit])
@@ -314,7 +314,8 @@ class _Exchange:
             # One in a branch that was not taken says nothing of the program.
             statements = passed + len(failed) or 1
             if not passed and not failed:
-                passed = int(_has_passed(told) and _statements(told) > 0)
+                has_seen = _statements(told) > 0 or self._has_value(self._plan["tested"][unit])
+                passed = int(_has_passed(told) and has_seen)
         passed = min(passed, statements)
         self._passed += passed
         self._total += max(1, statements)
@@ -327,11 +328,21 @@ class _Exchange:
         self._first = self._first or (unit, failure)
         return failure
 
-    def _is_idle(self, told: Mapping[str, Any]) -> bool:
-        """Whether a test came to its end and nothing in it depended on the program."""
+    def _is_idle(self, unit: int, told: Mapping[str, Any]) -> bool:
+        """Whether a test came to its end and nothing in it depended on the program.
+
+        Where the program lacks a name that it owes, a test may have come so far for want of it.
+        """
         if told.get("calls") or not _has_passed(told):
             return False
-        return all(kind[0] in ("call", "class") for kind in self._names.values())
+        if self._has_value(self._plan["constants"][unit]):
+            return False
+        return all(name in self._names for name in self._plan["wanted"])
+
+    def _has_value(self, names: Sequence[str]) -> bool:
+        """Whether one of these, which no test calls, is a value of the program's."""
+        kinds = [self._names.get(name, ["call"])[0] for name in names]
+        return any(kind not in ("call", "class", "exception") for kind in kinds)
 
     def _failure(self, told: Mapping[str, Any], failed: Mapping[str, Any]) -> Failure:
         program = self._program

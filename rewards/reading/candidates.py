@@ -53,8 +53,7 @@ def candidates(text: str) -> Iterator[Candidate]:
     block = last_block(text, "answer") if "<answer>" in text else None
     if block is not None:
         text = block
-    if ("nswer" in text or "NSWER" in text) and any(word in text for word in _NOTS):
-        text = _NEGATED.sub(" ", text)
+    text = without_negated(text)
     if "\\" in text:
         if _is_cut(text):
             return
@@ -71,6 +70,13 @@ def candidates(text: str) -> Iterator[Candidate]:
             yield Candidate(text[: MAX_ANSWER_CHARS + 1], "tagged")
     elif tail := _tail(text.rstrip()):
         yield Candidate(tail, "free")
+
+
+def without_negated(text: str) -> str:
+    """The text without what it says that the answer is not."""
+    if ("nswer" in text or "NSWER" in text) and any(word in text for word in _NOTS):
+        return _NEGATED.sub(" ", text)
+    return text
 
 
 def _tail(text: str) -> str:
@@ -191,9 +197,10 @@ _NOTS = (" not ", "not be", "n't ", "n\u2019t ", " never ")
 _NEGATED = re.compile(
     r"\b(?i:answers?)\b[^\n.:=,;]{0,60}?\b(?:(?:is|are|was|can|could|must|should) ?not|cannot"
     r"|(?:is|are|was|ca|could|should)n['\u2019]t|is never)\b"
-    r"(?:[^\n.,;:]|\.(?=\d)){0,200}?(?=\s(?:but|we|I|so)\b|\\boxed|[\n,;:]|\.(?!\d)|\Z)"
+    r"(?:[^\s.,;:\\]|[^\S\n](?!(?:but|we|I|so)\b)|\.(?=\d)|\\(?!boxed)){0,200},?"
 )
-"""What says which answer is none; to the end of its clause."""
+"""What says which answer is none; to the end of its clause. It gives nothing back, so that many of
+them cost no more than their length."""
 _HOPED = re.compile(
     r"\b(?:hope|whether|sure|know if|see if|check|verify|confirm)\b[^.\n:;,]{0,30}\Z", re.IGNORECASE
 )

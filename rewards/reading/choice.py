@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .candidates import MAX_FREE_CHARS, Candidate, candidates
+from .candidates import MAX_FREE_CHARS, Candidate, candidates, without_negated
 from .notation import canonical
 
 OPTIONS = "ABCDEFGHIJ"
@@ -30,7 +30,8 @@ _MARKED = (
 )
 _JOINT = r"(?:\s?[,;/&+]\s?(?:and|or)?\s?|\s(?:and|or|as well as)\s|\s)"
 _AFTER = (
-    r"(?:\s?[.):\]](?:\s.*)?|\s?,?\s\(?(?:not|and not|but not|rather than|instead of|because|since"
+    r"(?:\s?[.):\]](?:\s.*)?|\s?,?\s\(?(?:(?:and |but )?not(?! (?:the )?(?:correct|right|true|best"
+    r"|sure|certain|valid|possible|answer)\b)|rather than|instead of|because|since"
     r"|as|which|where|so|due|given|for|is (?:the )?"
     r"(?:correct|right|best|true|answer)|are (?:the )?(?:correct|right|true))\b.*"
     r"|\s(?:\(|[-\u2013\u2014:]+\s).*|\s[\\$0-9].*)?"
@@ -116,8 +117,7 @@ def choice_candidates(text: str, options: str) -> Iterator[Candidate]:
     for candidate in candidates(text):
         if candidate.source != "free":
             yield candidate
-    text = text.rstrip()
-    tail = text[-MAX_FREE_CHARS:]
+    tail = without_negated(text.rstrip()[-MAX_FREE_CHARS:])
     places = [match.end() for match in _NAMED.finditer(tail)][-_MAX_NAMED:]
     for place in reversed(places):
         line = tail[place:].partition("\n")[0]

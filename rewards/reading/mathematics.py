@@ -45,9 +45,9 @@ from .notation import (
     words_of,
 )
 from .notation import latex as as_latex
-from .number import Numeral, read, whole
+from .number import Numeral, are_rounded, read, whole
 from .series import same_series
-from .solved import solved_set
+from .solved import Joint, joint_of, solved_set
 from .spelled import spelled
 from .unit_sizes import Unit, unit_of
 from .units import is_constant, without_units
@@ -224,9 +224,10 @@ def _by_numbers(gold: Gold, plain: str, found: Candidate) -> Finding | None:
         finding = _agree_as_numbers(numeral, gold.numeral)
         return finding if finding is Finding.RIGHT else None
     if numeral is None and found.source == "boxed" and "\\approx" in plain:
-        sides = (_number(without_units(side.strip())) for side in plain.split("\\approx", 4))
+        sides = [_number(without_units(side.strip())) for side in plain.split("\\approx", 4)]
         findings = [_agree_as_numbers(side, gold.numeral) for side in sides]
-        return Finding.RIGHT if Finding.RIGHT in findings else None
+        told = Finding.RIGHT if are_rounded(sides) else Finding.WRONG
+        return told if Finding.RIGHT in findings else None
     if numeral is None and found.source not in ("boxed", "free"):
         body = without_units(last_side(head(plain)))
         numeral = _number(body) or spelled(body, counted=True)
@@ -339,18 +340,18 @@ def _verified(gold: Gold, text: str, in_prose: bool) -> Finding:
         # As in a gold, text alone means that nothing was understood.
         same = _untyped.verify(list(gold.forms), forms, timeout_seconds=None) if forms else False
         return Finding.RIGHT if same else Finding.NOTHING
-    return Finding.RIGHT if _equal(gold, forms, terms) else Finding.WRONG
+    return Finding.RIGHT if _equal(gold, forms, terms, joint_of(text)) else Finding.WRONG
 
 
-def _equal(gold: Gold, forms: list[Any], terms: float) -> bool:
+def _equal(gold: Gold, forms: list[Any], terms: float, joint: Joint = Joint.NONE) -> bool:
     is_large = max(terms, gold.terms) > MAX_TERMS
-    return any(_same(wanted, form, is_large) for wanted in gold.forms for form in forms)
+    return any(_same(wanted, form, is_large, joint) for wanted in gold.forms for form in forms)
 
 
-def _same(wanted: Any, form: Any, is_large: bool) -> bool:
+def _same(wanted: Any, form: Any, is_large: bool, joint: Joint) -> bool:
     if isinstance(wanted, str) or isinstance(form, str):
         return wanted == form
-    if isinstance(wanted, _sympy.Set) and (told := solved_set(form)) is not None:
+    if isinstance(wanted, _sympy.Set) and (told := solved_set(form, joint)) is not None:
         form = told
     if is_large:  # as they stand, but for the order of sums and products
         return wanted == form or wanted.doit() == form.doit()

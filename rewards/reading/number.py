@@ -15,8 +15,11 @@ here costs more than microseconds.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
+from fractions import Fraction
+from itertools import combinations
 
 MAX_DIGITS = 2000
 MAX_EXPONENT = 400
@@ -83,6 +86,22 @@ class Numeral:
             times(rel_tol, _EXACT.abs(golds)),
         )
         return _EXACT.abs(_EXACT.subtract(mine, golds)) <= allowed
+
+
+def are_rounded(numerals: Sequence[Numeral | None]) -> bool:
+    r"""Whether the numbers may be one, each rounded to its own digits; None stands for no number.
+
+    What differs by a unit of the last digit written is another number: ``7 \approx 8`` is two.
+    """
+    numbers = [numeral for numeral in numerals if numeral is not None]
+    scales = [
+        Fraction(numeral.denominator) * (100 if numeral.percent else 1) for numeral in numbers
+    ]
+    values = [Fraction(n.value) / scale for n, scale in zip(numbers, scales, strict=True)]
+    exponents = [int(numeral.value.as_tuple().exponent) for numeral in numbers]
+    units = [Fraction(10) ** e / scale for e, scale in zip(exponents, scales, strict=True)]
+    pairs = combinations(zip(values, units, strict=True), 2)
+    return all(abs(one - other) < max(unit, unit_2) for (one, unit), (other, unit_2) in pairs)
 
 
 def whole(text: str) -> Numeral | None:

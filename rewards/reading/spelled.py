@@ -31,8 +31,14 @@ _SPELLED = re.compile(
     re.IGNORECASE,
 )
 _COUNTED = re.compile(
-    r"\s(?!(?:of|or|and|to|by|more|less|way|thing|point|over|out|per)\b)[A-Za-z]{3,20}"
+    r"\s(?!(?:of|or|and|to|by|more|less|way|thing|point|over|out|per|plus|minus|squared|cubed"
+    r"|factorial|dozens?|score|lakhs?|crores?|[a-z]*illions?|hal(?:f|ves)|quarters?|thirds?|fourths?"
+    r"|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|elevenths?|twel(?:f|v)ths?|[a-z]+teenths?"
+    r"|[a-z]+tieths?|[a-z]+dredths?|[a-z]+andths?|[a-z]+illionths?)\b)[A-Za-z]{3,20}",
+    re.IGNORECASE,
 )
+"""What is counted, and no part of the number: ``two thirds`` and ``two dozen`` are not 2."""
+_PERCENT = re.compile(r"\s?(?:\\?%|percent|per cent)", re.IGNORECASE)
 _MAX_CHARS = 200
 
 
@@ -44,12 +50,13 @@ def spelled(text: str, *, counted: bool = False) -> Numeral | None:
     if match is None:
         return None
     end = match.end()
-    if end < len(text) and not (counted and _COUNTED.fullmatch(text, end)):
+    percent = _PERCENT.fullmatch(text, end) is not None
+    if end < len(text) and not percent and not (counted and _COUNTED.fullmatch(text, end)):
         return None
     value = _value(re.findall(r"[a-z]+", match["words"].lower()))
     if value is None:
         return None
-    return Numeral(Decimal(-value if match["sign"] else value))
+    return Numeral(Decimal(-value if match["sign"] else value), percent=percent)
 
 
 def _value(words: list[str]) -> int | None:

@@ -30,6 +30,8 @@ KEEP_ALIVE_S = 75.0
 """How long a connection may wait for its next request."""
 MAX_WAITING = 256
 """Requests of a connection that may come while others are answered, at the most."""
+_SMALL_BYTES = 512
+"""Smaller pieces of a body are put together: each of two bytes would take thirty times as many."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -74,7 +76,7 @@ class _Incoming:
         self.keep_alive = keep_alive
         self.wants_continue = wants_continue
         self.refused: Answer | None = None
-        self.chunks: list[bytes] = []
+        self.chunks: list[bytes | bytearray] = []
         self.size = 0
 
 
@@ -235,7 +237,13 @@ class Connection(asyncio.Protocol):
             self._refuse(coming, self._port.refusal_of(error, coming.request))
             return
         coming.size += len(body)
-        coming.chunks.append(body)
+        chunks = coming.chunks
+        if len(body) >= _SMALL_BYTES or not chunks:
+            chunks.append(body)
+        elif isinstance(last := chunks[-1], bytearray):
+            last += body
+        else:
+            chunks.append(bytearray(body))
 
     def on_message_complete(self) -> None:
         """The request has come."""
@@ -290,8 +298,8 @@ class Connection(asyncio.Protocol):
             if incoming.refused is not None:
                 self._send(incoming, incoming.refused)
                 continue
-            chunks = incoming.chunks
-            incoming.request.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            first, *more = incoming.chunks or [b""]
+            incoming.request.body = b"".join((first, *more)) if more else bytes(first)
             self._drop(incoming)
             self._task = asyncio.get_running_loop().create_task(self._answer(incoming))
         if self._transport.is_closing():

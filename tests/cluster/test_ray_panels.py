@@ -34,7 +34,11 @@ pytestmark = [
 ]
 
 
-STUB = {"runs": "python", "path": "stub_model:StubModel", "head": "scalar", "cpus": 0.1}
+STUBS = str(Path(__file__).parent.parent / "support" / "functions")
+STUB = {
+    **{"runs": "python", "path": "stub_model:StubModel", "head": "scalar", "cpus": 0.1},
+    "engine": {"python_path": [STUBS]},
+}
 SCALED = {"kind": "math", "replicas": {"min": 1, "max": 2}, **CPUS}
 
 

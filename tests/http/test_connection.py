@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -263,6 +264,24 @@ async def test_no_flood_of_requests_waits() -> None:
     found = [status for status, _ in answers(told)]
     assert found == [200] * connection.MAX_WAITING + [400]
     assert closed
+
+
+async def test_a_body_in_tiny_pieces_takes_what_is_accounted() -> None:
+    port, wire, made = connected()
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    pieces = [b"%02d" % (i % 100) for i in range(900)]
+    data = head + b"".join(b"2\r\n%b\r\n" % piece for piece in pieces)
+    tracemalloc.start()
+    made.data_received(data)
+    held, _peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert port.bodies.bytes == 1_800
+    assert held < 20_000  # 900 objects would take more than 40,000
+    made.data_received(b"0\r\n\r\n")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert answers(wire.sent) == [(200, b"POST /echo " + b"".join(pieces))]
+    made.connection_lost(None)
 
 
 async def test_a_client_is_told_to_go_on_once_and_in_its_turn() -> None:

@@ -43,6 +43,8 @@ def main(request: bytes, channel: Channel) -> None:
         "shared": found.shared,
         "places": found.places,
         "asserts": [unit.asserts for unit in found.units],
+        "constants": [[n for n in found.constants if n in unit.read] for unit in found.units],
+        "tested": [[n for n in found.constants if n in unit.tested] for unit in found.units],
     }
     channel.send(b"N" + json.dumps(told).encode())
     while (question := channel.receive()) is not None:

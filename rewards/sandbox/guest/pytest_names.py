@@ -5,10 +5,12 @@ A name that is not here is an ImportError, so that tests which want more are not
 
 from __future__ import annotations
 
+import cmath
 import inspect
 import itertools
 import re
 import types
+import unittest
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn, cast
 
@@ -62,7 +64,8 @@ class Approx:
         self._near = rel, abs
 
     def __eq__(self, other: object) -> bool:
-        wanted = self._expected
+        wanted: Any = _listed(self._expected)
+        other = _listed(other)
         if isinstance(wanted, Mapping):
             found, wants = cast("Any", other), cast("Mapping[Any, Any]", wanted)
             if not isinstance(other, dict) or found.keys() != wants.keys():
@@ -70,11 +73,13 @@ class Approx:
             return all(found[key] == Approx(wants[key], *self._near) for key in wants)
         if isinstance(wanted, list | tuple):
             wants, found = cast("Any", wanted), cast("Any", other)
-            if type(found) is not type(wants) or len(found) != len(wants):
+            if not isinstance(other, list | tuple) or len(found) != len(wants):
                 return False
             pairs = zip(list(found), list(wants), strict=True)
             return all(f == Approx(w, *self._near) for f, w in pairs)
         if not isinstance(other, int | float | complex) or isinstance(wanted, str | bool | None):
+            return bool(other == wanted)
+        if cmath.isinf(wanted):  # all is near what is infinitely far
             return bool(other == wanted)
         rel, most = self._near
         relative = (1e-6 if rel is None else rel) * abs(wanted)
@@ -88,6 +93,11 @@ class Approx:
 
     def __repr__(self) -> str:
         return f"approx({self._expected!r})"
+
+
+def _listed(value: Any) -> Any:
+    """An array, or a number, of numpy as Python's."""
+    return value.tolist() if type(value).__module__ == "numpy" else value
 
 
 class _Raises:
@@ -122,15 +132,20 @@ def raises(expected: Any, *call: Any, match: str | None = None, **keywords: Any)
     return held
 
 
-def fixture(function: Any = None, **_options: Any) -> Any:
+def fixture(function: Any = None, **options: Any) -> Any:
     """Marks what makes an argument of the tests."""
+    for name in ("autouse", "params", "name"):
+        if options.get(name):
+            _missing(f"fixture({name}=…)")
     if function is None:
         return fixture
     setattr(function, _FIXTURE, True)
     return function
 
 
-def _parametrize(names: Any, rows: Iterable[Any], **_options: Any) -> Callable[[Any], Any]:
+def _parametrize(names: Any, rows: Iterable[Any], **options: Any) -> Callable[[Any], Any]:
+    if options.get("indirect"):
+        _missing("mark.parametrize(indirect=…)")
     split = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
     made: list[dict[str, Any]] = []
     for row in rows:
@@ -138,6 +153,8 @@ def _parametrize(names: Any, rows: Iterable[Any], **_options: Any) -> Callable[[
         made.append(dict(zip(split, values, strict=True)))
 
     def mark(function: Any) -> Any:
+        if not inspect.isroutine(function):
+            _missing("mark.parametrize of a class")
         before = getattr(function, _ROWS, [{}])
         setattr(function, _ROWS, [{**a, **b} for a, b in itertools.product(before, made)])
         return function
@@ -146,7 +163,7 @@ def _parametrize(names: Any, rows: Iterable[Any], **_options: Any) -> Callable[[
 
 
 def _unmarked(*arguments: Any, **_options: Any) -> Any:
-    if len(arguments) == 1 and inspect.isroutine(arguments[0]):
+    if len(arguments) == 1 and (inspect.isroutine(arguments[0]) or inspect.isclass(arguments[0])):
         return arguments[0]
     return _unmarked
 
@@ -155,13 +172,15 @@ def _skip(*arguments: Any, **_options: Any) -> Any:
     if len(arguments) == 1 and inspect.isroutine(arguments[0]):
         setattr(arguments[0], _SKIPPED, True)
         return arguments[0]
+    if len(arguments) == 1 and inspect.isclass(arguments[0]):
+        return unittest.skip("marked")(arguments[0])
     return _skip
 
 
 def _called(function: Any, names: Mapping[str, Any], row: Mapping[str, Any]) -> Any:
     arguments = dict(row)
-    for name in inspect.signature(function).parameters:
-        if name not in arguments:
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in arguments and parameter.default is parameter.empty:
             maker = names.get(name)
             if not getattr(maker, _FIXTURE, False):
                 raise ImportError(f"no fixture gives {name}")

@@ -31,6 +31,10 @@ class Unit:
     entry: tuple[str, ...] = ()
     """A test function of pytest's kind, or a class of unittest and one of its methods; empty: all
     that stands at the top level."""
+    read: frozenset[str] = frozenset()
+    """Names that it reads itself."""
+    tested: frozenset[str] = frozenset()
+    """Those that a test function's own assertions read."""
 
 
 @dataclass
@@ -47,6 +51,8 @@ class Plan:
     """Names that are the program's to define."""
     imports: dict[str, str] = field(default_factory=dict[str, str])
     """Names used as modules and imported nowhere, with the module each must be."""
+    constants: list[str] = field(default_factory=list[str])
+    """Those of the wanted that nothing calls: values, if they are not classes."""
     shared: list[str] = field(default_factory=list[str])
     """Classes that the prompt defines: the program has them too."""
 
@@ -97,6 +103,7 @@ def plan(order: dict[str, Any]) -> Plan:
         None if prompt is None else _code(prompt),
         wanted,
         {name: modules[name] for name in free if name in modules},
+        [name for name in wanted if name not in _called((*trees, setup)) and name != entry_name],
         classes,
     )
 
@@ -204,16 +211,30 @@ def _tested_builtins(trees: Sequence[ast.Module], free: Sequence[str]) -> list[s
 
     Only where the tests call nothing else; else a program could bring the `abs` they judge it by.
     """
-    called = {
-        node.func.id
-        for tree in trees
-        for statement in ast.walk(tree)
-        if isinstance(statement, ast.Assert)
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
+    asserts = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    called = _called(asserts)
     named = [name for name in free if name in called]
     return named if len(named) == 1 else []
+
+
+def _called(nodes: Sequence[ast.AST]) -> set[str]:
+    return {
+        node.func.id
+        for top in nodes
+        for node in ast.walk(top)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+
+
+def _read_in(node: ast.AST) -> frozenset[str]:
+    return frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+
+
+def _is_assertion(node: ast.AST) -> bool:
+    """Whether it is an assert statement, or a call of unittest's."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr.startswith("assert")
+    return isinstance(node, ast.Assert)
 
 
 def _units(tree: ast.Module) -> Iterator[Unit]:
@@ -221,21 +242,24 @@ def _units(tree: ast.Module) -> Iterator[Unit]:
     functions = [
         n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test")
     ]
-    read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
-    entries = [(n.name,) for n in functions if n.name not in read]
+    read = _read_in(tree)
+    entries = [((n.name,), n) for n in functions if n.name not in read]
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and any("TestCase" in ast.dump(b) for b in node.bases):
-            methods = [n.name for n in node.body if isinstance(n, ast.FunctionDef)]
-            entries += [(node.name, name) for name in methods if name.startswith("test")]
+            methods = [n for n in node.body if isinstance(n, ast.FunctionDef)]
+            tests = [n for n in methods if n.name.startswith("test")]
+            entries += [((node.name, n.name), n) for n in tests]
     if not entries:
         transformer = _Asserts()
         code = _code(cast("ast.Module", transformer.visit(tree)))
-        yield Unit(code, transformer.count)
+        yield Unit(code, transformer.count, (), read)
         return
     # Their own frames say whether they passed; an assert statement in them ends them.
     code = _code(tree)
-    for entry in entries:
-        yield Unit(code, 0, entry)
+    for entry, function in entries:
+        asserted = [n for n in ast.walk(function) if _is_assertion(n)]
+        tested = frozenset[str]().union(*map(_read_in, asserted))
+        yield Unit(code, 0, entry, _read_in(function), tested)
 
 
 class _Asserts(ast.NodeTransformer):

@@ -32,6 +32,7 @@ PIECES = [
         "nswer",
         "option ",
     ),
+    "answer is not ",
     *("correct option is ", "final answer is ", "(A) ", "A, ", "</think>", "<think>", "[THINK]"),
     *("<answer>", "</answer>", "<answer></answer>", "<", "</s>", "</s> ", "<|im_end|>", "```"),
     *("~~~", "```json\n", '{"a":', '{"a":1},', "[", '"', "{", "}", "(", "$", "$$", "\\[", "\\"),
