@@ -89,10 +89,7 @@ class RewardConfig:
 
     @property
     def has_replicas(self) -> bool:
-        """Whether it has replicas of its own.
-
-        One that is made of others runs in the gateways alone, one that asks a model in the model's.
-        """
+        """Whether it has replicas of its own: others run in gateways, or beside a model."""
         return self.lane not in ("composite", "model")
 
     def build(self) -> Reward:
