@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from rewardplane.config.load import parse
 from rewardplane.rewards import Content, Example, Group, Part, Reason, Response, Score, ScoreError
 
 from ..support.endpoint_server import serving
+from ..support.functions.stub_model import number_of
 from ..support.prometheus import (
     ONLY_ON_RAY,
     PROMETHEUS,
@@ -34,6 +36,7 @@ pytestmark = [
 ]
 
 
+GOLDEN = {"messages": [{"role": "user", "content": "a"}], "value": number_of("a")}
 STUBS = str(Path(__file__).parent.parent / "support" / "functions")
 STUB = {
     **{"runs": "python", "path": "stub_model:StubModel", "head": "scalar", "cpus": 0.1},
@@ -72,9 +75,11 @@ async def test_models_and_lost_replicas_have_data(service: Service, tmp_path: Pa
             number={"kind": "reward_model", "model": "own"},
             scaled=SCALED,
         )
+        golden = tmp_path / "golden.jsonl"
+        golden.write_text(json.dumps(GOLDEN) + "\n")
         given["models"] = {
             "m": {"runs": "endpoint", "base_url": endpoint.base_url, "name": "n", "cpus": 0.1},
-            "own": STUB,
+            "own": {**STUB, "golden": str(golden)},
         }
         await asyncio.to_thread(service.cluster.reload, parse(given, FOLDER))
         try:
