@@ -92,6 +92,7 @@ def group_cuts(data: bytes, group: Span, step: int) -> tuple[Span, list[int]]:
     responses, perhaps with other fields between them.
     """
     example, cuts, count = (group[0], group[0]), list[int](), 0
+    depth = 0  # in fields of the old form, from a tag of type 3 to one of type 4: all are unknown
     _, at = _varint(data, group[0])
     _, at = _varint(data, at)
     while at < group[1]:
@@ -101,6 +102,8 @@ def group_cuts(data: bytes, group: Span, step: int) -> tuple[Span, list[int]]:
         if wire_type == 2:
             size, at = _varint(data, at)
             at += size
+            if depth:
+                continue
             if tag == _EXAMPLE_TAG:
                 example = (begin, at)
             elif tag == _RESPONSES_TAG:
@@ -109,6 +112,8 @@ def group_cuts(data: bytes, group: Span, step: int) -> tuple[Span, list[int]]:
                 count += 1
         elif wire_type == 0:
             _, at = _varint(data, at)
+        elif wire_type in (3, 4):
+            depth += 1 if wire_type == 3 else -1
         else:
             at += 4 if wire_type == 5 else 8
     cuts.append(group[1])
