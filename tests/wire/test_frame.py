@@ -102,7 +102,7 @@ def test_parts_of_a_group_keep_its_example(step: int, where: str) -> None:
         fields.append(example)
     fields.insert(2, b"\x18\x07")  # expected_size
     fields.append(field(b"\x22", b"gone"))
-    fields.insert(4, b"\x7b" + field(b"\x12", b"of an unknown group") + b"\x7c")
+    fields.insert(4, b"\x7b" + field(b"\x12", b"no") + b"\x7c")
     body = b"".join(fields)
     data = field(b"\x1a", b"id") + b"\x0a" + bytes([len(body) & 0x7F | 0x80, len(body) >> 7]) + body
     (group,) = group_spans(data)
