@@ -12,7 +12,7 @@ from rewardplane.config.settings import Limits
 from rewardplane.rewards.types import ISOLATION_LEVELS
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.errors import IncompleteGroup, InsufficientIsolation, InvalidRequest
-from rewardplane.wire.frame import Span, finding_spans
+from rewardplane.wire.frame import Span, finding_spans, has_more_fields
 from rewardplane.wire.messages import MAX_LABEL_CHARS
 
 from .breath import Steps
@@ -21,8 +21,6 @@ from .served import ServedReward, ServedRewards
 from .tracing import trace_id_of
 
 MANY_GROUPS = 2 * PIECE_GROUPS
-_GROUPS_TAG = b"\x0a"
-_LOOK_BYTES = 256 * 1024
 MAX_FAULTS = 100
 """How many faults of a request are told; after that it is read no further."""
 
@@ -173,15 +171,7 @@ def plan(
 
 def has_many_groups(data: bytes) -> bool:
     """Whether a serialized `ScoreRequest` may have so many groups that they are read in pieces."""
-    # Each group has its tag. Of texts with many lines it is said as well: no matter.
-    if len(data) <= 4 * MANY_GROUPS:
-        return False
-    count = 0
-    for begin in range(0, len(data), _LOOK_BYTES):  # of many lines, few have to be counted
-        count += data.count(_GROUPS_TAG, begin, begin + _LOOK_BYTES)
-        if count > MANY_GROUPS:
-            return True
-    return False
+    return len(data) > 4 * MANY_GROUPS and has_more_fields(data, MANY_GROUPS)
 
 
 def _too_many(what: str, limits: Limits) -> tuple[str, str]:

@@ -68,6 +68,23 @@ def finding_spans(data: bytes, spans: list[Span]) -> Generator[None, None, None]
             raise ValueError("a field of wire type 3 or 4")
 
 
+def has_more_fields(data: bytes, most: int) -> bool:
+    """Whether a message has more than `most` fields; of what is no message: False."""
+    at, end = 0, len(data)
+    try:
+        for _ in range(most):
+            if at >= end:
+                return False
+            # No number has more than ten bytes, and what has is read no further.
+            head, begin = data[at : at + 20], at
+            tag, at = _varint(head, 0)
+            size, at = _varint(head, at) if tag & 7 in (0, 2) else (0, at)
+            at += begin + (size if tag & 7 == 2 else {1: 8, 5: 4}.get(tag & 7, 0))
+    except IndexError:
+        return False
+    return at < end
+
+
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = data[at]
     at += 1
