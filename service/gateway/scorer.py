@@ -128,16 +128,8 @@ class Scorer:
         trace = None if self.traces is None else self.traces.begin(traceparent)
         if trace is not None:
             traceparent = trace.traceparent
-        try:
-            return (
-                yield from self._steps(
-                    data, remaining_s, traceparent, on_done, on_items, caller, trace
-                )
-            )
-        except BaseException as error:
-            if trace is not None:
-                trace.end(_why(error))
-            raise
+        steps = self._steps(data, remaining_s, traceparent, on_done, on_items, caller, trace)
+        return steps if trace is None else _traced(trace, steps)
 
     def _steps(
         self,
@@ -320,6 +312,15 @@ class Scorer:
             _submit(call, served, left)
 
         InlineRun(call, served, groups, too_large).start()
+
+
+def _traced(trace: CallTrace, steps: Steps[Call]) -> Steps[Call]:
+    """The same steps; what ends them before there is a call ends its trace."""
+    try:
+        return (yield from steps)
+    except BaseException as error:
+        trace.end(_why(error))
+        raise
 
 
 def _why(error: BaseException) -> str:
