@@ -22,6 +22,8 @@ from typing import Any
 
 from aiohttp import web
 
+from .listening import listening
+
 FEATURES = frozenset({"logprob_token_ids", "top_logprobs", "structured", "schema"})
 WAYS = (
     "http 500",
@@ -284,12 +286,5 @@ async def serving(features: frozenset[str] = FEATURES) -> AsyncIterator[Endpoint
     endpoint = EndpointServer(features)
     app = web.Application(client_max_size=2**26)
     app.router.add_post("/{path:.*}", endpoint.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
-    await site.start()
-    endpoint.port = runner.addresses[0][1]
-    try:
+    async with listening(app) as endpoint.port:
         yield endpoint
-    finally:
-        await runner.cleanup()

@@ -15,6 +15,8 @@ from typing import Any
 
 from aiohttp import web
 
+from .listening import listening
+
 Reply = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
 
 
@@ -98,12 +100,5 @@ async def serving() -> AsyncIterator[JudgeServer]:
     app = web.Application(client_max_size=2**26)
     app.router.add_post("/v1/chat/completions", judge.chat)
     app.router.add_post("/v1/embeddings", judge.embeddings)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
-    await site.start()
-    judge.port = runner.addresses[0][1]
-    try:
+    async with listening(app) as judge.port:
         yield judge
-    finally:
-        await runner.cleanup()
