@@ -17,7 +17,7 @@ from typing import Any
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import Limits
 from rewardplane.host.options import Options
-from rewardplane.host.progress import DeployFailed, Progress, Stopped
+from rewardplane.host.progress import DeployFailed, Progress, Stopped, way_back
 from rewardplane.replica.worker_host import local_folder
 
 from . import placement
@@ -221,10 +221,11 @@ class Cluster:
         self._deploy(beside, asking, progress, patient=patient)
         try:
             self._publish(config, progress)
-        except BaseException:
+        except BaseException as error:
             if old:  # not all of them took it up: they go back
-                self._put_in_force(old)
                 self._retire_later(config, apps_of(old))
+                with way_back(error):
+                    self._put_in_force(old)
             raise
         for app, gone in swaps.items():
             self._swap(gone, app, config, progress)
@@ -282,13 +283,14 @@ class Cluster:
             self._deploy({app: model}, asking, progress, patient=True)
         except Stopped:
             raise
-        except Exception:
+        except Exception as error:
             if self._config is not None:
                 before = apps_of(self._config)
                 back = {old: part for old, part in before.items() if old not in self._up}
-                self._deploy(back, [], Progress(), patient=True)
-                self._publish(self._config, Progress())
                 self._retire_later(config, before)
+                with way_back(error):
+                    self._deploy(back, [], Progress(), patient=True)
+                    self._publish(self._config, Progress())
             raise
 
     def _retire_later(self, config: ServiceConfig, wanted: Mapping[str, Deployed]) -> None:

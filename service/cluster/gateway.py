@@ -93,26 +93,31 @@ class Gateway:
             except RayError as error:
                 _log.warning("the configuration cannot be asked for: %s", error)
                 await asyncio.sleep(1.0)
+            except Exception:  # noqa: BLE001 - what is served goes on being served
+                _log.exception("the configuration in force cannot be served; it is tried again")
+                await asyncio.sleep(1.0)
 
     async def _report(self) -> None:
         """Tells what there is to do where the number of replicas follows that."""
         told_s = 0.0
         while True:
             await asyncio.sleep(REPORT_S)
-            scaled = self._front.rewards.scaled()
             is_due = time.monotonic() - told_s >= IDLE_REPORT_S
-            if not scaled or not (is_due or any(one.pool.backlog_items for one in scaled)):
-                continue
-            told_s = time.monotonic()
             try:
+                scaled = self._front.rewards.scaled()
+                if not scaled or not (is_due or any(one.pool.backlog_items for one in scaled)):
+                    continue
+                told_s = time.monotonic()
                 async with asyncio.timeout(ANSWER_S):
                     counts = await self._membership.report.remote(self._id, loads_of(scaled))
+                for served in scaled:
+                    if (count := counts.get(_part_of(served).fingerprint)) is not None:
+                        served.note_replicas(*count)
             except (RayError, TimeoutError) as error:
                 _log.warning("what there is to do cannot be told: %s", error)
-                continue
-            for served in scaled:
-                if (count := counts.get(_part_of(served).fingerprint)) is not None:
-                    served.note_replicas(*count)
+            except Exception:  # noqa: BLE001 - a fault in what is told ends no gateway
+                _log.exception("what there is to do cannot be told")
+                await asyncio.sleep(IDLE_REPORT_S)
 
     async def _follow_once(self) -> None:
         rewards = self._front.rewards

@@ -58,16 +58,24 @@ async def in_breaths(steps: Steps[_T]) -> _T:
         working.close()
 
 
-def go_on(steps: Steps[None], then: Callable[[], None] | None = None) -> None:
+def go_on(
+    steps: Steps[None],
+    then: Callable[[], None] | None = None,
+    failed: Callable[[Exception], None] | None = None,
+) -> None:
     """Does the work to its end whoever waits for it, now and in later turns; calls `then`.
 
-    What either raises is the caller's as long as this has not returned, then the loop's to log.
+    What either raises `failed` gets; without it, it is the caller's as long as this has not
+    returned, then the loop's to log.
     """
     loop = asyncio.get_running_loop()
     turns = _turns.get(loop)
     if turns is None:
         turns = _turns[loop] = _Turns(loop)
-    turns.add(steps, then)
+    turns.add(steps, then, failed)
+
+
+_Work = tuple[Steps[None], Callable[[], None] | None, Callable[[Exception], None] | None]
 
 
 class _Turns:
@@ -77,22 +85,32 @@ class _Turns:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._left: deque[tuple[Steps[None], Callable[[], None] | None]] = deque()
+        self._left: deque[_Work] = deque()
         self._is_due = False
         """Whether a turn is to come, or is now."""
 
-    def add(self, steps: Steps[None], then: Callable[[], None] | None) -> None:
+    def add(
+        self,
+        steps: Steps[None],
+        then: Callable[[], None] | None,
+        failed: Callable[[Exception], None] | None,
+    ) -> None:
         until_s = 0.0
-        for _ in steps:
-            now_s = time.perf_counter()
-            if self._left or (until_s and now_s > until_s):
-                # There is other work, or it has had a breath: the rest in a turn to come.
-                self._left.append((steps, then))
-                self._have_a_turn()
-                return
-            until_s = until_s or now_s + BREATH_S
-        if then is not None:
-            then()
+        try:
+            for _ in steps:
+                now_s = time.perf_counter()
+                if self._left or (until_s and now_s > until_s):
+                    # There is other work, or it has had a breath: the rest in a turn to come.
+                    self._left.append((steps, then, failed))
+                    self._have_a_turn()
+                    return
+                until_s = until_s or now_s + BREATH_S
+            if then is not None:
+                then()
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(error)
 
     def _have_a_turn(self) -> None:
         if self._left and not self._is_due:
@@ -104,13 +122,19 @@ class _Turns:
         left = self._left
         try:
             while left and time.perf_counter() < until_s:
-                steps, then = left.popleft()
-                for _ in steps:
-                    left.append((steps, then))
-                    break
-                else:
-                    if then is not None:
-                        then()
+                work = left.popleft()
+                steps, then, failed = work
+                try:
+                    for _ in steps:
+                        left.append(work)
+                        break
+                    else:
+                        if then is not None:
+                            then()
+                except Exception as error:
+                    if failed is None:
+                        raise
+                    failed(error)
         finally:  # whatever one of them raises, the others go on
             self._is_due = False
             self._have_a_turn()

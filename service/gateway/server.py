@@ -82,10 +82,10 @@ class Servicer:
 
     def refuse(self, rpc: Rpc, error: Exception) -> None:
         """Ends a call by an error, whatever it is, and counts it."""
+        rpc.fail(*told(error))
         if isinstance(error, CallError):
             why = error.metadata.get("why") or error.metadata.get("quota") or error.reason
             self._metrics.refused(why, rpc.caller.name if rpc.caller is not None else "")
-        rpc.fail(*told(error))
 
     def _score(self, rpc: Rpc) -> None:
         if has_many_groups(rpc.message):

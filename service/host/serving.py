@@ -177,6 +177,9 @@ def _reload(service: Service, path: Path, state: State, progress: Progress) -> N
         _log.error("not reloaded: %s", "; ".join(str(error).splitlines()))
     except Stopped:
         state.fault = "the service was told to stop"
+    except Exception as error:  # noqa: BLE001 - what serves goes on, whatever became of the new
+        state.fault = f"{type(error).__name__}: {error}"
+        _log.exception("not reloaded")
     else:
         _log.info("reloaded: %s", ", ".join(state.changed) or "nothing changed")
     state.is_reloading = False

@@ -328,12 +328,12 @@ class Connection(asyncio.Protocol):
     async def _answer(self, incoming: _Incoming) -> None:
         try:
             answer = await self._port.answer(incoming.request)
+            self._task = None
+            self._send(incoming, answer)
+            self._go_on()
         except BaseException:
             self._transport.abort()
             raise
-        self._task = None
-        self._send(incoming, answer)
-        self._go_on()
 
     def _send(self, incoming: _Incoming, answer: Answer) -> None:
         if not self._transport.is_closing():

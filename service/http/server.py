@@ -223,10 +223,14 @@ class HttpFace:
         return self._date[1]
 
     def _expire(self) -> None:
+        self._expiring = asyncio.get_running_loop().call_later(EXPIRE_S, self._expire)
         now_s = time.monotonic()
         for connection in list(self._connections):
-            connection.expire(now_s)
-        self._expiring = asyncio.get_running_loop().call_later(EXPIRE_S, self._expire)
+            try:
+                connection.expire(now_s)
+            except Exception:  # noqa: BLE001 - our fault: the others are looked at all the same
+                _log.exception("a connection is ended by our own fault")
+                connection.abort()
 
 
 async def _health(_request: Request) -> Answer:
