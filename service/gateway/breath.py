@@ -34,8 +34,11 @@ def at_once(steps: Steps[_T]) -> _T:
             return end.value
 
 
-async def in_breaths(steps: Steps[_T]) -> _T:
-    """Does the work with pauses; returns its result. What is cancelled is not done to its end."""
+async def in_breaths(steps: Steps[_T], *, patient: bool = False) -> _T:
+    """Does the work with pauses; returns its result. What is cancelled is not done to its end.
+
+    `patient`: not at once, but in turns to come, beside what else is done there.
+    """
     done: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
 
     def work() -> Steps[None]:
@@ -51,7 +54,10 @@ async def in_breaths(steps: Steps[_T]) -> _T:
                 done.set_result(result)
 
     working = work()
-    go_on(working)
+    if patient:
+        _turns_of().wait(working)
+    else:
+        go_on(working)
     try:
         return await done
     finally:
@@ -68,11 +74,15 @@ def go_on(
     What either raises `failed` gets; without it, it is the caller's as long as this has not
     returned, then the loop's to log.
     """
+    _turns_of().add(steps, then, failed)
+
+
+def _turns_of() -> _Turns:
     loop = asyncio.get_running_loop()
     turns = _turns.get(loop)
     if turns is None:
         turns = _turns[loop] = _Turns(loop)
-    turns.add(steps, then, failed)
+    return turns
 
 
 _Work = tuple[Steps[None], Callable[[], None] | None, Callable[[Exception], None] | None]
@@ -111,6 +121,11 @@ class _Turns:
             if failed is None:
                 raise
             failed(error)
+
+    def wait(self, steps: Steps[None]) -> None:
+        """Does the work in turns to come."""
+        self._left.append((steps, None, None))
+        self._have_a_turn()
 
     def _have_a_turn(self) -> None:
         if self._left and not self._is_due:

@@ -28,7 +28,7 @@ from rewardplane.wire.errors import Internal as InternalError
 from rewardplane.wire.status import Trailers, code_of, encode
 
 from .admission import Admission
-from .breath import Steps, go_on
+from .breath import Steps, go_on, in_breaths
 from .call import Call
 from .doors.connections import Connections
 from .doors.door import Door, DoorKind, Identities, Lost, door_class
@@ -37,7 +37,7 @@ from .doors.rpc import Rpc
 from .loop_lag import LoopLag
 from .metrics import MIXED, Metrics
 from .plan import has_many_groups
-from .render import render_health, render_info, render_items, render_validation, rendering
+from .render import render_health, render_info, render_validation, rendering, rendering_items
 from .scorer import Scorer
 from .served import ServedRewards
 from .validate import Validator
@@ -45,8 +45,6 @@ from .validate import Validator
 _log = logging.getLogger(__name__)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RewardService"].full_name
-STREAM_BREATH_S = 0.001
-"""How long one stream may hold the loop: there are many of them."""
 SEND_S = 60.0
 """The longest that the reader of a stream whose client set no deadline may leave it full."""
 
@@ -136,19 +134,19 @@ class Servicer:
             request = parsed(frames.StreamRequestFrame, _taken(rpc)).request
             stream = self._scorer.stream(request, *_of(rpc), rpc.caller)
             del request
-            until_s = 0.0
+            is_first = True
             async with aclosing(cast("Any", stream)) as told_items:
                 async for call, items in told_items:
-                    if time.perf_counter() > until_s:  # a reader may take all without a pause
-                        await asyncio.sleep(0)
-                        until_s = time.perf_counter() + STREAM_BREATH_S
                     reward, job = _reward_of(call), call.options.job
-                    for message in render_items(call, items):
+                    # There are many streams: all of them together take one breath a turn.
+                    made = await in_breaths(rendering_items(call, items), patient=not is_first)
+                    is_first = False
+                    for message in made:
                         # What it holds is no longer counted once every item has its outcome.
                         read_by_s = time.monotonic() + patience_s
                         if by_s is not None:
                             read_by_s = min(read_by_s, by_s)
-                        if not await rpc.send(message.SerializeToString(), read_by_s):
+                        if not await rpc.send(message, read_by_s):
                             code = "CANCELLED"
                             return
             rpc.finish()

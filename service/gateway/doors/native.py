@@ -92,7 +92,7 @@ class _NativeRpc(Rpc):
                     raise TimeoutError("the reader of the stream has no room")
                 pause_s = min(pause_s, left_s)
             await asyncio.sleep(pause_s)
-            pause_s = min(0.05, 1.5 * pause_s)
+            pause_s = min(0.5, 1.5 * pause_s)
         return False
 
 
