@@ -205,6 +205,8 @@ class HttpFace:
                 return refusal(413, "TOO_LARGE", str(error))
             case BadMessage():
                 return refusal(400, InvalidRequest.reason, str(error))
+            case RecursionError():
+                return refusal(400, InvalidRequest.reason, "the body is nested too deeply")
             case CallError():
                 why = error.metadata.get("why") or error.metadata.get("quota") or error.reason
                 caller = request.caller
