@@ -23,7 +23,7 @@ from rewardplane.access.gate import Gate
 from rewardplane.config.settings import Limits
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
-from rewardplane.wire.errors import CallError, InvalidRequest
+from rewardplane.wire.errors import CallError, InvalidRequest, Unauthenticated
 from rewardplane.wire.errors import Internal as InternalError
 from rewardplane.wire.status import Trailers, code_of, encode
 
@@ -341,14 +341,16 @@ def identities_of(gate: Gate | None) -> Identities | None:
 
 def _caller(gate: Gate, rpc: Rpc) -> Caller:
     """Who calls. Raises CallError."""
-    authorization: str | None = None
-    forwarded: str | None = None
+    found: dict[str, str] = {}
     for key, value in rpc.metadata:
-        if key == "authorization" and isinstance(value, str):
-            authorization = value
-        elif key == "x-forwarded-client-cert" and isinstance(value, str):
-            forwarded = value
-    return gate.caller(authorization, rpc.certificate, forwarded)
+        if key in _PROVING and isinstance(value, str):
+            if key in found:  # a proxy may have looked at the other one
+                raise Unauthenticated(f"more than one {key}", {"why": "MALFORMED_TOKEN"})
+            found[key] = value
+    return gate.caller(found.get(_TOKEN), rpc.certificate, found.get(_FORWARDED))
+
+
+_PROVING = _TOKEN, _FORWARDED = "authorization", "x-forwarded-client-cert"
 
 
 def told(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:

@@ -21,7 +21,7 @@ def page(_environ: object, start: object) -> Iterator[bytes]:
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(scrape_port, "MAX_AT_ONCE", 4)
-    monkeypatch.setattr(scrape_port, "ANSWER_S", 1.5)
+    monkeypatch.setattr(scrape_port, "ANSWER_S", 0.7)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
