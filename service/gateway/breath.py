@@ -74,7 +74,16 @@ def go_on(
     What either raises `failed` gets; without it, it is the caller's as long as this has not
     returned, then the loop's to log.
     """
-    _turns_of().add(steps, then, failed)
+    try:
+        for _ in steps:  # what is short has no pause, and needs no loop
+            _turns_of().add(steps, then, failed)
+            return
+        if then is not None:
+            then()
+    except Exception as error:
+        if failed is None:
+            raise
+        failed(error)
 
 
 def _turns_of() -> _Turns:
@@ -105,22 +114,18 @@ class _Turns:
         then: Callable[[], None] | None,
         failed: Callable[[Exception], None] | None,
     ) -> None:
-        until_s = 0.0
-        try:
+        """Takes work that is at its first pause."""
+        until_s = time.perf_counter() + BREATH_S
+        # Where there is other work, or it has had a breath: the rest in a turn to come.
+        while not self._left and time.perf_counter() < until_s:
             for _ in steps:
-                now_s = time.perf_counter()
-                if self._left or (until_s and now_s > until_s):
-                    # There is other work, or it has had a breath: the rest in a turn to come.
-                    self._left.append((steps, then, failed))
-                    self._have_a_turn()
-                    return
-                until_s = until_s or now_s + BREATH_S
-            if then is not None:
-                then()
-        except Exception as error:
-            if failed is None:
-                raise
-            failed(error)
+                break
+            else:
+                if then is not None:
+                    then()
+                return
+        self._left.append((steps, then, failed))
+        self._have_a_turn()
 
     def wait(self, steps: Steps[None]) -> None:
         """Does the work in turns to come."""
