@@ -208,21 +208,6 @@ def _varint(value: int) -> bytes:
 _ONE_BYTE = [bytes((value,)) for value in range(0x80)]
 
 
-def rendering_items(call: Call, items: Sequence[int]) -> Steps[list[bytes]]:
-    """The messages that tell the outcomes of these items, with pauses."""
-    made: list[bytes] = []
-    for at in range(0, len(items), _PIECE_TOLD):
-        if at:
-            yield
-        told = render_items(call, items[at : at + _PIECE_TOLD])
-        made += [message.SerializeToString() for message in told]
-    return made
-
-
-_PIECE_TOLD = 128
-"""Outcomes of a stream that are made as messages without a pause."""
-
-
 def render_items(call: Call, items: Sequence[int]) -> list[pb.StreamScoresResponse]:
     """The messages that tell the outcomes of these items: one for each reward among them."""
     messages: dict[int, pb.StreamScoresResponse] = {}

@@ -36,9 +36,10 @@ from .doors.health import CHECK, WATCH, Health
 from .doors.rpc import Rpc
 from .loop_lag import LoopLag
 from .metrics import MIXED, Metrics
-from .render import render_health, render_info, render_validation, rendering, rendering_items
+from .render import render_health, render_info, render_validation, rendering
 from .scorer import Scorer
 from .served import ServedRewards
+from .stream_messages import stream_messages
 from .validate import Validator
 
 _log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ class Servicer:
                 async for call, items in told_items:
                     reward, job = _reward_of(call), call.options.job
                     # There are many streams: all of them together take one breath a turn.
-                    made = await in_breaths(rendering_items(call, items), patient=not is_first)
+                    made = await in_breaths(stream_messages(call, items), patient=not is_first)
                     is_first = False
                     for message in made:
                         # What it holds is no longer counted once every item has its outcome.
