@@ -394,7 +394,7 @@ def main() -> None:
     tallies: list[Tally] = []
     bad: list[str] = []
     if only <= ON_HOSTS:
-        for tally in on_hosts(args.scale, 0.4 * args.minutes, only):
+        for tally in on_hosts(args.scale, 0.8 * args.minutes, only):
             tallies.append(tally)
             print(tally.row(), flush=True)
     else:
