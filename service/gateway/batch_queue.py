@@ -19,6 +19,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from math import frexp
 
 from .call import Call
+from .lane_load import Waiting
 from .shard import Shard
 
 MAX_JOBS = 64
@@ -89,6 +90,14 @@ class BatchQueue:
         yield from self._again
         for batch in self._batches.values():
             yield from batch.shards
+
+    def waiting(self) -> Iterator[Waiting]:
+        """What waits of each call now, in no order; what is added or taken meanwhile is as well."""
+        for shard in list(self._again):
+            yield shard.call, shard.n, shard.submitted_s
+        for call, batch in list(self._batches.items()):
+            if batch.shards:
+                yield call, batch.items, batch.shards[0].submitted_s
 
     def items_before(self, job: str, count: int) -> int:
         """What goes before the last of `count` more items of a job, about."""

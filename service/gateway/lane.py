@@ -27,8 +27,9 @@ from rewardplane.replica.segment import PENDING, SCORED
 from rewardplane.wire.item_errors import NEVER_STARTED, crashed, lost
 
 from .batch_queue import BatchQueue
+from .breath import Steps
 from .figures import by_job
-from .lane_load import Arrivals, load_of
+from .lane_load import Arrivals, looking
 from .load import Load
 from .message import message_of
 from .served import ServedReward
@@ -113,11 +114,14 @@ class PoolLane:
             self._arrivals.note(shard.call.options.job, shard.n, self.item_s)
         self._pump_soon()
 
-    def load(self) -> Load:
-        """What the lane's work amounts to; walks through all its shards."""
-        running = chain(*chain(*self._tasks.values()), *self._direct.values(), self._alone)
-        return load_of(
-            self._waiting,
+    def looking(self) -> Steps[Load]:
+        """What the lane's work amounts to, as the result of the steps: all calls are looked at."""
+
+        def running() -> list[Shard]:
+            return [*chain(*chain(*self._tasks.values()), *self._direct.values(), self._alone)]
+
+        return looking(
+            self._waiting.waiting(),
             running,
             self._arrivals or Arrivals(),
             self.item_s,

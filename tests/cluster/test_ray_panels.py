@@ -104,11 +104,12 @@ async def test_models_and_lost_replicas_have_data(service: Service, tmp_path: Pa
 
 async def lose_a_replica(service: Service, client: RewardClient) -> None:
     """Kills what runs a call; its items are run elsewhere."""
-    while len(service.settled("rewardplane-probe")) < 2:
+    while len(service.at_work("probe")) < 2:  # a gateway looks for replicas when there is work
+        await client.score("probe", [group("ok")], timeout_s=60)
         await asyncio.sleep(0.1)
     call = asyncio.create_task(client.score("probe", [group("sleep 1"), group("sleep 1")]))
     await asyncio.sleep(0.3)
-    for replica in service.settled("rewardplane-probe"):
+    for replica in service.at_work("probe"):
         replica.send_signal(signal.SIGKILL)
     await call
 
