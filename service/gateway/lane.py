@@ -27,7 +27,7 @@ from rewardplane.replica.segment import PENDING, SCORED
 from rewardplane.wire.item_errors import NEVER_STARTED, crashed, lost
 
 from .batch_queue import BatchQueue
-from .breath import Steps
+from .breath import Steps, go_on
 from .figures import by_job
 from .lane_load import Arrivals, looking
 from .load import Load
@@ -212,16 +212,19 @@ class PoolLane:
 
     def _sweep(self) -> None:
         """Tells items that waited longer than they may, and stops what nobody waits for."""
-        self._sweeper = None
         for task, jobs in self._tasks.items():
             if all(shard.dead for job in jobs for shard in job):
                 task.cancel()
         for run, job in list(self._direct.items()):
             if all(shard.dead for shard in job):
                 run.cancel()
-        now_s = time.monotonic()
-        self._waiting.drop(lambda shard: not self._fresh(shard, now_s))
-        self._pump()
+        go_on(self._sweeping(time.monotonic()), self._pump)
+
+    def _sweeping(self, now_s: float) -> Steps[None]:
+        try:
+            yield from self._waiting.dropping(lambda shard: not self._fresh(shard, now_s))
+        finally:
+            self._sweeper = None
 
     def _fresh(self, shard: Shard, now_s: float) -> bool:
         if shard.dead:
