@@ -10,8 +10,8 @@ import pytest
 RAY = "tests/cluster/"
 OWN_RAY = ("test_joined.py", "test_serve_command.py")
 """Files of `tests/cluster` that start a cluster of their own and use no other."""
-LONG = (RAY,)
-"""What takes longest, the longest first: it is begun first."""
+LONG = (RAY, "tests/rewards/sandbox/test_attacks.py", "tests/cluster/test_joined.py")
+"""The units that take longest, in the order in which they are begun, before all others."""
 
 
 def unit_of(nodeid: str) -> str:
@@ -38,12 +38,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first."""
-
-    def place(item: pytest.Item) -> int:
-        starts = (i for i, start in enumerate(LONG) if item.nodeid.startswith(start))
-        return next(starts, len(LONG))
-
-    items.sort(key=place)
+    places = {unit: place for place, unit in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(unit_of(item.nodeid), len(LONG)))
 
 
 @pytest.fixture
