@@ -32,7 +32,7 @@ def test_a_file_runs_in_one_process_and_the_cluster_too(tmp_path: Path) -> None:
     (tmp_path / "tests" / "conftest.py").write_text(
         Path(__file__).with_name("conftest.py").read_text()
     )
-    command = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadscope", "-rP", "tests"]
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadscope", "-rP", "tests"]
     options = ["-p", "no:cacheprovider", "--import-mode=importlib", "--rootdir", str(tmp_path)]
     said = subprocess.run(
         [*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
