@@ -8,7 +8,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from .conftest import RAY, unit_of
+from .conftest import LONG, OWN_RAY, RAY, unit_of
 
 TEST = """
 import os, time
@@ -47,3 +47,10 @@ def test_a_file_runs_in_one_process_and_the_cluster_too(tmp_path: Path) -> None:
     assert {unit: len(found) for unit, found in processes.items()} == dict.fromkeys(processes, 1)
     assert len(set().union(*processes.values())) > 1
     assert unit_of("tests/cluster/test_a.py::test_it[1::2]") == RAY
+
+
+def test_what_is_named_is_there() -> None:
+    root = Path(__file__).parents[1]
+    assert [
+        unit for unit in (*LONG, *(RAY + name for name in OWN_RAY)) if not (root / unit).exists()
+    ] == []
