@@ -204,9 +204,13 @@ async def test_reload_under_load_fails_no_call(service: Service) -> None:
         async with asyncio.TaskGroup() as calls:
             for _ in range(4):
                 calls.create_task(load(client))
-            await asyncio.sleep(0.5)
+            async with asyncio.timeout(60):
+                while ("1", 1.0) not in seen:
+                    await asyncio.sleep(0.1)
             assert await asyncio.to_thread(service.cluster.reload, two) == ["changing"]
-            await asyncio.sleep(0.5)
+            async with asyncio.timeout(60):
+                while ("2", 2.0) not in seen:
+                    await asyncio.sleep(0.1)
             stop.set()
         assert seen == {("1", 1.0), ("2", 2.0)}
         with pytest.raises(VersionGone):
