@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,29 @@ def service() -> Iterator[Service]:
     cluster = Cluster(Options(port=0, metrics_port=metrics_port, http_port=http_port))
     cluster.start(parse(rewards(), FOLDER))
     (address,) = cluster.addresses()
+    _running.append(cluster)
     yield Service(cluster, address, metrics_port, http_port)
-    cluster.stop()
+    _stop()
+
+
+_running: list[Cluster] = []
+
+
+def _stop() -> None:
+    while _running:
+        _running.pop().stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, None, None]:
+    """The cluster ends with the last test of this folder: idle, it costs others memory and CPU."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is not None and nextitem.path.parent != FOLDER:
+            _stop()
 
 
 def free_port() -> int:
