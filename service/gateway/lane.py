@@ -223,6 +223,8 @@ class PoolLane:
     def _sweeping(self, now_s: float) -> Steps[None]:
         try:
             yield from self._waiting.dropping(lambda shard: not self._fresh(shard, now_s))
+        except Exception:  # noqa: BLE001 - what waits is swept again
+            _log.exception("reward %s: a sweep failed", self._served.name)
         finally:
             self._sweeper = None
 
