@@ -96,6 +96,17 @@ def test_metrics_are_told_and_are_there() -> None:
     assert {name for name in found if name.startswith("rewardplane_")} == told
 
 
+def test_every_parameter_of_a_kind_is_told() -> None:
+    text = told_everywhere()
+    names = {
+        (kind, str(info.alias or name))
+        for kind, reward in kinds().items()
+        for name, info in reward.model_fields.items()
+    }
+    assert len(names) > 80
+    assert {one for one in names if not re.search(rf"\b{one[1]}\b", text)} == set()
+
+
 def test_what_a_model_and_the_http_port_may_have_set_is_told() -> None:
     text = told_everywhere()
     models = ModelSettings, ModelEndpoint, ReplicaRange, HttpSettings
