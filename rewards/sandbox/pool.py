@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -18,9 +19,10 @@ from .level import IsolationUnavailable, Level, Report
 from .limits import Limits
 from .probe import controls_of, guest_kernel
 from .profile import Profile
+from .protocol import FIRST_TOOL, GIVEN_PROGRAM
 from .proof import LEVELS, prove, with_guest_kernel
 from .session import Session
-from .slot import Slot
+from .slot import Becomes, Slot
 from .slots import Roster
 from .verdict import Run, SessionEnded, Verdict
 
@@ -110,36 +112,59 @@ class SandboxPool:
         return self.report
 
     async def run(
-        self, entry: str, request: bytes, limits: Limits, stdin: bytes | None = None
+        self,
+        entry: str,
+        request: bytes,
+        limits: Limits,
+        stdin: bytes | None = None,
+        program: int = -1,
     ) -> Run:
         """Runs a guest on a request in a child of its own; `stdin` is the file at descriptor 0.
 
-        A fault of the sandbox is tried again, and then SANDBOX_ERROR. What the host kills twice
-        takes more memory than there is: MEMORY_LIMIT. Cancelled, the child is killed.
+        `program`: the descriptor of a file that it may become (see `guest.become`); that needs a
+        stdin. A fault of the sandbox is tried again, and then SANDBOX_ERROR. What the host kills
+        twice takes more memory than there is: MEMORY_LIMIT. Cancelled, the child is killed.
         """
-        self._roster.attach()
         index = self._guests.index(entry)
-        file = request_file(request)
+        becomes = Becomes(GIVEN_PROGRAM, file=program) if program >= 0 else None
+        with _request(request) as file:
+            limits = self._cut(limits)
+            return await self._insist(lambda slot: slot.run(index, file, limits, stdin, becomes))
+
+    async def run_steps(self, work: Callable[[Steps], Coroutine[Any, Any, Run]]) -> Run:
+        """Runs several children one after the other on one slot, where they share a scratch.
+
+        Its end, and faults, are as those of a run; on a fault all begins anew.
+        """
+        return await self._insist(lambda slot: self._stepping(slot, work))
+
+    async def _stepping(self, slot: Slot, work: Callable[[Steps], Coroutine[Any, Any, Run]]) -> Run:
+        try:
+            return await work(Steps(slot, self._guests, self._cut))
+        finally:
+            if not slot.failure:
+                await slot.idle()
+                slot.clear()
+
+    async def _insist(self, once: Callable[[Slot], Coroutine[Any, Any, Run]]) -> Run:
+        self._roster.attach()
         why = ""
         was_killed = False
-        try:
-            for _attempt in range(_ATTEMPTS):
-                try:
-                    run = await self._run_once(index, file, self._cut(limits), stdin)
-                except Fault as fault:
-                    why = str(fault)
+        for _attempt in range(_ATTEMPTS):
+            try:
+                run = await self._on_slot(once)
+            except Fault as fault:
+                why = str(fault)
+                continue
+            if run.verdict is Verdict.HOST_KILLED:
+                why = run.detail
+                if not was_killed:
+                    was_killed = True
                     continue
-                if run.verdict is Verdict.HOST_KILLED:
-                    why = run.detail
-                    if not was_killed:
-                        was_killed = True
-                        continue
-                    run = replace(run, verdict=Verdict.MEMORY_LIMIT, detail=f"twice: {why}")
-                self._figures[f"runs_{run.verdict.value}"] += 1
-                self._figures["run_us"] += run.wall_us
-                return run
-        finally:
-            os.close(file)
+                run = replace(run, verdict=Verdict.MEMORY_LIMIT, detail=f"twice: {why}")
+            self._figures[f"runs_{run.verdict.value}"] += 1
+            self._figures["run_us"] += run.wall_us
+            return run
         self._figures[f"runs_{Verdict.SANDBOX_ERROR.value}"] += 1
         return Run(Verdict.SANDBOX_ERROR, b"", b"", b"", why, 0, 0)
 
@@ -197,12 +222,12 @@ class SandboxPool:
         if self._started is not None:
             self._started.kill()
 
-    async def _run_once(self, entry: int, file: int, limits: Limits, stdin: bytes | None) -> Run:
+    async def _on_slot(self, once: Callable[[Slot], Coroutine[Any, Any, Run]]) -> Run:
         asked_ns = time.monotonic_ns()
         slot = await self._roster.take()
         self._figures["wait_us"] += (time.monotonic_ns() - asked_ns) // 1000
         try:
-            run = await slot.run(entry, file, limits, stdin)
+            run = await once(slot)
         except Fault as fault:
             slot.fail(str(fault))
             self._figures["faults"] += 1
@@ -250,6 +275,41 @@ class SandboxPool:
 
     def _cut(self, limits: Limits) -> Limits:
         return limits if self._most is None else limits.within(self._most)
+
+
+class Steps:
+    """A slot, for runs that follow one another (see `SandboxPool.run_steps`)."""
+
+    def __init__(
+        self, slot: Slot, guests: Sequence[str], cut: Callable[[Limits], Limits]
+    ) -> None:
+        self._slot = slot
+        self._guests = guests
+        self._cut = cut
+
+    async def run(
+        self, entry: str, request: bytes, limits: Limits, stdin: bytes = b"", tool: int = -1
+    ) -> Run:
+        """Runs a guest. `tool`: the index of that of the profile that it may become.
+
+        What it leaves in its scratch the next one finds.
+
+        Raises:
+            Fault: of the sandbox.
+        """
+        becomes = Becomes(FIRST_TOOL + tool if tool >= 0 else 0, keeps=True)
+        with _request(request) as file:
+            index = self._guests.index(entry)
+            return await self._slot.run(index, file, self._cut(limits), stdin, becomes)
+
+
+@contextlib.contextmanager
+def _request(request: bytes) -> Iterator[int]:
+    file = request_file(request)
+    try:
+        yield file
+    finally:
+        os.close(file)
 
 
 def _run_apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
