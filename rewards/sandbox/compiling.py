@@ -17,6 +17,8 @@ GUESTS = ("become", "fetch")
 """Of a pool's profile, for what is run here."""
 MAX_TEXT_BYTES = 64 << 20
 """Of assembly, of an object file, of a program."""
+_OUT_OF_MEMORY = (b"out of memory allocating", b"memory exhausted")
+"""As GCC and binutils say it."""
 _NO_FILES: Mapping[str, tuple[str, int]] = {}
 
 
@@ -35,6 +37,11 @@ class Compiled:
         return not self.program and self.run.verdict is Verdict.RUNTIME_ERROR
 
     @property
+    def ran_out(self) -> bool:
+        """Whether the compiler had no memory left, as it says itself."""
+        return self.is_refused and any(words in self.run.stderr for words in _OUT_OF_MEMORY)
+
+    @property
     def said(self) -> str:
         """The first lines of what the compiler said."""
         lines = self.run.stderr[:4000].decode("utf-8", "replace").splitlines()
@@ -50,6 +57,11 @@ class Compiler:
         self._pool = pool
         self._chain = toolchain
         self._first = first_tool
+
+    @property
+    def version(self) -> str:
+        """Of the compiler."""
+        return self._chain.version
 
     async def compile(self, source: str, limits: Limits) -> Compiled:
         """Makes a program, by the first version of the language that the source is right in.
@@ -76,7 +88,9 @@ class Compiler:
 
         async def work(steps: Steps) -> Run:
             made.clear()
-            return await self._work(steps, source.encode("utf-8", "replace"), standard, limits, made)
+            return await self._work(
+                steps, source.encode("utf-8", "replace"), standard, limits, made
+            )
 
         run = await self._pool.run_steps(work)
         return Compiled(run, made[0] if made else b"")
@@ -125,5 +139,5 @@ class Compiler:
 
 
 def program_file(program: bytes) -> int:
-    """A descriptor of a program that nobody can change, for runs to become; whoever asks closes it."""
+    """A descriptor of a program for runs to become, that nobody can change. To be closed."""
     return request_file(program, 0o555)

@@ -7,7 +7,7 @@ import collections
 import contextlib
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -19,8 +19,8 @@ from .level import IsolationUnavailable, Level, Report
 from .limits import Limits
 from .probe import controls_of, guest_kernel
 from .profile import Profile
-from .protocol import FIRST_TOOL, GIVEN_PROGRAM
 from .proof import LEVELS, prove, with_guest_kernel
+from .protocol import FIRST_TOOL, GIVEN_PROGRAM
 from .session import Session
 from .slot import Becomes, Slot
 from .slots import Roster
@@ -105,7 +105,7 @@ class SandboxPool:
         """
         self._started = Roster(self._profile, self._guests, self._on_lost)
         try:
-            _run_apart(self._settle)
+            run_apart(self._settle)
         except BaseException:
             self.kill()
             raise
@@ -280,9 +280,7 @@ class SandboxPool:
 class Steps:
     """A slot, for runs that follow one another (see `SandboxPool.run_steps`)."""
 
-    def __init__(
-        self, slot: Slot, guests: Sequence[str], cut: Callable[[Limits], Limits]
-    ) -> None:
+    def __init__(self, slot: Slot, guests: Sequence[str], cut: Callable[[Limits], Limits]) -> None:
         self._slot = slot
         self._guests = guests
         self._cut = cut
@@ -304,7 +302,7 @@ class Steps:
 
 
 @contextlib.contextmanager
-def _request(request: bytes) -> Iterator[int]:
+def _request(request: bytes) -> Generator[int]:
     file = request_file(request)
     try:
         yield file
@@ -312,7 +310,7 @@ def _request(request: bytes) -> Iterator[int]:
         os.close(file)
 
 
-def _run_apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run_apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Runs a coroutine in a loop of its own, in a thread where this one has a loop already."""
     try:
         asyncio.get_running_loop()

@@ -1,5 +1,4 @@
-"""The compilers of this host as the sandbox runs them: single programs, each without a process of
-its own beside it.
+"""The compilers of this host, as programs that need no other process beside them.
 
 A driver as `g++` starts a compiler, an assembler and a linker, which would take forks and temporary
 files. It is asked once what it would start (`-###`, see "Overall Options" of the GCC manual), and

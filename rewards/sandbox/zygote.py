@@ -5,7 +5,6 @@ It is forked from the seed, gives up what it can, and reads nothing but orders o
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -13,6 +12,7 @@ import select
 import signal
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from . import child
@@ -103,8 +103,7 @@ class _Zygote:
         if self._scratch is not None:
             self._scratch.clear()
         for name in (OBJECT, PROGRAM) if self._confinement.bench else ():
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self._confinement.bench}/{name}")
+            Path(self._confinement.bench, name).unlink(missing_ok=True)
 
     def _fork(self, order: Order, files: list[int]) -> None:
         request, answer, out, err, *given = files

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 
 from ..protocol import EXECUTABLE
 from .channel import Channel
@@ -24,7 +25,7 @@ def main(request: bytes, channel: Channel) -> None:
     order = json.loads(request)
     if order["quiet"]:
         drop_stderr()
-    has_folder = os.getcwd() != "/"
+    has_folder = Path.cwd() != Path("/")
     paths = {
         place: name if has_folder else f"/proc/self/fd/{descriptor}"
         for place, (name, descriptor) in order["files"].items()
