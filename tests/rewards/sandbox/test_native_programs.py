@@ -168,7 +168,8 @@ BOMBS = {
     "templates": "template <int N, int M> struct F { static const long v = F<N - 1, M>::v + "
     "F<N - 1, M + 1>::v; };\ntemplate <int M> struct F<0, M> { static const long v = M; };\n"
     "long x = F<400, 0>::v;" + MAIN,
-    "endless-templates": "template <class T> struct G { typename G<G<T>>::t x; };\nG<int> g;" + MAIN,
+    "endless-templates": "template <class T> struct G { typename G<G<T>>::t x; };\nG<int> g;"
+    + MAIN,
     "constexpr": "constexpr long f(int n) { long s = 0; for (int i = 0; i < n; i++)\n"
     "for (int j = 0; j < 200000; j++) s += i ^ j; return s; }\n"
     "static_assert(f(200000) != 1);" + MAIN,
