@@ -118,20 +118,17 @@ class Settlement:
 
         def rules(program: int) -> kernel.Prepared:
             folder = self.confinement.scratch
-            reads: Sequence[str] = ()
-            executable: list[str] = []
             if program != GIVEN_PROGRAM:
                 folder = folder or self.confinement.bench
-            if not program:
-                reads = ["/"] if rooted else found.unhidden()
+            writable = [folder] if folder else []
             if program >= FIRST_TOOL:
                 tool = tools[program - FIRST_TOOL]
-                reads = tool.reads
-                executable = [path for path in (tool.path, tool.loader) if path]
-            writable = [folder] if folder else []
-            made = landlock.ruleset(
-                abi, reads, writable=writable, devices=found.devices, executable=executable
-            )
+                run = [path for path in (tool.path, tool.loader) if path]
+                made = landlock.ruleset(abi, tool.reads, writable=writable, executable=run)
+            else:
+                files = ["/"] if rooted else found.unhidden()
+                reads = () if program == GIVEN_PROGRAM else files
+                made = landlock.ruleset(abi, reads, writable=writable, devices=found.devices)
             return landlock.restrict(made)
 
         self.confinement.program_rules = rules

@@ -75,7 +75,7 @@ def attack(highest: Level, console: Console, cases: Sequence[Case] = CASES) -> b
 
 
 def attack_native(highest: Level, console: Console) -> bool:
-    """Runs the attacks in C++ at each level up to `highest`; True: all failed, or none could run."""
+    """Runs the attacks in C++ at each level up to `highest`; True: none got through."""
     held = True
     for level in LEVELS:
         if level > highest:

@@ -293,7 +293,7 @@ int main() {
 }""", ANY, bare=False),
     NativeCase("far-segment", r"""
 int main() {
-  // To 32-bit mode by a far return; the stack lies above 4 GB, so that it ends there or gets through.
+  // To 32-bit mode by a far return.
   void *low = mmap((void *)0x10000000, 8192, PROT_READ | PROT_WRITE | PROT_EXEC,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   if (low == MAP_FAILED) return 0;
@@ -337,7 +337,10 @@ int main() { static char b[65536]; for (int i = 0; i < 9999; i++) write(1, b, si
 """, OVER_OUTPUT, fails_from=Level.PROCESS, bare=False),
     NativeCase("stop", "int main() { raise(SIGSTOP); kill(getpid(), SIGSTOP); }", ANY, bare=False),
     NativeCase("leftovers", r"""
-int main() { int fd = open(TAG, O_WRONLY | O_CREAT, 0600); write(fd, TAG, 5); mkdir(TAG "d", 0700); }
+int main() {
+  int fd = open(TAG, O_WRONLY | O_CREAT, 0600);
+  write(fd, TAG, 5); mkdir(TAG "d", 0700);
+}
 """, bare=False),
 )  # fmt: skip
 

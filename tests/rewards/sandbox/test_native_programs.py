@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ IO = "#include <cstdio>\n"
 
 
 def made(**params: Any) -> CodeTests:
-    given = {"cpu_s": 1.0, "memory_mb": 256, "compile_cpu_s": 6.0, **params}
+    given = {"cpu_s": 1.0, "memory_mb": 256, "compile_cpu_s": 3.0, **params}
     reward = build("code_tests", given)
     assert isinstance(reward, CodeTests)
     reward.setup()
@@ -68,7 +69,7 @@ async def scored(
         "std::thread t([&] { s = n * n; }); t.join(); std::cout << s; }",
         "#include <bit>\n#include <cstdio>\n#include <concepts>\n"
         "template <std::integral T> T square(T n) { return n * n; }\n"
-        'int main() { int n; scanf("%d", &n); if (std::popcount(7u) == 3) printf("%d", square(n)); }',
+        'int main() { int n; scanf("%d", &n); if (std::popcount(7u)) printf("%d", square(n)); }',
     ],
     ids=["scanf", "cin", "bits", "online-judge", "posix", "thread", "c++20"],
 )
@@ -187,7 +188,86 @@ async def test_a_compile_bomb_is_wrong_within_its_limits(cpp: CodeTests, name: s
     assert score.reward == 0.0
     assert score.components["verdict"] in (
         Ending.NO_PROGRAM, Ending.TIME_LIMIT, Ending.MEMORY_LIMIT, Ending.OUTPUT_LIMIT,
-        Ending.CRASHED, Ending.WRONG,
+        Ending.WRONG,
     ), score.explanation  # fmt: skip
-    print(name, score.components["verdict"], score.explanation[:150])
     assert (await scored(cpp, SQUARE)).reward == 1.0
+
+
+C_SQUARE = (
+    "#include <stdio.h>\nint square(n) int n; { return n * n; }\n"
+    'int main(void) { int n, class = 1; scanf("%d", &n); printf("%d", class * square(n)); }'
+)
+
+
+@pytest.mark.parametrize(
+    ("mark", "program"),
+    [
+        ("cpp", SQUARE),
+        ("C++", SQUARE),
+        ("c", C_SQUARE),
+        ("python", "n = int(input())\nprint(n * n)"),
+        ("", SQUARE),
+        ("", "n = int(input())\nprint(n * n)"),
+    ],
+)
+async def test_auto_goes_by_the_fence(auto: CodeTests, mark: str, program: str) -> None:
+    score = await scored(auto, program, mark=mark)
+    assert score.reward == 1.0, score.explanation
+
+
+async def test_auto_goes_by_the_last_block_that_is_a_program(auto: CodeTests) -> None:
+    example = Example(json_references={"tests": json.dumps(SQUARES)})
+    python = "```python\nn = int(input())\nprint(n)\n```"
+    snippet = "```cpp\nint x = 3;\n```"
+    response = Response(f"First:\n{python}\nFaster:\n```cpp\n{SQUARE}\n```\nNote:\n{snippet}")
+    assert (await auto.score(example, response)).reward == 1.0
+
+
+async def test_a_reference_goes_before_the_fence(auto: CodeTests) -> None:
+    assert (await scored(auto, SQUARE, mark="", language="cpp")).reward == 1.0
+    python = "n = int(input())\nprint(n * n)"
+    score = await scored(auto, python, mark="python", language="C++")
+    assert score.components["verdict"] == Ending.NO_PROGRAM
+    assert (await scored(auto, python, mark="python", language="en")).reward == 1.0
+
+
+async def test_of_tests_that_call_a_function_auto_is_python(auto: CodeTests) -> None:
+    calls = {"fn_name": "f", "inputs": [[3]], "outputs": [9]}
+    assert (await scored(auto, "def f(n): return n * n", calls, mark="python")).reward == 1.0
+
+
+async def test_cpp_wants_stdin_and_stdout(cpp: CodeTests) -> None:
+    calls = {"fn_name": "f", "inputs": [[3]], "outputs": [9]}
+    with pytest.raises(InvalidReference, match="the tests are Python; a cpp program"):
+        await scored(cpp, SQUARE, calls)
+
+
+async def test_thoughts_are_no_program_and_the_likeliest_candidate_compiles(cpp: CodeTests) -> None:
+    example = Example(json_references={"tests": json.dumps(SQUARES)})
+    thoughts = f"<think>```cpp\n{SQUARE}\n```</think>I do not know."
+    assert (await cpp.score(example, Response(thoughts))).components["parsed"] == 0.0
+    sketch = "```cpp\nint main() { /* as above, but */ ...; }\n```"
+    response = Response(f"```cpp\n{SQUARE}\n```\nIn short:\n{sketch}")
+    assert (await cpp.score(example, response)).reward == 1.0
+
+
+async def test_each_test_has_its_time_and_verdict_in_the_details(cpp: CodeTests) -> None:
+    program = IO + (
+        'int main() { int n; scanf("%d", &n); if (n == 3) for (volatile int i = 0;; i = i + 1);\n'
+        'printf("%d", n * n); }'
+    )
+    score = await scored(cpp, program)
+    details = json.loads(score.details_json)
+    assert details["passed"] == [True, False, True]
+    assert details["cpu_s"][1] > 0.9 > details["cpu_s"][0]
+    assert score.components["verdict"] == Ending.TIME_LIMIT
+
+
+def test_without_a_compiler_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    toolchain.find.cache_clear()
+    try:
+        with pytest.raises(CompilerMissing, match=r"no g\+\+ on this host; install g\+\+ where"):
+            made(language="cpp")
+    finally:
+        toolchain.find.cache_clear()
