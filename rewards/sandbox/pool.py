@@ -15,7 +15,7 @@ from typing import Any
 
 from .canaries import break_out
 from .errand import Fault, request_file
-from .level import IsolationUnavailable, Level, Report
+from .level import Canary, IsolationUnavailable, Level, Report
 from .limits import Limits
 from .probe import controls_of, guest_kernel
 from .profile import Profile
@@ -258,14 +258,37 @@ class SandboxPool:
             if lacking := [control.name for control in controls if not control.held]:
                 slot.fail(f"a new zygote lacks {', '.join(lacking)}")
                 slot.check()
-            for met in await break_out(partial(slot.run, canary), held):
-                if not met.stopped:
-                    slot.fail(f"canary {met.name} got through a new zygote: {met.seen}")
+            met = [*await break_out(partial(slot.run, canary), held), *await self._met(slot, held)]
+            for each in met:
+                if not each.stopped:
+                    slot.fail(f"canary {each.name} got through a new zygote: {each.seen}")
             slot.check()
             slot.runs = 0
 
+        through = tuple(c for c in await self._met(proof.slot, held) if not c.stopped)
+        if through:
+            proof.slot.kill()
+            canaries = (*self._report.canaries, *through)
+            report = Report(Level.PROCESS, self._report.controls, canaries)
+            raise IsolationUnavailable(self._demand, report)
         proof.slot.runs = 0
         await roster.fill(proof.slot, held, self._count, vet)
+
+    async def _met(self, slot: Slot, level: Level) -> list[Canary]:
+        """What the canaries meet in a child that could become a program, where there are such."""
+        if not self._profile.tools:
+            return []
+        program = request_file(b"", 0o555)
+        becomes = Becomes(GIVEN_PROGRAM, file=program)
+        canary = self._guests.index(_CANARY)
+        try:
+            return await break_out(
+                lambda file, limits: slot.run(canary, file, limits, b"", becomes),
+                level,
+                imports=False,
+            )
+        finally:
+            os.close(program)
 
     @property
     def _roster(self) -> Roster:
