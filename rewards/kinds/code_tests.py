@@ -24,7 +24,7 @@ from ..sandbox.compiling import Compiler
 from ..sandbox.limits import Limits
 from ..sandbox.pool import run_apart
 from ..sandbox.profile import Tool
-from ..sandbox.toolchain import CompilerMissing, NativeLanguage, Toolchain
+from ..sandbox.toolchain import CompiledLanguage, CompilerMissing, Toolchain
 from ..types import Example, Response, Score
 from ..verdict import Finite
 
@@ -118,17 +118,17 @@ class CodeTests(Sandboxed):
     @property
     def run_memory_mb(self) -> int:
         """As configured, and as a compiler may have."""
-        return max(self.memory_mb, MEMORY_MB if self._natives else 0)
+        return max(self.memory_mb, MEMORY_MB if self._compiled_languages else 0)
 
     @property
-    def _natives(self) -> tuple[NativeLanguage, ...]:
+    def _compiled_languages(self) -> tuple[CompiledLanguage, ...]:
         if self.language == "python":
             return ()
         return ("cpp", "c") if self.language == "auto" else (self.language,)
 
     def tools(self) -> tuple[Tool, ...]:
         """The compilers'. Raises CompilerMissing."""
-        self._chains = tuple(toolchain.find(language) for language in self._natives)
+        self._chains = tuple(toolchain.find(language) for language in self._compiled_languages)
         return tuple(tool for chain in self._chains for tool in chain.tools)
 
     def setup(self) -> None:
@@ -171,7 +171,7 @@ class CodeTests(Sandboxed):
         """Time for the program's own limits to strike first, in all the tests that may overrun."""
         overruns = 2 if self.all_or_nothing else self.max_overruns + 2
         timeout_s = self.limits.starved_s + overruns * self.limits.wall_s + 10
-        if self._natives:
+        if self._compiled_languages:
             timeout_s += 2 * compiler_limits(self.compile_cpu_s).wall_s
         return {**super().defaults, "timeout_s": timeout_s}
 

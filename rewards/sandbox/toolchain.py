@@ -19,7 +19,7 @@ from typing import Literal
 
 from .profile import Tool
 
-NativeLanguage = Literal["cpp", "c"]
+CompiledLanguage = Literal["cpp", "c"]
 
 INPUT, OUTPUT, STANDARD = "{input}", "{output}", "{standard}"
 """In the arguments of a step: its files, and the version of the language."""
@@ -40,7 +40,7 @@ class _Known:
     package: str
 
 
-_KNOWN: dict[NativeLanguage, _Known] = {
+_KNOWN: dict[CompiledLanguage, _Known] = {
     "cpp": _Known("g++", ("gnu++17", "gnu++20"), "g++"),
     "c": _Known("gcc", ("gnu17",), "gcc and libc6-dev"),
 }
@@ -62,7 +62,7 @@ class Step:
 class Toolchain:
     """What makes a program of source text."""
 
-    language: NativeLanguage
+    language: CompiledLanguage
     version: str
     """Of the compiler."""
     standards: tuple[str, ...]
@@ -81,7 +81,7 @@ class Toolchain:
 
 
 @cache
-def find(language: NativeLanguage) -> Toolchain:
+def find(language: CompiledLanguage) -> Toolchain:
     """The compiler of this host for a language. Blocks for some tens of milliseconds.
 
     Raises:

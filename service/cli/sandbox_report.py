@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rewardplane.rewards.code import cheats
 from rewardplane.rewards.sandbox.attacks.case import Case
 from rewardplane.rewards.sandbox.attacks.catalog import CASES, TESTS
-from rewardplane.rewards.sandbox.attacks.native_runner import NativeSuite
+from rewardplane.rewards.sandbox.attacks.compiled_runner import CompiledAttacks
 from rewardplane.rewards.sandbox.attacks.note import LINES
 from rewardplane.rewards.sandbox.attacks.runner import Row, Suite
 from rewardplane.rewards.sandbox.level import IsolationUnavailable, Level, Report
@@ -74,14 +74,14 @@ def attack(highest: Level, console: Console, cases: Sequence[Case] = CASES) -> b
     return held
 
 
-def attack_native(highest: Level, console: Console) -> bool:
+def attack_compiled(highest: Level, console: Console) -> bool:
     """Runs the attacks in C++ at each level up to `highest`; True: none got through."""
     held = True
     for level in LEVELS:
         if level > highest:
             continue
         try:
-            suite = NativeSuite(level)
+            suite = CompiledAttacks(level)
             rows = asyncio.run(suite.run(suite.cases()))
         except CompilerMissing as error:
             console.print(f"attacks in C++ were not run: {error}", markup=False)

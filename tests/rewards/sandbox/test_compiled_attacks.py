@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rewardplane.rewards.sandbox.attacks.native import CASES, READING
+from rewardplane.rewards.sandbox.attacks.compiled import CASES, READING
 from rewardplane.rewards.sandbox.level import Level
 
 HERE = Path(__file__).parent
@@ -22,7 +22,7 @@ USERS = ["root", str(UID)] if os.geteuid() == 0 else ["self"]
 
 def suite(level: Level, user: str, *options: str) -> dict[str, list[str]]:
     """By case: what it got. In a process of its own, which adopts what is left."""
-    command = [str(HERE / "native_suite.py"), level.name, *options]
+    command = [str(HERE / "compiled_suite.py"), level.name, *options]
     if user == str(UID):
         command = [str(HERE / "as_user.py"), user, *command]
     done = subprocess.run(

@@ -17,7 +17,7 @@ from ..limits import Limits
 from ..numbers import EXECUTING
 from ..pool import Profile, SandboxPool
 from ..verdict import Run, Verdict
-from .native import CASES, EXECUTED, HEAD, READING, NativeCase, ReadingCase
+from .compiled import CASES, EXECUTED, HEAD, READING, CompiledCase, ReadingCase
 from .scene import Scene
 from .survivors import adopt_orphans, descendants, survivors
 
@@ -35,7 +35,7 @@ _REFUSED = ("Permission denied", "No such file or directory", "Not a directory")
 
 
 @dataclass(frozen=True, slots=True)
-class NativeRow:
+class CompiledRow:
     """How an attack ended; `got`: see `runner.Row`."""
 
     id: str
@@ -49,7 +49,7 @@ class NativeRow:
         return not self.got
 
 
-class NativeSuite:
+class CompiledAttacks:
     """A pool with one slot at `level`, and what could be hurt."""
 
     def __init__(self, level: Level) -> None:
@@ -58,12 +58,12 @@ class NativeSuite:
         self._chain = toolchain.find("cpp")
         self._number = 0
 
-    def cases(self) -> Sequence[NativeCase | ReadingCase]:
+    def cases(self) -> Sequence[CompiledCase | ReadingCase]:
         """Those that must fail at the level."""
-        native = [case for case in CASES if case.fails_from <= self._level]
-        return [*native, *(READING if self._level >= Level.CONFINED else ())]
+        compiled = [case for case in CASES if case.fails_from <= self._level]
+        return [*compiled, *(READING if self._level >= Level.CONFINED else ())]
 
-    async def run(self, cases: Sequence[NativeCase | ReadingCase]) -> list[NativeRow]:
+    async def run(self, cases: Sequence[CompiledCase | ReadingCase]) -> list[CompiledRow]:
         """One row for each case, in their order.
 
         Raises:
@@ -71,7 +71,7 @@ class NativeSuite:
         """
         adopt_orphans()
         guests = (*compiling.GUESTS, "attack")
-        profile = Profile("native-attacks", guests=guests, tools=self._chain.tools)
+        profile = Profile("attacks in C++", guests=guests, tools=self._chain.tools)
         self._pool = SandboxPool(profile, slots=1, demand=self._level, at_most=self._level)
         self._pool.start()
         try:
@@ -83,7 +83,7 @@ class NativeSuite:
         finally:
             await self._pool.close()
 
-    async def _try(self, case: NativeCase | ReadingCase) -> NativeRow:
+    async def _try(self, case: CompiledCase | ReadingCase) -> CompiledRow:
         before = descendants()
         facts = self._facts()
         begin = time.monotonic()
@@ -100,7 +100,7 @@ class NativeSuite:
             got.append(f"the next run ended with {after.verdict.name}: {after.detail}")
         if b"rpattack" in after.stdout:
             got.append(f"the next run finds {after.stdout[:200]!r}")
-        return NativeRow(case.id, verdict, tuple(got[:20]), time.monotonic() - begin)
+        return CompiledRow(case.id, verdict, tuple(got[:20]), time.monotonic() - begin)
 
     async def _read(self, case: ReadingCase, facts: dict[str, Any]) -> tuple[Verdict, list[str]]:
         source = case.source
@@ -170,7 +170,7 @@ def _told(run: Run, mark: str) -> Iterator[str]:
             yield line.partition(mark.encode())[2][:200].decode(errors="replace").strip()
 
 
-def _unlike(case: NativeCase, run: Run) -> Iterator[str]:
+def _unlike(case: CompiledCase, run: Run) -> Iterator[str]:
     if run.exit_code == EXECUTED:
         yield "it became another program"
     elif run.answer:

@@ -48,7 +48,7 @@ static void opens(const char *path, int flags) {
 
 
 @dataclass(frozen=True, slots=True)
-class NativeCase:
+class CompiledCase:
     """An attack. `source` follows `HEAD`, and has the facts of the scene as macros in capitals."""
 
     id: str
@@ -97,8 +97,8 @@ static void become(const char *how, int fd) {
 }
 """
 
-CASES: tuple[NativeCase, ...] = (
-    NativeCase("read", r"""
+CASES: tuple[CompiledCase, ...] = (
+    CompiledCase("read", r"""
 int main() {
   const char *paths[] = {OWN_SECRET, OPEN_SECRET, TOKEN_PATH, SOURCE, PYTHON, SITE_PACKAGES,
     "/etc/passwd", "/etc/hosts", "/proc/1/environ", "/proc/self/maps", "/usr/include/stdio.h",
@@ -111,7 +111,7 @@ int main() {
       opens(path, O_RDONLY);
     }
 }"""),
-    NativeCase("write", r"""
+    CompiledCase("write", r"""
 int main() {
   char path[400];
   snprintf(path, sizeof path, "%s/%s", FOLDER, TAG);
@@ -123,13 +123,13 @@ int main() {
   if (!rename(OPEN_SECRET, path)) breach("rename");
   if (!unlink(OPEN_SECRET)) breach("unlink");
 }"""),
-    NativeCase("symlink", r"""
+    CompiledCase("symlink", r"""
 int main() {
   reached("symlink", symlink(OPEN_SECRET, TAG));
   reached("symlinkat", symlinkat("/", AT_FDCWD, TAG "2"));
   opens(TAG, O_RDONLY); opens(TAG "2/etc/passwd", O_RDONLY);
 }"""),
-    NativeCase("network", r"""
+    CompiledCase("network", r"""
 int main() {
   for (int family : {AF_INET, AF_INET6, AF_UNIX, 16, 17, 38, 40})
     for (int type : {SOCK_STREAM, SOCK_DGRAM, SOCK_RAW}) {
@@ -151,7 +151,7 @@ int main() {
     reached("sendto", sendto(pair[0], "x", 1, 0, (sockaddr *)&un, sizeof un));
   }
 }"""),
-    NativeCase("fork", r"""
+    CompiledCase("fork", r"""
 static int f(void *) { return 0; }
 int main() {
   static char stack[65536];
@@ -169,7 +169,7 @@ int main() {
   if (system("true") == 0) breach("system");
   if (popen("true", "r")) breach("popen");
 }"""),
-    NativeCase("exec", r"""
+    CompiledCase("exec", r"""
 int main() {
   const char *paths[] = {"/bin/sh", "/usr/bin/env", PYTHON, COMPILER, LOADER};
   char *argv[] = {(char *)"sh", (char *)"-c", (char *)"exit 77", nullptr}, *env[] = {nullptr};
@@ -181,19 +181,19 @@ int main() {
     syscall(SYS_execveat, AT_FDCWD, p, argv, env, 0);
   }
 }"""),
-    NativeCase("exec-of-its-output", _MINI + r"""
+    CompiledCase("exec-of-its-output", _MINI + r"""
 int main() {
   become("output", 1); become("input", 0);
   become("memory", (int)syscall(SYS_memfd_create, "x", 0));
   become("file", open(TAG, O_RDWR | O_CREAT, 0700));
 }"""),
-    NativeCase("descriptors", r"""
+    CompiledCase("descriptors", r"""
 int main() {
   for (int fd = 3; fd < 1024; fd++) if (fcntl(fd, F_GETFD) >= 0) breach("a descriptor is open");
   if (environ[0] && (strcmp(environ[0], "LC_ALL=C") || environ[1])) breach(environ[0]);
   if (pwrite(0, "x", 1, 0) >= 0 || ftruncate(0, 1) == 0) breach("its input can be changed");
 }""", fails_from=Level.PROCESS),
-    NativeCase("ptrace", r"""
+    CompiledCase("ptrace", r"""
 int main() {
   reached("traceme", syscall(SYS_ptrace, 0, 0, 0, 0));
   for (int pid : {RUNNER, VICTIM, (int)getppid(), 1}) {
@@ -204,7 +204,7 @@ int main() {
     reached("kcmp", syscall(SYS_kcmp, pid, getpid(), 0, 0, 0));
   }
 }"""),
-    NativeCase("kill", r"""
+    CompiledCase("kill", r"""
 int main() {
   for (int pid : {RUNNER, VICTIM, (int)getppid(), 1, -1})
     for (int s : {0, SIGSTOP, SIGTERM}) {
@@ -216,7 +216,7 @@ int main() {
     }
   reached("own SIGKILL", kill(getpid(), SIGKILL));
 }""", ANY),
-    NativeCase("namespaces", r"""
+    CompiledCase("namespaces", r"""
 int main() {
   for (int flag : {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWPID})
     reached("unshare", unshare(flag));
@@ -232,7 +232,7 @@ int main() {
   reached("shmget", syscall(SYS_shmget, 0, 4096, 0600));
   reached("mq_open", syscall(SYS_mq_open, TAG, O_CREAT | O_RDWR, 0600, 0));
 }"""),
-    NativeCase("privileges", r"""
+    CompiledCase("privileges", r"""
 int main() {
   reached("setuid", syscall(SYS_setuid, 0)); reached("setgid", syscall(SYS_setgid, 0));
   reached("setgroups", syscall(SYS_setgroups, 0, 0));
@@ -246,7 +246,7 @@ int main() {
     if (after.rlim_max > before.rlim_max) breach("a limit was raised");
   }
 }"""),
-    NativeCase("every-number", r"""
+    CompiledCase("every-number", r"""
 int main() {
   static const int allowed[] = {ALLOWED};
   for (int n = 0; n < 512; n++) {
@@ -257,7 +257,7 @@ int main() {
     reached(name, syscall(n, -1L, -1L, -1L, -1L, -1L, -1L));
   }
 }""", bare=False),
-    NativeCase("assembly", r"""
+    CompiledCase("assembly", r"""
 static long raw(long n, long a, long b, long c) {
   long r; __asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c)
                            : "rcx", "r11", "memory");
@@ -271,18 +271,18 @@ int main() {
   if (raw(2, (long)OPEN_SECRET, 0, 0) >= 0) breach("open");
   if (raw(101, 0, 0, 0) >= 0) breach("ptrace");
 }"""),
-    NativeCase("int80", r"""
+    CompiledCase("int80", r"""
 int main() {
   long r; __asm__ volatile("int $0x80" : "=a"(r) : "a"(20) : "memory");
   if (r > 0) breach("getpid by int 0x80");
 }""", ANY, bare=False),
-    NativeCase("int80-fork", r"""
+    CompiledCase("int80-fork", r"""
 int main() {
   long r; __asm__ volatile("int $0x80" : "=a"(r) : "a"(2) : "memory");
   if (!r) _exit(0);
   if (r > 0) breach("fork by int 0x80");
 }""", ANY, bare=False),
-    NativeCase("x32", r"""
+    CompiledCase("x32", r"""
 int main() {
   for (long bit : {0x40000000L, 0x80000000L})
     for (long n : {39L, 57L, 520L, 545L}) {
@@ -291,7 +291,7 @@ int main() {
       if (r > 0) breach("by x32");
     }
 }""", ANY, bare=False),
-    NativeCase("far-segment", r"""
+    CompiledCase("far-segment", r"""
 int main() {
   // To 32-bit mode by a far return.
   void *low = mmap((void *)0x10000000, 8192, PROT_READ | PROT_WRITE | PROT_EXEC,
@@ -301,13 +301,13 @@ int main() {
   memcpy(low, code, sizeof code);
   __asm__ volatile("lea 0x10001f00, %rsp\n pushq $0x23\n pushq $0x10000000\n lretq");
 }""", BROKEN, bare=False),
-    NativeCase("loop", r"""
+    CompiledCase("loop", r"""
 int main() {
   for (int s = 1; s < 65; s++) signal(s, SIG_IGN);
   alarm(0);
   for (volatile int i = 0;; i = i + 1) {}
 }""", OVER_TIME, fails_from=Level.PROCESS, bare=False),
-    NativeCase("memory", r"""
+    CompiledCase("memory", r"""
 int main() {
   long mb = 0;
   for (; mb < 2000; mb += 16) {
@@ -318,12 +318,12 @@ int main() {
   }
   if (mb > 900) breach("more memory than its limit");
 }""", DONE | OVER_MEMORY, fails_from=Level.PROCESS),
-    NativeCase("stack", r"""
+    CompiledCase("stack", r"""
 static int depth(volatile char *up) {
   char here[65536]; memset(here, 1, sizeof here); return depth(here) + here[9] + up[0];
 }
 int main() { char c = 0; return depth(&c); }""", BROKEN, fails_from=Level.PROCESS, bare=False),
-    NativeCase("threads", r"""
+    CompiledCase("threads", r"""
 static void *wait(void *) { pause(); return 0; }
 int main() {
   pthread_attr_t small; pthread_attr_init(&small); pthread_attr_setstacksize(&small, 16384);
@@ -332,11 +332,11 @@ int main() {
   if (n > 700) breach("more threads than its limit");
   _exit(0);
 }""", bare=False),
-    NativeCase("flood", r"""
+    CompiledCase("flood", r"""
 int main() { static char b[65536]; for (int i = 0; i < 9999; i++) write(1, b, sizeof b); }
 """, OVER_OUTPUT, fails_from=Level.PROCESS, bare=False),
-    NativeCase("stop", "int main() { raise(SIGSTOP); kill(getpid(), SIGSTOP); }", ANY, bare=False),
-    NativeCase("leftovers", r"""
+    CompiledCase("stop", "int main() { kill(getpid(), SIGSTOP); }", ANY, bare=False),
+    CompiledCase("leftovers", r"""
 int main() {
   int fd = open(TAG, O_WRONLY | O_CREAT, 0600);
   write(fd, TAG, 5); mkdir(TAG "d", 0700);

@@ -1,4 +1,4 @@
-"""Runs the attacks in C++ of a level and prints each row as JSON: `python native_suite.py LEVEL`.
+"""Runs the attacks in C++ of a level and prints each row as JSON: `python compiled_suite.py LEVEL`.
 
 --bare: those that must fail at higher levels only, to see that they are attacks. What is missing
 for the level goes to stderr, with 3 as the exit status.
@@ -10,8 +10,8 @@ import asyncio
 import json
 import sys
 
-from rewardplane.rewards.sandbox.attacks.native import CASES, READING
-from rewardplane.rewards.sandbox.attacks.native_runner import NativeSuite
+from rewardplane.rewards.sandbox.attacks.compiled import CASES, READING
+from rewardplane.rewards.sandbox.attacks.compiled_runner import CompiledAttacks
 from rewardplane.rewards.sandbox.level import IsolationUnavailable, Level
 from rewardplane.rewards.sandbox.toolchain import CompilerMissing
 
@@ -20,7 +20,7 @@ def main() -> None:
     """The command."""
     level = Level[sys.argv[1]]
     try:
-        suite = NativeSuite(level)
+        suite = CompiledAttacks(level)
         cases = suite.cases()
         if "--bare" in sys.argv:
             above = [case for case in CASES if case.bare and case.fails_from > level]
