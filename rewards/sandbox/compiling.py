@@ -15,8 +15,10 @@ from .verdict import Run, Verdict
 
 GUESTS = ("become", "fetch")
 """Of a pool's profile, for what is run here."""
-MAX_TEXT_BYTES = 64 << 20
+MAX_TEXT_BYTES = 24 << 20
 """Of assembly, of an object file, of a program."""
+SCRATCH_MB = 64
+"""For an object file and a program beside one another."""
 _OUT_OF_MEMORY = (b"out of memory allocating", b"memory exhausted")
 """As GCC and binutils say it."""
 _NO_FILES: Mapping[str, tuple[str, int]] = {}

@@ -109,6 +109,15 @@ async def test_codeforces_with_a_checker_and_limits(cpp: CodeTests) -> None:
     assert (await scored(cpp, wrong, tests)).reward == 0.0
 
 
+async def test_a_program_with_tables_of_some_megabytes(cpp: CodeTests) -> None:
+    program = (
+        IO + "int a[1 << 21] = {1};\nint main() { int n; "
+        'scanf("%d", &n); a[n + 9] = n; printf("%d", a[n + 9] * n); }'
+    )
+    score = await scored(cpp, program)
+    assert score.reward == 1.0, score.explanation
+
+
 async def test_a_large_input(cpp: CodeTests) -> None:
     numbers = list(range(200_000))
     tests = {"inputs": [" ".join(map(str, numbers))], "outputs": [str(sum(numbers))]}
