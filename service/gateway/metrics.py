@@ -27,7 +27,7 @@ from rewardplane.rewards.types import Reason
 from .breath import Steps
 from .call import Call, Piece
 from .counting import REWARD_BOUNDS, count_piece, count_score
-from .figures import COUNTED, OTHER, SCALED, RewardFigures, TimeHistogram, noise_of
+from .figures import COUNTED, JOB, OTHER, SCALED, RewardFigures, TimeHistogram, noise_of
 from .health import Healths
 from .job_waits import JobWaits
 from .scrape_port import answering
@@ -35,8 +35,6 @@ from .seen import Sights
 
 MAX_JOBS = 100
 MAX_CALLERS = 100
-JOB = "training_job"
-"""The label of a job. Prometheus has a label `job` of its own, and would rename ours."""
 MIXED = "(mixed)"
 _SIZE_BITS = range(1, 18)
 
@@ -312,8 +310,8 @@ def _health(healths: Healths) -> Iterator[Metric]:
 
 
 def _counted(rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:
-    for key, (text, label) in COUNTED.items():
-        labels = ("reward", *label.split(" and ")) if label else ("reward",)
+    for key, (text, more) in COUNTED.items():
+        labels = ("reward", *more)
         family = CounterMetricFamily(f"rewardplane_{key}", text, labels=labels)
         for name, figures in rewards.items():
             for full, value in list(figures.counted.items()):
