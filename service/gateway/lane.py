@@ -27,8 +27,9 @@ from rewardplane.replica.segment import PENDING, SCORED
 from rewardplane.wire.item_errors import NEVER_STARTED, crashed, lost
 
 from .batch_queue import BatchQueue
+from .breath import Steps, go_on
 from .figures import by_job
-from .lane_load import Arrivals, load_of
+from .lane_load import Arrivals, looking
 from .load import Load
 from .message import message_of
 from .served import ServedReward
@@ -113,11 +114,14 @@ class PoolLane:
             self._arrivals.note(shard.call.options.job, shard.n, self.item_s)
         self._pump_soon()
 
-    def load(self) -> Load:
-        """What the lane's work amounts to; walks through all its shards."""
-        running = chain(*chain(*self._tasks.values()), *self._direct.values(), self._alone)
-        return load_of(
-            self._waiting,
+    def looking(self) -> Steps[Load]:
+        """What the lane's work amounts to, as the result of the steps: all calls are looked at."""
+
+        def running() -> list[Shard]:
+            return [*chain(*chain(*self._tasks.values()), *self._direct.values(), self._alone)]
+
+        return looking(
+            self._waiting.waiting(),
             running,
             self._arrivals or Arrivals(),
             self.item_s,
@@ -152,13 +156,11 @@ class PoolLane:
             if jobs:
                 self._in_flight += 1
                 try:
-                    at_once = len(jobs) == 1 and self._start_at_once(jobs[0])
+                    if len(jobs) > 1 or not self._start_at_once(jobs[0]):
+                        self._own(self._carry(jobs), jobs)
                 except Exception as error:  # noqa: BLE001 - as in `_carry`
                     self._in_flight -= 1
                     self._failed(jobs, error)
-                    continue
-                if not at_once:
-                    self._own(self._carry(jobs), jobs)
         if (self._waiting or self._tasks or self._direct) and self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
@@ -214,18 +216,21 @@ class PoolLane:
 
     def _sweep(self) -> None:
         """Tells items that waited longer than they may, and stops what nobody waits for."""
-        self._sweeper = None
         for task, jobs in self._tasks.items():
             if all(shard.dead for job in jobs for shard in job):
                 task.cancel()
         for run, job in list(self._direct.items()):
             if all(shard.dead for shard in job):
                 run.cancel()
-        now_s = time.monotonic()
+        go_on(self._sweeping(time.monotonic()), self._pump)
+
+    def _sweeping(self, now_s: float) -> Steps[None]:
         try:
-            self._waiting.drop(lambda shard: not self._fresh(shard, now_s))
+            yield from self._waiting.dropping(lambda shard: not self._fresh(shard, now_s))
+        except Exception:  # noqa: BLE001 - what waits is swept again
+            _log.exception("reward %s: a sweep failed", self._served.name)
         finally:
-            self._pump()
+            self._sweeper = None
 
     def _fresh(self, shard: Shard, now_s: float) -> bool:
         if shard.dead:
@@ -365,9 +370,8 @@ class PoolLane:
             elif shard.losses == MAX_LOSSES:
                 self._alone.extend(shard.split())
             else:
-                is_model = self._served.lane == "model"
-                told = crashed(shard.losses) if is_model else lost(shard.losses, why)
-                shard.call.fail(shard.places, told)
+                times, is_model = shard.losses, self._served.lane == "model"
+                shard.call.fail(shard.places, crashed(times) if is_model else lost(times, why))
         if self._alone and (self._lonely is None or self._lonely.done()):
             self._lonely = asyncio.get_running_loop().create_task(self._carry_alone())
 

@@ -45,6 +45,7 @@ from .validate import Validator
 _log = logging.getLogger(__name__)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RewardService"].full_name
+_PROVING = "authorization", "x-forwarded-client-cert"
 SEND_S = 60.0
 """The longest that the reader of a stream whose client set no deadline may leave it full."""
 
@@ -136,13 +137,13 @@ class Servicer:
             request = parsed(frames.StreamRequestFrame, _taken(rpc)).request
             stream = self._scorer.stream(request, *_of(rpc), rpc.caller)
             del request
-            is_first = True
+            patient = False
             async with aclosing(cast("Any", stream)) as told_items:
                 async for call, items in told_items:
                     reward, job = _reward_of(call), call.options.job
                     # There are many streams: all of them together take one breath a turn.
-                    made = await in_breaths(stream_messages(call, items), patient=not is_first)
-                    is_first = False
+                    made = await in_breaths(stream_messages(call, items), patient=patient)
+                    patient = True
                     for message in made:
                         # What it holds is no longer counted once every item has its outcome.
                         read_by_s = time.monotonic() + patience_s
@@ -211,6 +212,8 @@ class _Scoring:
 
     def _answering(self, call: Call) -> Steps[None]:
         code = "INTERNAL"
+        if call.trace is not None:
+            call.trace.answers_later()
         try:
             answer = yield from rendering(call)
             if call.options.health:
@@ -221,6 +224,8 @@ class _Scoring:
         except Exception as error:  # noqa: BLE001 - the outermost layer: our faults end here
             self._rpc.fail(*told(error))
         self.ended(_reward_of(call), call.options.job, code)
+        if call.trace is not None:
+            call.trace.answered("" if code == "OK" else "the answer could not be made")
 
     def _given_up(self, scorer: Scorer, call: Call) -> None:
         """Nobody waits for the answer any more."""
@@ -349,10 +354,8 @@ def _caller(gate: Gate, rpc: Rpc) -> Caller:
             if key in found:  # a proxy may have looked at the other one
                 raise Unauthenticated(f"more than one {key}", {"why": "MALFORMED_TOKEN"})
             found[key] = value
-    return gate.caller(found.get(_TOKEN), rpc.certificate, found.get(_FORWARDED))
-
-
-_PROVING = _TOKEN, _FORWARDED = "authorization", "x-forwarded-client-cert"
+    token, forwarded = map(found.get, _PROVING)
+    return gate.caller(token, rpc.certificate, forwarded)
 
 
 def told(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:
