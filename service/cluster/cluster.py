@@ -146,18 +146,20 @@ class Cluster:
         if (self._options.keep if keep is None else keep) and not self._is_local:
             ray.shutdown()
             return
-        if GATEWAY_APP in self._apps:
-            serve.delete(GATEWAY_APP)
-        if not self._is_local:
-            for app in self._apps - {GATEWAY_APP}:
-                serve.delete(app, _blocking=False)
-        if self._membership is not None:
-            ray.kill(self._membership)
         folder = local_folder(ray.get_runtime_context().get_session_name())
-        ray.shutdown()
-        if folder is not None and self._is_local:
-            # Replicas that Ray ended with their node leave their sockets behind.
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            if GATEWAY_APP in self._apps:
+                serve.delete(GATEWAY_APP)
+            if not self._is_local:
+                for app in self._apps - {GATEWAY_APP}:
+                    serve.delete(app, _blocking=False)
+            if self._membership is not None:
+                ray.kill(self._membership)
+        finally:  # Serve's controller may be gone
+            ray.shutdown()
+            if folder is not None and self._is_local:
+                # Replicas that Ray ended with their node leave their sockets behind.
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _begin(self, config: ServiceConfig, progress: Progress) -> None:
         import ray
