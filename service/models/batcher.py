@@ -16,10 +16,13 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+from rewardplane.rewards.types import Unavailable
+
 from .places import URGENCY, Urgency
 
 _log = logging.getLogger(__name__)
 
+STOPPED = "the model was stopped"
 MAX_FAILED = 8
 """So many passes over one item each that fail in a row: it is the device, not the items."""
 WINDOW = 16
@@ -76,6 +79,7 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, "engine", begin)
         self._loop_task: asyncio.Task[None] | None = None
         self._failed = 0
+        self._is_closed = False
         self.broken = ""
         """Why no pass will ever succeed again; empty while they do."""
         self.passes = 0
@@ -87,7 +91,8 @@ class Batcher:
         self._loop_task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
-        """Ends; what waits is cancelled. A pass that runs is waited for."""
+        """Ends; what waits is Unavailable. A pass that runs is waited for."""
+        self._is_closed = True
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.wait((self._loop_task,))
@@ -95,7 +100,8 @@ class Batcher:
             *(a for batch, _ in self._running for a in batch),
             *self._waiting,
         ]:
-            ask.answer.cancel()
+            if not ask.answer.done():
+                ask.answer.set_exception(Unavailable(STOPPED))
         self._waiting.clear()
         await asyncio.to_thread(self._thread.shutdown)
 
@@ -104,7 +110,10 @@ class Batcher:
 
         Raises:
             MemoryError: it does not fit into the device's memory, all alone.
+            Unavailable: the batcher was closed.
         """
+        if self._is_closed:
+            raise Unavailable(STOPPED)
         answer = asyncio.get_running_loop().create_future()
         ask = Ask(kind, ids, about, answer, URGENCY.get(), len(ids) + extra_tokens)
         ask.age = next(self._ages)
@@ -114,7 +123,9 @@ class Batcher:
         return await answer
 
     async def in_thread(self, call: Callable[[], Any]) -> Any:
-        """What `call` returns, run between two passes."""
+        """What `call` returns, run between two passes. Raises Unavailable where it was closed."""
+        if self._is_closed:
+            raise Unavailable(STOPPED)
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     async def _run(self) -> None:

@@ -17,6 +17,7 @@ from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.types import Unavailable
 
+from .batcher import STOPPED
 from .engine import MAX_ANSWER_TOKENS, EngineFailed
 from .places import URGENCY
 from .weights import digest_of
@@ -85,7 +86,7 @@ class VllmEngine:
 
         # Without this vLLM squashes the number of most reward models to between 0 and 1.
         params = PoolingParams(task="classify", use_activation=False)
-        told = self._llm.encode(_prompt(ids), params, self._name(), priority=_priority())
+        told = self._running().encode(_prompt(ids), params, self._name(), priority=_priority())
         data = (await _last(told)).outputs.data
         return chosen(data.flatten().tolist(), self._config.settings.engine.get("label"))
 
@@ -96,7 +97,7 @@ class VllmEngine:
         params = SamplingParams(
             max_tokens=1, temperature=0.0, logprob_token_ids=list(label_ids), detokenize=False
         )
-        told = self._llm.generate(_prompt(ids), params, self._name(), priority=_priority())
+        told = self._running().generate(_prompt(ids), params, self._name(), priority=_priority())
         logprobs = (await _last(told)).outputs[0].logprobs[0]
         return [float(logprobs[token].logprob) for token in label_ids]
 
@@ -116,7 +117,7 @@ class VllmEngine:
                 json=dict(schema), disable_any_whitespace=True
             )
         params = SamplingParams(detokenize=False, **options)
-        told = self._llm.generate(_prompt(ids), params, self._name(), priority=_priority())
+        told = self._running().generate(_prompt(ids), params, self._name(), priority=_priority())
         output = (await _last(told)).outputs[0]
         written = list(output.token_ids)
         if output.finish_reason == "length":
@@ -125,6 +126,11 @@ class VllmEngine:
             raise Unavailable(f"vLLM ended an answer before its end: {output.finish_reason}")
         # The end token is the last one, where an end token ended it.
         return written[:-1] if written and output.stop_reason is None else written, "stop"
+
+    def _running(self) -> Any:
+        if self._llm is None:
+            raise Unavailable(STOPPED)
+        return self._llm
 
     def _name(self) -> str:
         return f"{self._config.name}-{next(self._names)}"

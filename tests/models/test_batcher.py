@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rewardplane.models.batcher import Ask, Batcher, PassOutOfMemory, pack
 from rewardplane.models.places import URGENCY
+from rewardplane.rewards.types import Unavailable
 
 
 def ask(size: int) -> Ask:
@@ -148,3 +149,18 @@ async def test_a_device_whose_passes_all_fail_is_broken() -> None:
     await asyncio.gather(*asks, return_exceptions=True)
     assert "8 forward passes in a row failed" in batcher.broken
     await batcher.close()
+
+
+async def test_who_waits_when_it_is_closed_and_who_comes_then_is_told() -> None:
+    device = Device(pass_s=0.2)
+    batcher = Batcher(device, 10, 1)
+    batcher.start()
+    asks = [asyncio.create_task(batcher.ask("k", range(5), None)) for _ in range(4)]
+    await asyncio.sleep(0.05)
+    await batcher.close()
+    async with asyncio.timeout(2):
+        for told in await asyncio.gather(*asks, return_exceptions=True):
+            assert isinstance(told, Unavailable)
+        for late in (batcher.ask("k", range(5), None), batcher.in_thread(list)):
+            with pytest.raises(Unavailable, match="the model was stopped"):
+                await late
