@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rewardplane.config.models import ModelConfig
 from rewardplane.config.replicas import range_of
 from rewardplane.host import logs
 from rewardplane.models.host import EngineGone, ModelHost
+from rewardplane.models.loading import load_model
 from rewardplane.replica.job_link import JobHost
 from rewardplane.replica.memory import keep_freed_memory
 from rewardplane.replica.worker_host import local_folder
@@ -27,6 +29,7 @@ from rewardplane.replica.worker_host import local_folder
 from .gateway import DRAIN_S
 from .names import MODEL
 from .placement import actor_options
+from .presence import Presence
 from .serve_policy import sizing
 
 _log = logging.getLogger(__name__)
@@ -47,10 +50,18 @@ class ModelReplica:
     async def __init__(self, config: dict[str, Any]) -> None:
         logs.to_stderr()
         keep_freed_memory()
-        self._host = ModelHost(ModelConfig.from_dict(config))
+        model = ModelConfig.from_dict(config)
+        self._presence = Presence(model)
+        limits = await self._presence.opened()
+        self._host = ModelHost(model, partial(load_model, limits=limits))
         self._links = JobHost(self._run, lambda: self._host.facts)
-        async with _alone_on_card(self._host.config):
-            await self._host.start()
+        try:
+            async with _alone_on_card(model):
+                await self._host.start()
+        except BaseException:
+            await self._presence.leave()
+            raise
+        await self._presence.follow(self._host)
 
     async def check_health(self) -> None:
         """Serve's probe; gateways of this node may come as soon as the first one has passed."""
@@ -92,10 +103,19 @@ class ModelReplica:
         self._host.prepare(definition)
         return asdict(self._host.facts)
 
+    async def recent(self) -> list[Any]:
+        """As `ModelHost.recent`."""
+        return self._host.recent()
+
+    async def shadow(self, jobs: list[Any]) -> list[str]:
+        """As `ModelHost.shadow`."""
+        return await self._host.shadow(jobs)
+
     async def __del__(self) -> None:
         """Called by Serve when the replica stops; it knows nothing of what came by sockets."""
         await self._links.drain(end_s(self._host.config))
         await self._host.stop()
+        await self._presence.leave()
 
 
 @asynccontextmanager

@@ -50,8 +50,10 @@ def keeps(config: ModelConfig, model: Model) -> bool:
     return model.head == "scalar" and model.facts.dtype == "float32"
 
 
-async def load_model(config: ModelConfig) -> Loaded:
+async def load_model(config: ModelConfig, limits: Sequence[Any] = ()) -> Loaded:
     """Loads a model's weights, or opens the door to its endpoint.
+
+    `limits`: those of an endpoint that others use too, as `EndpointModel.limit` takes them.
 
     Raises:
         EngineFailed: it cannot be served.
@@ -60,15 +62,17 @@ async def load_model(config: ModelConfig) -> Loaded:
     if runs == "python":
         return Loaded(config, await _own_engine(config))
     if runs == "endpoint":
-        return Loaded(config, await _endpoint(config))
+        return Loaded(config, await _endpoint(config, limits))
     prompter = await asyncio.to_thread(_prompter, config)
     engine = _engine(config, prompter.max_tokens)
     await engine.start()
     return Loaded(config, EngineModel(config.name, config.settings.head, engine, prompter))
 
 
-async def _endpoint(config: ModelConfig) -> EndpointModel:
+async def _endpoint(config: ModelConfig, limits: Sequence[Any]) -> EndpointModel:
     model = EndpointModel(config.name, ModelEndpoint.model_validate(config.settings.endpoint))
+    if limits:
+        model.limit(*limits)
     try:
         await model.start()
     except (ValueError, RewardFault) as error:

@@ -149,15 +149,19 @@ class _HostEnd(_Framed):
         self.tasks: dict[int, asyncio.Task[None]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Takes the connection."""
         super().connection_made(transport)
         self._host.ends.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stops what runs for the gateway."""
+        del exc
         self._host.ends.discard(self)
         for task in self.tasks.values():
             task.cancel()
 
     def take(self, message: Any) -> None:
+        """Takes a job, or that nobody waits for one any more."""
         number, *work = message
         if work:
             task = asyncio.get_running_loop().create_task(self._run(number, *work))
@@ -264,6 +268,7 @@ class JobLink(_Framed):
                 self.hang_up()
 
     def take(self, message: Any) -> None:
+        """Takes an answer, an end, or that the replica stops."""
         number, *told = message
         if not number:
             self.stops = True
@@ -279,6 +284,8 @@ class JobLink(_Framed):
             self._answers[number].put_nowait(tuple(told))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Ends what waits for the replica."""
+        del exc
         self._transport = None
         for told in self._answers.values():
             told.put_nowait(_GONE)

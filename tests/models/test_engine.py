@@ -176,9 +176,7 @@ async def test_a_model_that_is_closed_answers_at_once(ticks: int) -> None:
     shown = [{"role": "user", "content": "a b"}]
     closed = EngineModel("m", "chat", cast("Any", Says(-1.0)), cast("Any", Slow()))
     options: Any = {"sampling": Sampling(), "timeout_s": 60}
-    asks = [
-        asyncio.create_task(closed.labels(shown, predicate("?"), **options)) for _ in range(40)
-    ]
+    asks = [asyncio.create_task(closed.labels(shown, predicate("?"), **options)) for _ in range(40)]
     for _ in range(ticks):
         await asyncio.sleep(0)
     await closed.close()

@@ -114,7 +114,7 @@ async def test_a_replica_that_stops_ends_what_it_has_and_gets_no_more(tmp_path: 
         assert reasons(flat(await call)) == Counter(SCORED=2)
         await stop
         assert rig.metrics.rewards["it"].retries == 0
-        assert not list(tmp_path.iterdir())
+        assert not names(tmp_path)
 
 
 async def test_jobs_are_shared_with_replicas_elsewhere(tmp_path: Path) -> None:
@@ -132,15 +132,25 @@ async def test_jobs_are_shared_with_replicas_elsewhere(tmp_path: Path) -> None:
 async def test_a_socket_of_a_replica_that_was_killed_is_cleared_away(tmp_path: Path) -> None:
     linked = Linked(tmp_path, dict(STUB))
     async with linked as rig:
-        (path,) = tmp_path.iterdir()
+        path = only(tmp_path)
         dead = tmp_path / "abc.1"
         listener = await asyncio.start_unix_server(_nothing, str(dead))
         listener.close()
         await listener.wait_closed()
         assert reasons(flat(await rig.answer(asked(request_of("it", ["a"]))))) == {"SCORED": 1}
-        assert [one.name for one in tmp_path.iterdir() if one == path] == [path.name]
-        assert not dead.exists()
+        assert names(tmp_path) == [path.name]
         assert linked.elsewhere == 0
+
+
+def names(folder: Path) -> list[str]:
+    """What lies in a folder."""
+    return [path.name for path in folder.iterdir()]
+
+
+def only(folder: Path) -> Path:
+    """The one file in it."""
+    (path,) = folder.iterdir()
+    return path
 
 
 def _nothing(*_: object) -> None:
@@ -157,7 +167,7 @@ async def _link(folder: Path, stack: AsyncExitStack) -> JobLink:
     host = JobHost(_answers, lambda: "facts")
     await host.start(folder, "x")
     stack.push_async_callback(host.drain, 1)
-    (path,) = folder.iterdir()
+    path = only(folder)
     return await JobLink.connect(path, os.getpid(), lambda: None)
 
 
@@ -165,9 +175,13 @@ async def test_a_fault_of_the_replica_is_told(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         link = await _link(tmp_path, stack)
         got: list[float] = []
-        with pytest.raises(LinkLost, match="ValueError: broken"):
+
+        async def run() -> None:
             async for _parts, _room, figures in link.run(None, [], (0, 0.0)):
                 got.append(figures["n"])
+
+        with pytest.raises(LinkLost, match="ValueError: broken"):
+            await run()
         assert got == [0, 1, 2]
         assert (link.facts, link.items) == ("facts", 0)
 
@@ -175,7 +189,7 @@ async def test_a_fault_of_the_replica_is_told(tmp_path: Path) -> None:
 async def test_another_process_behind_the_name_is_refused(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         await _link(tmp_path, stack)
-        (path,) = tmp_path.iterdir()
+        path = only(tmp_path)
         with pytest.raises(OSError, match="is not the socket of process 1"):
             await JobLink.connect(path, 1, lambda: None)
         await asyncio.sleep(0.05)  # in which the replica lets it in, and loses it
@@ -190,7 +204,7 @@ async def test_large_messages_come_whole(tmp_path: Path) -> None:
 
     host: Any = JobHost(size, lambda: None)  # type: ignore[arg-type]
     await host.start(tmp_path, "x")
-    (path,) = tmp_path.iterdir()
+    path = only(tmp_path)
     link = await JobLink.connect(path, os.getpid(), lambda: None)
     message: Any = ([b"x" * 3_000_000, b"y" * 5], 1, [], 0.0, 0.0, 0.0, "", 0)
     told = await asyncio.gather(*(_all(link, [message]) for _ in range(5)))
@@ -200,5 +214,3 @@ async def test_large_messages_come_whole(tmp_path: Path) -> None:
 
 async def _all(link: JobLink, messages: Any) -> list[float]:
     return [figures["size"] async for _p, _r, figures in link.run(None, messages, (0, 0.0))]
-
-
