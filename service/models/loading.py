@@ -64,7 +64,7 @@ async def load_model(config: ModelConfig, limits: Sequence[Any] = ()) -> Loaded:
     if runs == "endpoint":
         return Loaded(config, await _endpoint(config, limits))
     prompter = await asyncio.to_thread(_prompter, config)
-    engine = _engine(config, prompter.max_tokens)
+    engine = _engine(config, prompter)
     await engine.start()
     return Loaded(config, EngineModel(config.name, config.settings.head, engine, prompter))
 
@@ -81,18 +81,18 @@ async def _endpoint(config: ModelConfig, limits: Sequence[Any]) -> EndpointModel
     return model
 
 
-def _engine(config: ModelConfig, max_tokens: int) -> Engine:
+def _engine(config: ModelConfig, prompter: Prompter) -> Engine:
     if config.settings.runs == "hf":
         from .hf import HfEngine
 
-        return HfEngine(config)
+        return HfEngine(config, prompter.tokenizer)
     from .vllm_engine import VllmEngine
 
-    return VllmEngine(config, max_tokens)
+    return VllmEngine(config, prompter.max_tokens)
 
 
 def _prompter(config: ModelConfig) -> Prompter:
-    from .hf import load_tokenizer, max_tokens_of, split_args
+    from .hf_files import load_processor, load_tokenizer, max_tokens_of, split_args
 
     settings = config.settings
     try:
@@ -100,7 +100,8 @@ def _prompter(config: ModelConfig) -> Prompter:
         longest = max_tokens_of(config, tokenizer)
         options = dict(split_args(settings.engine)[0].template or {})
         cuts = settings.too_long == "cut_prompt"
-        return Prompter(tokenizer, longest, cuts=cuts, options=options)
+        media = load_processor(config) if settings.runs == "hf" else None
+        return Prompter(tokenizer, longest, cuts=cuts, options=options, media=media)
     except ImportError as error:
         raise EngineFailed(f"{error}: pip install 'rewardplane[judge]'") from None
     except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.types import Unavailable
 
 from .batcher import STOPPED
-from .engine import MAX_ANSWER_TOKENS, EngineFailed
+from .engine import MAX_ANSWER_TOKENS, EngineFailed, Media
 from .places import URGENCY
 from .weights import digest_of
 
@@ -80,8 +80,9 @@ class VllmEngine:
             await asyncio.to_thread(self._llm.shutdown)
             self._llm = None
 
-    async def score(self, ids: Sequence[int]) -> float:
+    async def score(self, ids: Sequence[int], media: Media | None = None) -> float:
         """As `Engine.score`."""
+        del media
         from vllm import PoolingParams
 
         # Without this vLLM squashes the number of most reward models to between 0 and 1.
@@ -90,8 +91,11 @@ class VllmEngine:
         data = (await _last(told)).outputs.data
         return chosen(data.flatten().tolist(), self._config.settings.engine.get("label"))
 
-    async def label_logprobs(self, ids: Sequence[int], label_ids: Sequence[int]) -> list[float]:
+    async def label_logprobs(
+        self, ids: Sequence[int], label_ids: Sequence[int], media: Media | None = None
+    ) -> list[float]:
         """As `Engine.label_logprobs`."""
+        del media
         from vllm import SamplingParams
 
         params = SamplingParams(
@@ -102,9 +106,14 @@ class VllmEngine:
         return [float(logprobs[token].logprob) for token in label_ids]
 
     async def generate(
-        self, ids: Sequence[int], sampling: Sampling, schema: Mapping[str, Any] | None
+        self,
+        ids: Sequence[int],
+        sampling: Sampling,
+        schema: Mapping[str, Any] | None,
+        media: Media | None = None,
     ) -> tuple[list[int], str]:
         """As `Engine.generate`; the answer is held to the schema."""
+        del media
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 

@@ -125,7 +125,7 @@ async def test_two_doors_have_one_limit(service: Service, serves: Any) -> None:
 
     async with serves(**limits) as endpoint, RewardClient(service.address) as client:
         old = asyncio.create_task(
-            client.score("good", asked([f"old {n}" for n in range(240)]), timeout_s=100)
+            client.score("good", asked([f"old {n}" for n in range(360)]), timeout_s=100)
         )
         await asyncio.sleep(0.5)
         given = rewards(**ASKING)
@@ -136,7 +136,7 @@ async def test_two_doors_have_one_limit(service: Service, serves: Any) -> None:
         (new,) = await client.score("good", asked([f"new {n}" for n in range(60)]), timeout_s=100)
         assert all(isinstance(one, Score) for one in [*new, *(await old)[0]])
         times = sorted(endpoint.times_s)
-    assert len(times) >= 300
+    assert len(times) >= 420
     for first, begin_s in enumerate(times):
         for last in range(first, len(times)):
             # A second's worth at once, and what comes evenly after it.

@@ -51,7 +51,9 @@ class Says:
     def __init__(self, *numbers: float) -> None:
         self.numbers = numbers
 
-    async def label_logprobs(self, ids: Sequence[int], label_ids: Sequence[int]) -> list[float]:
+    async def label_logprobs(
+        self, ids: Sequence[int], label_ids: Sequence[int], media: Any = None
+    ) -> list[float]:
         return [self.numbers[at % len(self.numbers)] for at in label_ids]
 
     async def close(self) -> None:
