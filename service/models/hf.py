@@ -33,7 +33,7 @@ SWITCH_S = 1e-4
 
 
 @dataclass(slots=True, frozen=True)
-class _About:
+class About:
     """What is asked of a row: labels' ids or how to sample; its media, its answer's schema."""
 
     what: Any
@@ -97,13 +97,13 @@ class HfEngine:
 
     async def score(self, ids: Sequence[int], media: Media | None = None) -> float:
         """As `Engine.score`."""
-        return await self.batcher.ask("score", ids, _About(None, media))
+        return await self.batcher.ask("score", ids, About(None, media))
 
     async def label_logprobs(
         self, ids: Sequence[int], label_ids: Sequence[int], media: Media | None = None
     ) -> list[float]:
         """As `Engine.label_logprobs`."""
-        return await self.batcher.ask("labels", ids, _About(label_ids, media))
+        return await self.batcher.ask("labels", ids, About(label_ids, media))
 
     async def generate(
         self,
@@ -115,7 +115,7 @@ class HfEngine:
         """As `Engine.generate`; the answer is held to the schema."""
         room = sampling.max_tokens or MAX_ANSWER_TOKENS
         kind = f"generate {sampling.temperature} {sampling.top_p} {sampling.seed} {room}"
-        return await self.batcher.ask(kind, ids, _About(sampling, media, schema), room)
+        return await self.batcher.ask(kind, ids, About(sampling, media, schema), room)
 
     def _use_cpus(self) -> None:
         """So many threads for what this thread computes: OpenMP counts for each thread apart."""

@@ -205,6 +205,14 @@ class ModelHost:
         segment = Segment.with_payload(job.n, ready.component_count, work.size, work.write)
         segment.words[0] = job.words
         TALLY.set(tally)
+        if job.n == 1:  # there is nothing to tell before its end
+            try:
+                await ready.runner.run(segment)
+                self._tell(job, segment)
+                self._end(ready, job, segment)
+            finally:
+                segment.close()
+            return
         task = asyncio.get_running_loop().create_task(ready.runner.run(segment))
         try:
             ended = False
@@ -213,18 +221,22 @@ class ModelHost:
                 ended = bool(done)
                 self._tell(job, segment)
             task.result()
-            states = segment.read_states()
-            job.fail(ranges_in(states, PENDING, job.ranges), NEVER_STARTED)
-            if SCORED in states and self.config.settings.runs != "endpoint":
-                rewards = zip(segment.rewards, states, strict=True)
-                told = array("d", (r if state == SCORED else math.nan for r, state in rewards))
-                self._recent.add(Scored(ready.definition, b"".join(job.data), told))
+            self._end(ready, job, segment)
         finally:
             segment.stop[0] = 1
             if not task.done():
                 task.cancel()
                 await asyncio.wait((task,))
             segment.close()
+
+    def _end(self, ready: _Ready, job: Job, segment: Segment) -> None:
+        """Tells what is left of a job that has ended, and remembers what it was."""
+        states = segment.read_states()
+        job.fail(ranges_in(states, PENDING, job.ranges), NEVER_STARTED)
+        if SCORED in states and self.config.settings.runs != "endpoint":
+            rewards = zip(segment.rewards, states, strict=True)
+            told = array("d", (r if state == SCORED else math.nan for r, state in rewards))
+            self._recent.add(Scored(ready.definition, b"".join(job.data), told))
 
     def _tell(self, job: Job, segment: Segment) -> None:
         if self._ready_model().dead:

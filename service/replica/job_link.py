@@ -25,6 +25,9 @@ from .job import Part
 
 _log = logging.getLogger(__name__)
 
+HOLD_S = 0.01
+"""How long a replica keeps to itself that it has room beside a job: that may be over by then."""
+
 _LENGTH = struct.Struct("<I")
 _STOPS = (0,)
 
@@ -42,6 +45,7 @@ class _Framed(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._got = bytearray()
+        self._to_send: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes the connection."""
@@ -68,13 +72,23 @@ class _Framed(asyncio.Protocol):
         raise NotImplementedError
 
     def say(self, message: tuple[Any, ...]) -> None:
-        """Sends a message; what cannot be sent is lost with the connection."""
-        if self._transport is not None and not self._transport.is_closing():
-            data = pickle.dumps(message, 5)
-            self._transport.write(_LENGTH.pack(len(data)) + data)
+        """Sends a message, with all others of the same turn of the loop.
+
+        What cannot be sent is lost with the connection.
+        """
+        data = pickle.dumps(message, 5)
+        if not self._to_send:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._to_send += (_LENGTH.pack(len(data)), data)
+
+    def _flush(self) -> None:
+        data, self._to_send = b"".join(self._to_send), []
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
     def hang_up(self) -> None:
-        """Ends the connection."""
+        """Ends the connection, when what was said has gone."""
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -173,14 +187,21 @@ class _HostEnd(_Framed):
         self, number: int, reward: Any, messages: Sequence[Message], backlog: tuple[int, float]
     ) -> None:
         fault = ""
+        room: asyncio.TimerHandle | None = None
         try:
             async with aclosing(self._host.run(reward, messages, backlog)) as answers:
                 async for parts, has_room, figures in answers:
+                    if room is None and has_room and not parts and not figures:
+                        told = number, None, ([], True, figures)
+                        room = asyncio.get_running_loop().call_later(HOLD_S, self.say, told)
+                        continue
                     packed = [(i, _columns(part), waited) for i, part, waited in parts]
                     self.say((number, self._news(), (packed, has_room, figures)))
         except Exception as error:  # noqa: BLE001 - told to the gateway, which sends it elsewhere
             fault = f"{type(error).__name__}: {error}"
         finally:
+            if room is not None:
+                room.cancel()
             del self.tasks[number]
             self.say((number, fault))
 

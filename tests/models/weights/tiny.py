@@ -53,7 +53,16 @@ def tokenizer_of(*more: str, bos: bool = False, **options: Any) -> Any:
     )
 
 
-def make(folder: Path, head: str, *, bos: bool = False, outputs: int = 1, seed: int = 0) -> Path:
+def make(
+    folder: Path,
+    head: str,
+    *,
+    bos: bool = False,
+    outputs: int = 1,
+    seed: int = 0,
+    width: int = 64,
+    layers: int = 2,
+) -> Path:
     """A model with a head, in float32. `bos`: template and tokenizer both write a BOS."""
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3ForSequenceClassification
@@ -66,9 +75,9 @@ def make(folder: Path, head: str, *, bos: bool = False, outputs: int = 1, seed: 
     torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=64,  # vLLM on a CPU takes no smaller one
