@@ -91,7 +91,9 @@ class _Met:
         One player after the other is left out, and those that he met are joined in his place: in a
         ring each has four. It adds and never subtracts, so that nothing is lost to rounding.
         """
-        pulls = np.bincount(self.i, force, self.n) - np.bincount(self.j, force, self.n)
+        pulls: _Values = np.zeros(self.n)
+        np.add.at(pulls, self.i, force)
+        np.subtract.at(pulls, self.j, force)
         found = self._dense(weight, pulls) if self.n <= _MAX_DENSE else self._sparse(weight, pulls)
         return found - found.mean()
 

@@ -164,8 +164,9 @@ class HfEngine:
         pad = model.config.get_text_config().pad_token_id
         # Any id will do: the attention mask says what is padding, and the pooling here heeds it.
         self.pad = pad if pad is not None and 0 <= pad < vocabulary else 0
-        if not scalar and getattr(self._tokenizer, "backend_tokenizer", None) is not None:
-            self._schemas = Schemas(self._tokenizer, vocabulary, self._ends())
+        fast = getattr(self._tokenizer, "backend_tokenizer", None) is not None
+        if not scalar and fast and (ends := self._ends()):
+            self._schemas = Schemas(self._tokenizer, vocabulary, ends)
         self.check_head()
 
     def check_head(self) -> None:

@@ -37,7 +37,7 @@ class MediaProcessor:
         self._processor = processor
         self.tokenizer = processor.tokenizer
         self._sees = getattr(processor, "image_processor", None) is not None
-        self._extractor = getattr(processor, "feature_extractor", None)
+        self._extractor: Any = getattr(processor, "feature_extractor", None)
         self.template: str | None = getattr(processor, "chat_template", None)
         names = ("image_token", "audio_token", "video_token")
         self.marks = {mark for name in names if (mark := getattr(processor, name, None))}

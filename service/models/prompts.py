@@ -174,6 +174,13 @@ class Prompter:
         """The conversation as the template writes it."""
         return self._rendered([_plain(message) for message in messages], asks=asks)
 
+    def _written(self, messages: Sequence[Message]) -> str:
+        """A conversation whose next turn is the model's; media are the marks of the template."""
+        if self.media is None or not has_media(messages):
+            return self.render(messages, asks=True)
+        shown, _images, _sounds = self.media.taken_apart(messages)
+        return self._rendered(shown, asks=True, template=self.media.template)
+
     def _rendered(
         self, messages: Sequence[Message], *, asks: bool, template: str | None = None
     ) -> str:
@@ -211,7 +218,7 @@ class Prompter:
         Raises:
             InvalidInput: a label is no single token there, or two are the same.
         """
-        text = self.render(messages, asks=True)
+        text = self._written(messages)
         before = self._tokens(text)
         found: list[int] = []
         for label in labels:

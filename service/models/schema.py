@@ -29,13 +29,13 @@ class Schemas:
         self._tokenizer = LLTokenizer(
             json.dumps(without_limits), n_vocab=vocabulary, eos_token=[*ends]
         )
-        self._vocabulary = vocabulary
+        self._ends = list(ends)
         self._grammars: OrderedDict[str, str] = OrderedDict()
 
     def held(self, schemas: Sequence[Mapping[str, Any] | None]) -> Held | None:
         """What holds rows to their schemas, for `logits_processor`; None: there are none."""
         matchers = [None if schema is None else self._matcher(schema) for schema in schemas]
-        return Held(matchers, self._vocabulary) if any(matchers) else None
+        return Held(matchers, self._ends) if any(matchers) else None
 
     def _matcher(self, schema: Mapping[str, Any]) -> Any:
         from llguidance import LLMatcher
@@ -66,9 +66,9 @@ class Schemas:
 class Held:
     """A `LogitsProcessor` for the rows of one generation; it begins with their first new token."""
 
-    def __init__(self, matchers: Sequence[Any], vocabulary: int) -> None:
+    def __init__(self, matchers: Sequence[Any], ends: Sequence[int]) -> None:
         self._matchers = matchers
-        self._vocabulary = vocabulary
+        self._ends = ends
         self._began = False
 
     def __call__(self, ids: Any, scores: Any) -> Any:
@@ -77,14 +77,17 @@ class Held:
         import torch
 
         for row, matcher in enumerate(self._matchers):
-            if matcher is None or matcher.is_stopped():
+            if matcher is None:
                 continue
-            if self._began:
+            if self._began and not matcher.is_stopped():
                 matcher.consume_token(int(ids[row, -1]))
-                if matcher.is_stopped():
-                    continue
-            mask = np.frombuffer(matcher.compute_bitmask(), np.uint8)
-            bits = np.unpackbits(mask, bitorder="little")[: scores.shape[1]].astype(bool)
-            scores[row, torch.from_numpy(~bits).to(scores.device)] = -torch.inf
+            if matcher.is_stopped():  # the answer is whole: nothing but its end may follow
+                ruled_out = torch.ones(scores.shape[1], dtype=torch.bool)
+                ruled_out[self._ends] = False
+            else:
+                mask = np.frombuffer(matcher.compute_bitmask(), np.uint8)
+                bits = np.unpackbits(mask, bitorder="little")[: scores.shape[1]]
+                ruled_out = torch.from_numpy(bits == 0)
+            scores[row, ruled_out.to(scores.device)] = -torch.inf
         self._began = True
         return scores

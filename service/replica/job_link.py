@@ -192,7 +192,7 @@ class _HostEnd(_Framed):
             async with aclosing(self._host.run(reward, messages, backlog)) as answers:
                 async for parts, has_room, figures in answers:
                     if room is None and has_room and not parts and not figures:
-                        told = number, None, ([], True, figures)
+                        told: tuple[Any, ...] = (number, None, ([], True, figures))
                         room = asyncio.get_running_loop().call_later(HOLD_S, self.say, told)
                         continue
                     packed = [(i, _columns(part), waited) for i, part, waited in parts]
@@ -271,15 +271,15 @@ class JobLink(_Framed):
         ended = False
         try:
             while True:
-                match await told.get():
-                    case (str() as fault,):
-                        ended = True
-                        if fault:
-                            raise LinkLost(fault)
-                        return
-                    case (packed, has_room, figures):
-                        parts = [(i, Part(*columns), waited) for i, columns, waited in packed]
-                        yield parts, has_room, figures
+                answer = await told.get()
+                if len(answer) == 1:
+                    ended = True
+                    if answer[0]:
+                        raise LinkLost(answer[0])
+                    return
+                packed, has_room, figures = answer
+                parts = [(i, Part(*columns), waited) for i, columns, waited in packed]
+                yield parts, has_room, figures
         finally:
             self.items -= items
             del self._answers[number]

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rewardplane.rewards.models.asking import asked as with_question
 from rewardplane.rewards.types import Blob, Content, Example, Part, Response, Score
@@ -14,13 +15,12 @@ from rewardplane.v1 import reward_service_pb2 as pb
 
 from ...support.rig import flat, reasons
 from ..hosting import RM, hosts
-from .test_media import np, part, picture, request, sound
+from .parts import images, part, picture, request, sound
 from .test_parity import JUDGE, weights
 from .tiny_media import gemma, llava, qwen_audio
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-models")
 transformers: Any = pytest.importorskip("transformers")
-images = pytest.importorskip("PIL.Image")
 
 SEEN = [picture((30, 160, 60)), picture((224, 30, 140))]
 
@@ -115,7 +115,7 @@ def labels(
 
     built: Any = build("judge", {k: v for k, v in judge.items() if k != "kind"})
     turn = Content("model", [Part("It is "), Part(Blob(kind, data))])
-    message = built._shown.message(Example(), Response("", turns=[turn]))
+    message = built._shown.message(Example(), Response("It is ", turns=[turn]))
     chat = with_question([message], built._question)
     assert base64.b64encode(data).decode()[:20] in str(chat)
     mark = {"type": "image" if kind.startswith("image") else "audio"}
