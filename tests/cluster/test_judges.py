@@ -125,7 +125,7 @@ async def test_two_doors_have_one_limit(service: Service, serves: Any) -> None:
 
     async with serves(**limits) as endpoint, RewardClient(service.address) as client:
         old = asyncio.create_task(
-            client.score("good", asked([f"old {n}" for n in range(360)]), timeout_s=100)
+            client.score("good", asked([f"old {n}" for n in range(1_500)]), timeout_s=100)
         )
         await asyncio.sleep(0.5)
         given = rewards(**ASKING)
@@ -134,9 +134,11 @@ async def test_two_doors_have_one_limit(service: Service, serves: Any) -> None:
         await asyncio.to_thread(service.cluster.reload, parse(given, FOLDER))
         assert not old.done(), "both are to be there at once"
         (new,) = await client.score("good", asked([f"new {n}" for n in range(60)]), timeout_s=100)
-        assert all(isinstance(one, Score) for one in [*new, *(await old)[0]])
+        assert all(isinstance(one, Score) for one in new)
+        assert not old.done()
+        old.cancel()
         times = sorted(endpoint.times_s)
-    assert len(times) >= 420
+    assert len(times) > 150
     for first, begin_s in enumerate(times):
         for last in range(first, len(times)):
             # A second's worth at once, and what comes evenly after it.
