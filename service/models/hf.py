@@ -87,7 +87,6 @@ class HfEngine:
         # the interval that is usual it waits up to 5 ms for it, as often as the loop is at work.
         sys.setswitchinterval(SWITCH_S)
         self._batcher = Batcher(self.run_pass, budget, most, begin)
-        self._batcher.start()
 
     async def close(self) -> None:
         """As `Engine.close`."""

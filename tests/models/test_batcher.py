@@ -52,7 +52,6 @@ class Device:
 async def test_lengths_meet_their_like() -> None:
     device = Device(pass_s=0.005)
     batcher = Batcher(device, 512, 64)
-    batcher.start()
     sizes = random.Random(1).choices(range(1, 200), k=200)
     answers = await asyncio.gather(*(batcher.ask("k", range(n), None) for n in sizes))
     await batcher.close()
@@ -63,7 +62,6 @@ async def test_lengths_meet_their_like() -> None:
 async def test_out_of_memory_is_halved_and_then_told() -> None:
     device = Device(memory=100)
     batcher = Batcher(device, 1000, 64)
-    batcher.start()
     sizes = [30] * 20 + [150]
     answers = await asyncio.gather(
         *(batcher.ask("k", range(n), None) for n in sizes), return_exceptions=True
@@ -81,7 +79,6 @@ async def test_out_of_memory_is_halved_and_then_told() -> None:
 async def test_one_that_fails_fails_alone_and_the_urgent_go_first() -> None:
     device = Device(pass_s=0.02)
     batcher = Batcher(device, 40, 64)
-    batcher.start()
     done: list[int] = []
 
     async def one(size: int, urgency: int, about: str = "") -> Any:
@@ -103,7 +100,6 @@ async def test_one_that_fails_fails_alone_and_the_urgent_go_first() -> None:
 async def test_what_nobody_waits_for_is_not_run() -> None:
     device = Device(pass_s=0.05)
     batcher = Batcher(device, 10, 1)
-    batcher.start()
     tasks = [asyncio.create_task(batcher.ask("k", range(5), None)) for _ in range(10)]
     await asyncio.sleep(0.08)
     for task in tasks[3:]:
@@ -126,7 +122,6 @@ class Choosy(Device):
 @pytest.mark.parametrize("at", [0, 7, 31])
 async def test_a_pass_that_one_item_breaks_is_run_without_it(at: int) -> None:
     batcher = Batcher(Choosy(), 10_000, 64)
-    batcher.start()
     abouts = ["poison" if index == at else "" for index in range(32)]
     answers = await asyncio.gather(
         *(batcher.ask("k", range(9), about) for about in abouts), return_exceptions=True
@@ -139,7 +134,6 @@ async def test_a_pass_that_one_item_breaks_is_run_without_it(at: int) -> None:
 
 async def test_a_device_whose_passes_all_fail_is_broken() -> None:
     batcher = Batcher(Choosy(), 10_000, 64)
-    batcher.start()
     asks = [batcher.ask("k", range(9), "poison") for _ in range(7)]
     answers = await asyncio.gather(*asks, return_exceptions=True)
     assert [type(a) for a in answers] == [IndexError] * 7
@@ -154,7 +148,6 @@ async def test_a_device_whose_passes_all_fail_is_broken() -> None:
 async def test_who_waits_when_it_is_closed_and_who_comes_then_is_told() -> None:
     device = Device(pass_s=0.2)
     batcher = Batcher(device, 10, 1)
-    batcher.start()
     asks = [asyncio.create_task(batcher.ask("k", range(5), None)) for _ in range(4)]
     await asyncio.sleep(0.05)
     await batcher.close()
@@ -164,3 +157,16 @@ async def test_who_waits_when_it_is_closed_and_who_comes_then_is_told() -> None:
         for late in (batcher.ask("k", range(5), None), batcher.in_thread(list)):
             with pytest.raises(Unavailable, match="the model was stopped"):
                 await late
+
+
+async def test_the_device_does_not_wait_for_a_loop_that_is_held_up() -> None:
+    device = Device(pass_s=0.02)
+    batcher = Batcher(device, 10, 64)
+    asks = [asyncio.create_task(batcher.ask("k", range(5), None)) for _ in range(40)]
+    while not device.passes:
+        await asyncio.sleep(0.005)
+    before = len(device.passes)
+    time.sleep(0.3)  # noqa: ASYNC251 - it holds the loop up
+    assert len(device.passes) - before >= 4, "one that runs and one ahead are two"
+    assert await asyncio.gather(*asks) == [5] * 40
+    await batcher.close()
