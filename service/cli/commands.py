@@ -171,6 +171,10 @@ def serve(
             tell(text)
 
     def on_ready(service: Service, served: ServiceConfig) -> None:
+        if not ray:  # else the gateways are processes of their own
+            from rewardplane.replica.memory import collect_seldom
+
+            collect_seldom()
         where = Counter(service.addresses())
         told = ", ".join(f"{at} ({n} gateways)" if n > 1 else at for at, n in where.items())
         last = gateways_per_node - 1

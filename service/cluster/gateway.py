@@ -7,7 +7,6 @@ Serve sees none of the requests that come by our port, so draining is ours: `__d
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import time
@@ -34,7 +33,7 @@ from rewardplane.host import logs
 from rewardplane.host.front import Front
 from rewardplane.host.options import Options
 from rewardplane.models.host import definition_of
-from rewardplane.replica.memory import keep_freed_memory
+from rewardplane.replica.memory import collect_seldom, keep_freed_memory
 from rewardplane.replica.worker_host import local_folder
 from rewardplane.rewards.models.model_facts import ModelFacts
 
@@ -71,9 +70,7 @@ class Gateway:
         self._address = address_of(host, port)
         self._following = asyncio.ensure_future(self._follow())
         self._reporting = asyncio.ensure_future(self._report())
-        # Ray's modules and ours are there to stay: the collector need not walk through them again.
-        gc.collect()
-        gc.freeze()
+        collect_seldom()
 
     _address = ""
 

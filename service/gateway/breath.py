@@ -63,11 +63,15 @@ def go_on(steps: Steps[None], then: Callable[[], None] | None = None) -> None:
 
     What either raises is the caller's as long as this has not returned, then the loop's to log.
     """
-    loop = asyncio.get_running_loop()
-    turns = _turns.get(loop)
-    if turns is None:
-        turns = _turns[loop] = _Turns(loop)
-    turns.add(steps, then)
+    for _ in steps:  # what is short has no pause, and needs no loop
+        loop = asyncio.get_running_loop()
+        turns = _turns.get(loop)
+        if turns is None:
+            turns = _turns[loop] = _Turns(loop)
+        turns.add(steps, then)
+        return
+    if then is not None:
+        then()
 
 
 class _Turns:
@@ -82,17 +86,18 @@ class _Turns:
         """Whether a turn is to come, or is now."""
 
     def add(self, steps: Steps[None], then: Callable[[], None] | None) -> None:
-        until_s = 0.0
-        for _ in steps:
-            now_s = time.perf_counter()
-            if self._left or (until_s and now_s > until_s):
-                # There is other work, or it has had a breath: the rest in a turn to come.
-                self._left.append((steps, then))
-                self._have_a_turn()
+        """Takes work that is at its first pause."""
+        until_s = time.perf_counter() + BREATH_S
+        # Where there is other work, or it has had a breath: the rest in a turn to come.
+        while not self._left and time.perf_counter() < until_s:
+            for _ in steps:
+                break
+            else:
+                if then is not None:
+                    then()
                 return
-            until_s = until_s or now_s + BREATH_S
-        if then is not None:
-            then()
+        self._left.append((steps, then))
+        self._have_a_turn()
 
     def _have_a_turn(self) -> None:
         if self._left and not self._is_due:

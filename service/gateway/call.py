@@ -28,6 +28,7 @@ from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError
 from rewardplane.wire.frame import Span
 from rewardplane.wire.item_errors import DEADLINE_EXECUTING, NEVER_STARTED
 
+from .job_waits import Wait
 from .served import ServedReward
 from .tracing import Trace
 
@@ -41,7 +42,7 @@ PIECE_ITEMS = 4096
 """How much of a call is looked at in one piece, at the most: a millisecond or two."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Piece:
     """Items of one reward of a call, first … end - 1, and the groups that end among them."""
 
@@ -107,6 +108,7 @@ class Call:
         "extras",
         "isolation",
         "items",
+        "job",
         "n",
         "offsets",
         "on_done",
@@ -125,6 +127,7 @@ class Call:
         "stride",
         "trace",
         "usages",
+        "waits",
     )
 
     def __init__(
@@ -155,6 +158,10 @@ class Call:
         """Per group the lowest level that untrusted code ran under: 1 + `Level`; 0: none ran."""
         self.pending = n
         self.closed = False
+        self.job = ""
+        """The job as a label of metrics."""
+        self.waits: Sequence[Wait] = ()
+        """The waits of its job that it is a part of."""
         self.usages: tuple[Usage, ...] = ()
         """The quotas in which the items are counted."""
         self.sent: list[Range] = []

@@ -9,36 +9,38 @@ from rewardplane.replica.answers import OF_JOB
 
 TIME_BITS = range(4, 30)
 """Times are binned by the bit length of their microseconds: 16 µs to 9 min."""
-COUNTED: Mapping[str, tuple[str, str]] = {
+JOB = "training_job"
+"""The label of a job. Prometheus has a label `job` of its own, and would rename ours."""
+COUNTED: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "cache_items": (
         "Items of deterministic rewards, by where their outcomes came from: run, shared, cached.",
-        "source",
+        ("source",),
     ),
-    "worker_restarts": ("Worker processes ended and replaced.", "cause"),
-    "sandbox_runs": ("Runs of untrusted code, by verdict.", "verdict"),
-    "sandbox_run_seconds": ("Time that runs of untrusted code took.", ""),
-    "sandbox_wait_seconds": ("Time that runs of untrusted code waited for a slot.", ""),
-    "sandbox_sessions": ("Sandboxed processes started that serve many items.", ""),
-    "sandbox_faults": ("Faults of the sandbox; their runs were tried again.", ""),
-    "sandbox_slot_restarts": ("Slots of the sandbox started anew.", "cause"),
-    "judge_calls": ("Calls of judges.", ""),
-    "judge_retries": ("Calls of judges that were sent again.", ""),
-    "judge_repairs": ("Answers of judges that were asked for once more.", ""),
-    "judge_unreadable": ("Answers of judges from which no verdict could be read.", ""),
-    "judge_refusals": ("Questions that judges would not answer.", ""),
-    "judge_clipped": ("Answers of judges that were clipped to the range of the question.", ""),
-    "judge_model_changes": ("Answers of an endpoint that had become another model.", ""),
-    "gemini_clipped": ("Rewards of Gemini members that were clipped.", ""),
-    "cloud_run_calls": ("Calls of Cloud Run rewards.", ""),
-    "cloud_run_retries": ("Calls of Cloud Run rewards that were sent again.", ""),
-    "judge_prompt_tokens": ("Tokens that judges read.", ""),
-    "judge_completion_tokens": ("Tokens that judges wrote.", ""),
-    "model_calls": ("Questions asked of models.", "model and job"),
-    "model_shared": ("Questions answered by an equal one, under way or kept.", "model and job"),
-    "model_prompt_tokens": ("Tokens that models read.", "model and job"),
-    "model_completion_tokens": ("Tokens that models wrote.", "model and job"),
+    "worker_restarts": ("Worker processes ended and replaced.", ("cause",)),
+    "sandbox_runs": ("Runs of untrusted code, by verdict.", ("verdict",)),
+    "sandbox_run_seconds": ("Time that runs of untrusted code took.", ()),
+    "sandbox_wait_seconds": ("Time that runs of untrusted code waited for a slot.", ()),
+    "sandbox_sessions": ("Sandboxed processes started that serve many items.", ()),
+    "sandbox_faults": ("Faults of the sandbox; their runs were tried again.", ()),
+    "sandbox_slot_restarts": ("Slots of the sandbox started anew.", ("cause",)),
+    "judge_calls": ("Calls of judges.", ()),
+    "judge_retries": ("Calls of judges that were sent again.", ()),
+    "judge_repairs": ("Answers of judges that were asked for once more.", ()),
+    "judge_unreadable": ("Answers of judges from which no verdict could be read.", ()),
+    "judge_refusals": ("Questions that judges would not answer.", ()),
+    "judge_clipped": ("Answers of judges that were clipped to the range of the question.", ()),
+    "judge_model_changes": ("Answers of an endpoint that had become another model.", ()),
+    "gemini_clipped": ("Rewards of Gemini members that were clipped.", ()),
+    "cloud_run_calls": ("Calls of Cloud Run rewards.", ()),
+    "cloud_run_retries": ("Calls of Cloud Run rewards that were sent again.", ()),
+    "judge_prompt_tokens": ("Tokens that judges read.", ()),
+    "judge_completion_tokens": ("Tokens that judges wrote.", ()),
+    "model_calls": ("Questions asked of models.", ("model", JOB)),
+    "model_shared": ("Questions answered by an equal one, under way or kept.", ("model", JOB)),
+    "model_prompt_tokens": ("Tokens that models read.", ("model", JOB)),
+    "model_completion_tokens": ("Tokens that models wrote.", ("model", JOB)),
 }
-"""What replicas and rewards may count, with its help and its label; anything else is not shown."""
+"""What replicas and rewards may count, with its help and its labels; anything else is not shown."""
 
 
 MAX_COUNTED = 400

@@ -141,6 +141,9 @@ class _Window:
         )
 
 
+_NO_REASONS: Mapping[str, int] = {}
+
+
 class Healths:
     """The windows of a gateway, by reward and job."""
 
@@ -157,18 +160,22 @@ class Healths:
         self._budget_s = max(self._budget_s + 1 / GROUPS_A_SECOND, now_s)
         return True
 
-    def ended(self, call: Call, piece: Piece, reasons: Mapping[Reason, int], job: str) -> None:
+    def ended(self, call: Call, piece: Piece, reasons: Mapping[Reason, int]) -> None:
         """Takes in a piece of a call; every item has its outcome."""
         served, groups = piece.served, piece.groups
-        key = (served.name, job)
+        key = (served.name, call.job)
         window = self._windows.get(key)
         now_s = self._clock()
         if window is None:
             if len(self._windows) >= MAX_PAIRS:
                 return
             window = self._windows[key] = _Window(now_s, served.config.clip)
-        named = {reason.name: count for reason, count in reasons.items()}
-        window.count(piece.end - piece.first - sum(named.values()), named, now_s)
+        n = piece.end - piece.first
+        if reasons:
+            named = {reason.name: count for reason, count in reasons.items()}
+            window.count(n - sum(named.values()), named, now_s)
+        else:
+            window.count(n, _NO_REASONS, now_s)
         if call.sampled is not None and call.sampled[0] in groups:
             group, lengths = call.sampled
             begin = call.offsets[group]

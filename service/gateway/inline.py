@@ -99,8 +99,10 @@ class InlineRun:
                     call.settle(range(at, at + count))
                     self._most_items = max(1, min(CHUNK_ITEMS, count * CHUNK_NS // max(1, took_ns)))
                     at += count
+                    if call.closed:  # these were the last of it
+                        return
                     yield
-                    if call.closed:
+                    if call.closed:  # its time was over in the pause
                         return
                     begin_ns = time.perf_counter_ns()
 

@@ -7,10 +7,10 @@ second, however many calls it makes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
-class _Wait:
+class Wait:
     """The time in which at least one call is in flight, in seconds."""
 
     __slots__ = ("_calls", "_time")
@@ -21,17 +21,20 @@ class _Wait:
         """The seconds before, and since when there is a call. One value: other threads read it."""
 
     def begin(self, now_s: float) -> None:
+        """One more call is in flight."""
         if not self._calls:
             self._time = self._time[0], now_s
         self._calls += 1
 
     def end(self, now_s: float) -> None:
+        """One call is over."""
         self._calls -= 1
         before_s, since_s = self._time
         if not self._calls and since_s is not None:
             self._time = before_s + now_s - since_s, None
 
     def seconds(self, now_s: float) -> float:
+        """The time so far."""
         before_s, since_s = self._time
         # A call may have begun since the reader looked at the clock. A counter never goes back.
         return before_s if since_s is None else before_s + max(0.0, now_s - since_s)
@@ -42,28 +45,30 @@ class JobWaits:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._jobs: dict[str, _Wait] = {}
-        self._rewards: dict[tuple[str, str], _Wait] = {}
+        self._jobs: dict[str, Wait] = {}
+        self._rewards: dict[tuple[str, str], Wait] = {}
 
-    def begin(self, job: str, rewards: Iterable[str]) -> None:
-        """A call is admitted. Whoever says so says `end` once, with the same rewards."""
+    def begin(self, job: str, rewards: Iterable[str]) -> Sequence[Wait]:
+        """A call is admitted. Whoever says so gives what is returned to `end`, once."""
         now_s = self._clock()
         wait = self._jobs.get(job)
         if wait is None:
-            wait = self._jobs[job] = _Wait()
+            wait = self._jobs[job] = Wait()
         wait.begin(now_s)
+        waits = [wait]
         for reward in rewards:
-            of_reward = self._rewards.get((job, reward))
-            if of_reward is None:
-                of_reward = self._rewards[job, reward] = _Wait()
-            of_reward.begin(now_s)
+            wait = self._rewards.get((job, reward))
+            if wait is None:
+                wait = self._rewards[job, reward] = Wait()
+            wait.begin(now_s)
+            waits.append(wait)
+        return waits
 
-    def end(self, job: str, rewards: Iterable[str]) -> None:
+    def end(self, waits: Sequence[Wait]) -> None:
         """The call is over."""
         now_s = self._clock()
-        self._jobs[job].end(now_s)
-        for reward in rewards:
-            self._rewards[job, reward].end(now_s)
+        for wait in waits:
+            wait.end(now_s)
 
     def by_job(self) -> Iterator[tuple[str, float]]:
         """Each job, and how long it has waited so far, in seconds. From any thread."""

@@ -7,9 +7,8 @@ knows prometheus_client.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import prometheus_client
@@ -23,24 +22,20 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from rewardplane.access.gate import Gate
 from rewardplane.replica.answers import OF_JOB
-from rewardplane.replica.segment import SCORED
 from rewardplane.rewards.types import Reason
 
 from .breath import Steps
-from .call import LEFT_OUT, Call, Piece
-from .figures import COUNTED, OTHER, SCALED, RewardFigures, TimeHistogram, noise_of
+from .call import Call, Piece
+from .counting import REWARD_BOUNDS, count_piece, count_score
+from .figures import COUNTED, JOB, OTHER, SCALED, RewardFigures, TimeHistogram, noise_of
 from .health import Healths
 from .job_waits import JobWaits
 from .scrape_port import answering
 from .seen import Sights
-from .served import ServedReward
 
 MAX_JOBS = 100
 MAX_CALLERS = 100
-JOB = "training_job"
-"""The label of a job. Prometheus has a label `job` of its own, and would rename ours."""
 MIXED = "(mixed)"
-_REWARD_BOUNDS = (-1.0, -0.75, -0.5, -0.25, -0.1, -1e-9, 0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 _SIZE_BITS = range(1, 18)
 
 
@@ -119,19 +114,31 @@ class Metrics:
                 caller = OTHER
         self.refusals[reason, caller] += 1
 
-    def items_ended(self, call: Call) -> Steps[Counter[Reason]]:
+    def item_ended(self, call: Call) -> Mapping[Reason, int]:
+        """As `items_ended`, of a call of one item: there may be thousands of them in a second."""
+        self.batches[1] += 1
+        self.batches_sum += 1
+        piece = Piece(call.served[0], _FIRST, 0, 1)
+        failed = call.reasons() if call.extras else _NONE
+        self.health.ended(call, piece, failed)
+        if failed:
+            count_piece(call, piece, failed)
+        else:
+            count_score(call, piece.served.figures)
+        return failed
+
+    def items_ended(self, call: Call) -> Steps[Mapping[Reason, int]]:
         """Counts the outcomes of a call that is over; the result is who failed for which reason."""
         self.batches[call.n.bit_length()] += 1
         self.batches_sum += call.n
-        job = self.job_label(call.options.job)
         reasons: Counter[Reason] = Counter()
         for piece in call.pieces():
             if piece.first:  # what is short needs no turn to come
                 yield
-            failed = call.reasons(piece.first, piece.end) if call.extras else {}
+            failed = call.reasons(piece.first, piece.end) if call.extras else _NONE
             reasons.update(failed)
-            self.health.ended(call, piece, failed, job)
-            _count(call, piece, failed)
+            self.health.ended(call, piece, failed)
+            count_piece(call, piece, failed)
         return reasons
 
     def count(self, call: Call) -> None:
@@ -141,53 +148,11 @@ class Metrics:
         """
         for piece in call.pieces():
             failed = call.reasons(piece.first, piece.end) if call.extras else {}
-            _count(call, piece, failed)
+            count_piece(call, piece, failed)
 
 
-def _count(call: Call, piece: Piece, failed: Mapping[Reason, int]) -> None:
-    figures = piece.served.figures
-    first, end = piece.first, piece.end
-    states = call.states[first:end]
-    if call.sparse and states.count(LEFT_OUT) == end - first:
-        return
-    rewards: Sequence[float] = call.rewards[first:end]
-    elapsed_us: Sequence[int] = call.elapsed_us[first:end]
-    if call.sparse:
-        elapsed_us = [us for us, s in zip(elapsed_us, states, strict=True) if s != LEFT_OUT]
-    figures.execution.add_all(elapsed_us)
-    if failed or call.sparse:
-        for reason, count in failed.items():
-            figures.items[reason.name] += count
-        rewards = [r for r, s in zip(rewards, states, strict=True) if s == SCORED]
-    figures.items["SCORED"] += len(rewards)
-    if len(rewards) == 1:
-        figures.rewards[bisect_left(_REWARD_BOUNDS, rewards[0])] += 1
-    else:  # rewards of a batch are mostly few different numbers
-        for value, times in Counter(rewards).items():
-            figures.rewards[bisect_left(_REWARD_BOUNDS, value)] += times
-    total = sum(rewards)
-    loss = -sum(r for r in rewards if r < 0) if rewards and min(rewards) < 0 else 0.0
-    figures.gain += total + loss
-    figures.loss += loss
-    if piece.groups:
-        _count_groups(call, piece.served, piece.groups)
-
-
-def _count_groups(call: Call, served: ServedReward, groups: range) -> None:
-    figures = served.figures
-    figures.groups += len(groups)
-    if ran := call.isolation[groups.start : groups.stop].replace(b"\0", b""):
-        goes_on = groups.start > 0 and call.served[groups.start - 1] is served
-        figures.isolation = min((*ran, figures.isolation)) if goes_on else min(ran)
-    begin, end = call.offsets[groups.start], call.offsets[groups.stop]
-    if end - begin == len(groups):  # of one item each
-        figures.queue.add_all(call.queue_us[groups.start : groups.stop])
-        return
-    for group in groups:
-        begin, end = call.offsets[group], call.offsets[group + 1]
-        figures.queue.add(call.queue_us[group], end - begin)
-        if end - begin > 1 and call.states.count(SCORED, begin, end) == end - begin:
-            figures.zero_variance_groups += len(set(call.rewards[begin:end])) == 1
+_NONE: Mapping[Reason, int] = {}
+_FIRST = range(1)
 
 
 class _Scrape(Collector):
@@ -345,8 +310,8 @@ def _health(healths: Healths) -> Iterator[Metric]:
 
 
 def _counted(rewards: Mapping[str, RewardFigures]) -> Iterator[Metric]:
-    for key, (text, label) in COUNTED.items():
-        labels = ("reward", *label.split(" and ")) if label else ("reward",)
+    for key, (text, more) in COUNTED.items():
+        labels = ("reward", *more)
         family = CounterMetricFamily(f"rewardplane_{key}", text, labels=labels)
         for name, figures in rewards.items():
             for full, value in list(figures.counted.items()):
@@ -368,7 +333,7 @@ def _rewards(figures: RewardFigures) -> list[tuple[str, float]]:
     out: list[tuple[str, float]] = []
     count = 0
     counts = dict(figures.rewards)
-    for index, bound in enumerate(_REWARD_BOUNDS):
+    for index, bound in enumerate(REWARD_BOUNDS):
         count += counts.get(index, 0)
         out.append((repr(bound), count))
     out.append(("+Inf", sum(counts.values())))

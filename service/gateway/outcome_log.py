@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections.abc import Mapping
 
 from rewardplane.rewards.types import Reason
 
@@ -13,7 +13,7 @@ from .call import Call
 _log = logging.getLogger(__name__)
 
 
-def log_outcomes(call: Call, reasons: Counter[Reason]) -> None:
+def log_outcomes(call: Call, reasons: Mapping[Reason, int]) -> None:
     """Tells how many of the items failed for which reason, or how long the call took."""
     if not reasons and not _log.isEnabledFor(logging.INFO):
         return
@@ -30,7 +30,9 @@ def log_outcomes(call: Call, reasons: Counter[Reason]) -> None:
         # A reward that does not apply is no failure.
         level = logging.INFO if set(reasons) == {Reason.NOT_APPLICABLE} else logging.WARNING
         text = "%s: %d of %d items of reward %s failed: %s"
-        _log.log(level, text, options.label, reasons.total(), call.n, reward, counts, extra=named)
+        _log.log(
+            level, text, options.label, sum(reasons.values()), call.n, reward, counts, extra=named
+        )
     else:
         elapsed_s = time.monotonic() - options.started_s
         text = "%s: %d items of reward %s in %.3f s"

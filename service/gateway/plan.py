@@ -12,7 +12,7 @@ from rewardplane.config.settings import Limits
 from rewardplane.rewards.types import ISOLATION_LEVELS
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.wire.errors import IncompleteGroup, InsufficientIsolation, InvalidRequest
-from rewardplane.wire.frame import Span, finding_spans, has_more_fields
+from rewardplane.wire.frame import Span, finding_spans
 from rewardplane.wire.messages import MAX_LABEL_CHARS
 
 from .breath import Steps
@@ -20,7 +20,6 @@ from .call import PIECE_GROUPS, Call, CallOptions
 from .served import ServedReward, ServedRewards
 from .tracing import trace_id_of
 
-MANY_GROUPS = 2 * PIECE_GROUPS
 MAX_FAULTS = 100
 """How many faults of a request are told; after that it is read no further."""
 
@@ -169,11 +168,6 @@ def plan(
     return call
 
 
-def has_many_groups(data: bytes) -> bool:
-    """Whether a serialized `ScoreRequest` may have so many groups that they are read in pieces."""
-    return len(data) > 4 * MANY_GROUPS and has_more_fields(data, MANY_GROUPS)
-
-
 def _too_many(what: str, limits: Limits) -> tuple[str, str]:
     return "groups", f"{what}; at most {limits.max_request_items} items a call"
 
@@ -195,7 +189,7 @@ def _oversize(
 ) -> Steps[list[tuple[str, str]]]:
     faults: list[tuple[str, str]] = []
     for g, group in enumerate(groups):
-        if g % PIECE_GROUPS == 0:
+        if g % PIECE_GROUPS == 0 and g:
             yield
         example_bytes = len(group.example)
         for r, response in enumerate(group.responses):

@@ -170,11 +170,13 @@ def _render_rest(call: Call, rewards: Sequence[ServedReward]) -> list[bytes]:
             reward = _used(served.config, components=components).SerializeToString()
             served.rendered[components] = reward
         answer += (_REWARDS, _varint(len(reward)), reward)
-    models: dict[str, bytes] = {}
-    for model in (model for served in rewards for model in _models(served)):
-        if model.name not in models:
-            data = models[model.name] = model.SerializeToString()
-            answer += (_MODELS, _varint(len(data)), data)
+    models: dict[str, pb.ModelUsed] = {}
+    for served in rewards:
+        if served.config.model is not None or served.members:
+            models.update((model.name, model) for model in _models(served))
+    for model in models.values():
+        data = model.SerializeToString()
+        answer += (_MODELS, _varint(len(data)), data)
     if call.options.request_id:
         request_id = call.options.request_id.encode()
         answer += (_REQUEST_ID, _varint(len(request_id)), request_id)

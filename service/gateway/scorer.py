@@ -14,7 +14,7 @@ from rewardplane.wire.errors import CallError
 from rewardplane.wire.item_errors import CANCELLED
 
 from .admission import Admission
-from .breath import Steps, at_once, go_on, in_breaths
+from .breath import Steps, go_on, in_breaths
 from .call import PIECE_GROUPS, Call
 from .composite import CompositeRun
 from .deadlines import Deadlines
@@ -22,7 +22,7 @@ from .health import SAMPLED
 from .inline import Groups, InlineRun
 from .metrics import Metrics
 from .outcome_log import log_outcomes
-from .plan import has_many_groups, options_of, plan, read_frame
+from .plan import options_of, plan, read_frame
 from .reuse import Reuse, ReuseRun
 from .served import ServedReward, ServedRewards
 from .shard import shards_of
@@ -71,42 +71,43 @@ class Scorer:
         on_done: Callable[[Call], None],
         on_items: Callable[[Sequence[int]], None] | None = None,
         caller: Caller | None = None,
-    ) -> Call:
-        """Starts a call, from a serialized `ScoreRequest`, in one turn of the loop.
+    ) -> Call | Steps[Call]:
+        """Starts a call, from a serialized `ScoreRequest`.
 
-        One of many groups (`has_many_groups`) is better begun by `begin_slowly`.
+        One of more than `PIECE_GROUPS` groups takes longer than a turn of the loop should: of it,
+        the steps that are left are returned, whose result is the call.
 
         `remaining_s` is until the client's deadline (None: it set none). `on_done` gets the call
         when every item has its outcome, perhaps before this returns; `on_items` the numbers of
-        items as they get theirs, each once. Whoever gives the call up says so by `cancel`.
+        items as they get theirs, each once. Whoever gives the call up says so by `cancel`, or
+        closes the steps.
 
         The call counts in the quotas of `caller`, who must be granted its rewards; None: anybody
         may do anything.
 
         Raises:
+            CallError: the call as a whole is refused; the steps raise it, too.
+        """
+        steps = self._beginning(data, remaining_s, traceparent, on_done, on_items, caller)
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+        return steps
+
+    async def _begun(self, begun: Call | Steps[Call]) -> Call:
+        """The call that begins, with pauses in which others get their turn.
+
+        Raises:
             CallError: the call as a whole is refused.
         """
-        return at_once(self._beginning(data, remaining_s, traceparent, on_done, on_items, caller))
-
-    async def begin_slowly(
-        self,
-        data: bytes,
-        remaining_s: float | None,
-        traceparent: str,
-        on_done: Callable[[Call], None],
-        on_items: Callable[[Sequence[int]], None] | None = None,
-        caller: Caller | None = None,
-    ) -> Call:
-        """As `begin`; where there are many groups, with pauses in which others get their turn."""
-        if not has_many_groups(data):
-            return self.begin(data, remaining_s, traceparent, on_done, on_items, caller)
+        if isinstance(begun, Call):
+            return begun
         call: Call | None = None
 
         def beginning() -> Steps[Call]:
             nonlocal call
-            call = yield from self._beginning(
-                data, remaining_s, traceparent, on_done, on_items, caller
-            )
+            call = yield from begun
             return call
 
         try:
@@ -148,17 +149,19 @@ class Scorer:
             if caller is not None:
                 caller.check_rates()
             request = read_frame(data)
-            yield
+            if len(request.groups) > PIECE_GROUPS:
+                yield
             limits = self._admission.limits
             options = options_of(request, remaining_s, limits, traceparent)
             apart = None if self._apart else caller
-            check_before_plan(request, options, self.rewards, apart)
+            is_checked = check_before_plan(request, options, self.rewards, apart)
             generation = -1
             call: Call | None = None
             while call is None or generation != self.rewards.generation:
                 generation = self.rewards.generation  # it may change in a pause
                 call = yield from plan(request, data, options, self.rewards, limits, apart)
-            check_waiting(call.items, options)
+            if not is_checked:
+                check_waiting(call.items, options)
             if len(self.rewards) > 1:
                 check_share(call.items, limits.max_in_flight_items)
             self._admission.take(call.n, call.served[0].backlog_s)
@@ -173,7 +176,8 @@ class Scorer:
             served.calls += 1
             served.items += count
         metrics = self._metrics
-        metrics.waits.begin(metrics.job_label(options.job), [served.name for served in call.items])
+        call.job = metrics.job_label(options.job)
+        call.waits = metrics.waits.begin(call.job, [served.name for served in call.items])
         if self._metrics.health.wants_sample():
             # Another group of each call, so that no place in the batch is preferred.
             group = self._metrics.batches_sum % len(request.groups)
@@ -220,7 +224,8 @@ class Scorer:
             if not done.done():
                 done.set_result(call)
 
-        call = await self.begin_slowly(data, remaining_s, traceparent, on_done, caller=caller)
+        begun = self.begin(data, remaining_s, traceparent, on_done, caller=caller)
+        call = await self._begun(begun)
         try:
             return await done
         finally:
@@ -239,9 +244,8 @@ class Scorer:
             CallError: the call as a whole is refused; before anything is yielded.
         """
         told: asyncio.Queue[Sequence[int]] = asyncio.Queue()
-        call = await self.begin_slowly(
-            data, remaining_s, traceparent, _ignore, told.put_nowait, caller
-        )
+        begun = self.begin(data, remaining_s, traceparent, _ignore, told.put_nowait, caller)
+        call = await self._begun(begun)
         try:
             left = call.n
             while left:
@@ -261,16 +265,27 @@ class Scorer:
             served.calls -= 1
             served.items -= count
         metrics = self._metrics
-        job = metrics.job_label(call.options.job)
-        metrics.waits.end(job, [served.name for served in call.items])
+        metrics.waits.end(call.waits)
         if metrics.sights is not None:
-            metrics.sights.call_ended(call, job)
+            metrics.sights.call_ended(call, call.job)
         self._admission.leave(call.n, size)
         for usage in call.usages:
             usage.leave(call.n)
         if call.trace is not None:
             then = partial(_answer_traced, then)
-        go_on(self._counted(call), partial(then, call))
+        if call.n == 1:
+            self._count_item(call)
+            then(call)
+        else:
+            go_on(self._counted(call), partial(then, call))
+
+    def _count_item(self, call: Call) -> None:
+        try:
+            reasons = self._metrics.item_ended(call)
+        except Exception:  # noqa: BLE001 - our fault, not the call's: it has its outcomes
+            _log.exception("%s: its outcome could not be counted", call.options.label)
+        else:
+            log_outcomes(call, reasons)
 
     def _counted(self, call: Call) -> Steps[None]:
         try:
@@ -295,7 +310,8 @@ class Scorer:
             if call.closed:  # its time was over in a pause
                 return
             self._start_lane(call, served, by_reward[served])
-            yield
+            if len(call.served) > PIECE_GROUPS:
+                yield
 
     def _start_lane(self, call: Call, served: ServedReward, groups: Groups) -> None:
         if served.lane != "inline":
@@ -347,13 +363,16 @@ def _submit(call: Call, served: ServedReward, groups: Groups) -> None:
 
 def _submitting(call: Call, served: ServedReward, groups: Groups) -> Steps[None]:
     """Hands shards on, each made when it is its turn."""
+    begun = False
     for shard in shards_of(call, served, groups, served.pool.item_s):
+        if begun:  # most calls have one shard
+            yield
         if call.closed:
             return
+        begun = True
         if call.trace is not None:
             call.trace.submitted(shard)
         served.pool.submit(shard)
-        yield
 
 
 def _runs_here(served: ServedReward) -> bool:

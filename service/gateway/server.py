@@ -36,7 +36,6 @@ from .doors.health import CHECK, WATCH, Health
 from .doors.rpc import Rpc
 from .loop_lag import LoopLag
 from .metrics import MIXED, Metrics
-from .plan import has_many_groups
 from .render import render_health, render_info, render_items, render_validation, rendering
 from .scorer import Scorer
 from .served import ServedRewards
@@ -68,7 +67,6 @@ class Servicer:
         self._limits = limits
         self._metrics = metrics
         self._running: set[asyncio.Task[None]] = set()
-        self._score_slowly = self._in_task(self._score_many)
 
     def methods(self) -> dict[str, Callable[[Rpc], None]]:
         """What answers a call of each method, by full path."""
@@ -88,27 +86,30 @@ class Servicer:
         rpc.fail(*told(error))
 
     def _score(self, rpc: Rpc) -> None:
-        if has_many_groups(rpc.message):
-            self._score_slowly(rpc)
-            return
         scoring = _Scoring(rpc, self._metrics)
         try:
-            call = self._scorer.begin(_taken(rpc), *_of(rpc), scoring.done, caller=rpc.caller)
+            begun = self._scorer.begin(_taken(rpc), *_of(rpc), scoring.done, caller=rpc.caller)
         except Exception as error:
             scoring.failed(error)
             raise
-        scoring.begun(self._scorer, call)
+        if isinstance(begun, Call):
+            scoring.begun(self._scorer, begun)
+        else:
+            beginning = self._beginning(rpc, scoring, begun)
+            rpc.on_cancel = beginning.close
+            go_on(beginning)
 
-    async def _score_many(self, rpc: Rpc) -> None:
-        scoring = _Scoring(rpc, self._metrics)
+    def _beginning(self, rpc: Rpc, scoring: _Scoring, steps: Steps[Call]) -> Steps[None]:
+        """The rest of the beginning of a call of many groups; closed when its caller leaves."""
         try:
-            call = await self._scorer.begin_slowly(
-                _taken(rpc), *_of(rpc), scoring.done, caller=rpc.caller
-            )
-        except (Exception, asyncio.CancelledError) as error:
+            call = yield from steps
+        except (Exception, GeneratorExit) as error:
             scoring.failed(error)
-            raise
-        scoring.begun(self._scorer, call)
+            if isinstance(error, GeneratorExit):
+                raise
+            self.refuse(rpc, error)
+        else:
+            scoring.begun(self._scorer, call)
 
     def _in_task(self, method: Callable[[Rpc], Awaitable[None]]) -> Callable[[Rpc], None]:
         """A method that waits: cancelled when its caller leaves."""
@@ -215,7 +216,7 @@ class _Scoring:
             answer = yield from rendering(call)
             if call.options.health:
                 metrics = self._metrics
-                answer += render_health(call, metrics.health, metrics.job_label(call.options.job))
+                answer += render_health(call, metrics.health, call.job)
             self._rpc.answer(answer)
             code = "OK"
         except Exception as error:  # noqa: BLE001 - the outermost layer: our faults end here
@@ -232,7 +233,7 @@ class _Scoring:
         if isinstance(error, CallError):
             self.ended("", "", code_of(error).name)
         else:
-            cancelled = isinstance(error, asyncio.CancelledError)
+            cancelled = isinstance(error, GeneratorExit)
             self.ended("", "", "CANCELLED" if cancelled else "INTERNAL")
 
     def ended(self, reward: str, job: str, code: str) -> None:

@@ -37,8 +37,6 @@ LATE_SHARE = 0.5
 
 def _where_they_run(items: Mapping[ServedReward, int]) -> Mapping[ServedReward, int]:
     """The items of composites as those of their members, all of which they may reach."""
-    if all(served.combining is None for served in items):
-        return items
     found: dict[ServedReward, int] = {}
     for served, count in items.items():
         of = {served: count}
@@ -55,23 +53,32 @@ def check_before_plan(
     options: CallOptions,
     rewards: ServedRewards,
     caller: Caller | None = None,
-) -> None:
+) -> bool:
     """As `check_waiting`, of a call that names one reward, before anything else is asked of it.
 
     So a refusal costs little beside the call that it spares. Which reward there is, and whether
     `caller` may name it, is asked afterwards as ever: of those, nothing is told here.
+
+    Returns whether that was all there is to check: it is of a call of one item.
 
     Raises:
         Overloaded: with how long until the call might start.
     """
     served = rewards.get(request.reward)
     if served is None or (caller is not None and not caller.may_name(served.name)):
-        return
+        return False
+    groups = request.groups
+    single = len(groups) == 1 and _is_single(groups[0]) and not request.version
     try:
-        check_waiting({served: 0}, options)  # one item more would wait longer still
+        check_waiting({served: int(single)}, options)  # more items would wait longer still
     except Overloaded:
-        if len(request.groups) <= PIECE_GROUPS and not any(g.reward for g in request.groups):
+        if len(groups) <= PIECE_GROUPS and not any(g.reward for g in groups):
             raise
+    return single
+
+
+def _is_single(group: frames.GroupFrame) -> bool:
+    return len(group.responses) == 1 and not group.reward and not group.version
 
 
 def check_waiting(items: Mapping[ServedReward, int], options: CallOptions) -> None:
@@ -82,7 +89,9 @@ def check_waiting(items: Mapping[ServedReward, int], options: CallOptions) -> No
     Raises:
         Overloaded: with how long until they might.
     """
-    for served, count in _where_they_run(items).items():
+    if any([served.combining is not None for served in items]):  # noqa: C419 - half the time
+        items = _where_they_run(items)
+    for served, count in items.items():
         wait_s = served.backlog_before_s(options.job, count)
         if wait_s <= 0:
             continue

@@ -51,10 +51,14 @@ def finding_spans(data: bytes, spans: list[Span]) -> Generator[None, None, None]
             left = PIECE
             yield
         begin = at
-        tag, at = _varint(data, at)
+        tag, at = data[at], at + 1
+        if tag >= 0x80:
+            tag, at = _varint(data, begin)
         wire_type = tag & 7
         if wire_type == 2:
-            size, at = _varint(data, at)
+            size, at = data[at], at + 1
+            if size >= 0x80:
+                size, at = _varint(data, at - 1)
             at += size
             if tag == _GROUPS_TAG:
                 spans.append((begin, at))
@@ -66,23 +70,6 @@ def finding_spans(data: bytes, spans: list[Span]) -> Generator[None, None, None]
             at += 8
         else:
             raise ValueError("a field of wire type 3 or 4")
-
-
-def has_more_fields(data: bytes, most: int) -> bool:
-    """Whether a message has more than `most` fields; of what is no message: False."""
-    at, end = 0, len(data)
-    try:
-        for _ in range(most):
-            if at >= end:
-                return False
-            # No number has more than ten bytes, and what has is read no further.
-            head, begin = data[at : at + 20], at
-            tag, at = _varint(head, 0)
-            size, at = _varint(head, at) if tag & 7 in (0, 2) else (0, at)
-            at += begin + (size if tag & 7 == 2 else {1: 8, 5: 4}.get(tag & 7, 0))
-    except IndexError:
-        return False
-    return at < end
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

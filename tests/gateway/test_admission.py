@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 
 import grpc
 import pytest
 from rewardplane.config.settings import Limits
 from rewardplane.gateway.admission import MAX_RETRY_S, MIN_RETRY_S, Admission
-from rewardplane.gateway.call import Call
+from rewardplane.gateway.doors.rpc import Metadata, Rpc
+from rewardplane.gateway.server import SERVICE
+from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import NotReady, Overloaded, UnknownReward
 
 from ..support.replicas import Replicas, waits_for
@@ -100,14 +103,12 @@ async def test_what_is_read_with_pauses_counts_from_its_first_byte() -> None:
         assert made.admission.bytes == len(data)
         given_up.cancel()
         await asyncio.wait([given_up])
-        ended: list[Call] = []
-        given_up = asyncio.ensure_future(made.scorer.begin_slowly(data, 60.0, "", ended.append))
+        given_up = asyncio.ensure_future(score())
         while not made.admission.items:
             await asyncio.sleep(0)
         given_up.cancel()  # it has begun, and does not know it yet
         await asyncio.wait([given_up])
         assert given_up.cancelled()
-        assert not ended
         with pytest.raises(UnknownReward):
             await made.scorer.score(data.replace(b"\x12\x02it", b"\x12\x02no"), 60.0, "")
         assert (made.admission.items, made.admission.bytes, made.admission.calls) == (0, 0, 0)
@@ -180,3 +181,52 @@ async def test_every_place_comes_back_whatever_becomes_of_the_call() -> None:
         await asyncio.gather(*(one() for _ in range(200)))
         await asyncio.sleep(0.2)
         assert (made.admission.items, made.admission.bytes, made.admission.calls) == (0, 0, 0)
+
+
+class _Arrived(Rpc):
+    """A call of `Score` whose door keeps nothing but how it ended."""
+
+    def __init__(self, message: bytes) -> None:
+        super().__init__(f"/{SERVICE}/Score", message, (), time.monotonic() + 60, "")
+        self.ended: list[object] = []
+
+    def answer(self, message: bytes, trailers: Metadata = ()) -> None:
+        self.ended.append(len(pb.ScoreResponse.FromString(message).groups))
+
+    def fail(self, code: grpc.StatusCode, text: str, trailers: Metadata = ()) -> None:
+        self.ended.append(code)
+
+    async def send(self, message: bytes, by_s: float | None = None) -> bool:
+        raise AssertionError
+
+    def finish(self, trailers: Metadata = ()) -> None:
+        raise AssertionError
+
+
+async def test_a_caller_may_leave_while_its_call_begins() -> None:
+    """One of many groups begins in several turns of the loop; one of few in one."""
+    async with rig({"it": {"kind": "exact", "reference": "a"}}, {}) as made:
+        score = made.servicer.methods()[f"/{SERVICE}/Score"]
+        data = request_of("it", *(["x"] for _ in range(40_000)), references={"a": "x"})
+        left = _Arrived(data.SerializeToString())
+        score(left)
+        assert left.on_cancel is not None
+        assert (made.admission.calls, made.admission.items) == (1, 0)
+        left.cancelled()
+        assert (made.admission.calls, made.admission.bytes) == (0, 0)
+        await asyncio.sleep(0.05)
+        assert left.ended == []
+        assert made.metrics.requests["", "", "CANCELLED"] == 1
+        stays, unknown = _Arrived(data.SerializeToString()), _Arrived(b"")
+        data.reward = "other"
+        unknown.message = data.SerializeToString()
+        score(stays)
+        score(unknown)
+        while not (stays.ended and unknown.ended):
+            await asyncio.sleep(0)
+        assert stays.ended == [40_000]
+        assert unknown.ended == [grpc.StatusCode.NOT_FOUND]
+        few = _Arrived(request_of("it", ["x"], references={"a": "x"}).SerializeToString())
+        score(few)
+        assert few.ended == [1]
+        assert (made.admission.calls, made.admission.items, made.admission.bytes) == (0, 0, 0)

@@ -30,7 +30,7 @@ from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.frame import group_spans
 
-from ..support.rig import FOLDER, poison, request_of, rewards, rig
+from ..support.rig import FOLDER, begin, poison, request_of, rewards, rig
 from .test_render import served
 from .test_server import details
 
@@ -279,7 +279,7 @@ async def test_shards_are_made_in_breaths() -> None:
         taken: list[Shard] = []
         pool.submit = taken.append  # type: ignore[method-assign]
         data = request_of("it", *[["1"]] * 40_000).SerializeToString()
-        call = it.scorer.begin(data, 60.0, "", lambda _call: None)
+        call = begin(it.scorer, data)
         assert 0 < sum(shard.n for shard in taken) < 40_000
         breaths_s: list[float] = []
         while sum(shard.n for shard in taken) < 40_000:
@@ -291,7 +291,7 @@ async def test_shards_are_made_in_breaths() -> None:
         it.scorer.cancel(call)
         # Of a call that is given up no more are made.
         taken.clear()
-        call = it.scorer.begin(data, 60.0, "", lambda _call: None)
+        call = begin(it.scorer, data)
         it.scorer.cancel(call)
         made = len(taken)
         await asyncio.sleep(0.05)

@@ -50,8 +50,9 @@ def step(
             call.set(item, outcome, ())
         if healths.wants_sample():
             call.sampled = 0, [length for _, length in group]
+        call.job = job
         for piece in call.pieces():
-            healths.ended(call, piece, call.reasons(piece.first, piece.end), job)
+            healths.ended(call, piece, call.reasons(piece.first, piece.end))
 
 
 def advice(health: Health | None) -> str:

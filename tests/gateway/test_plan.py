@@ -13,7 +13,7 @@ from rewardplane.gateway.breath import at_once
 from rewardplane.gateway.call import CallOptions
 from rewardplane.gateway.lane import PoolLane
 from rewardplane.gateway.metrics import Metrics
-from rewardplane.gateway.plan import MANY_GROUPS, has_many_groups, options_of, plan, read_frame
+from rewardplane.gateway.plan import options_of, plan, read_frame
 from rewardplane.gateway.served import ServedRewards
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import IncompleteGroup, InvalidRequest, UnknownReward, VersionGone
@@ -59,17 +59,6 @@ def test_the_answer_is_due_before_the_deadline(left_s: float) -> None:
     assert margin_s > 0
     assert margin_s >= min(0.1, left_s / 2) - 1e-6
     assert margin_s <= max(0.1, 0.02 * left_s) + 0.5
-
-
-def test_many_groups_are_known_before_they_are_read() -> None:
-    def data(groups: int) -> bytes:
-        group = pb.Group(responses=[pb.Response(text="a\nb")])
-        return pb.ScoreRequest(groups=[group] * groups).SerializeToString()
-
-    assert not has_many_groups(data(MANY_GROUPS))
-    assert has_many_groups(data(MANY_GROUPS + 1))
-    large = pb.Group(responses=[pb.Response(text="\n" * 100_000)])
-    assert not has_many_groups(pb.ScoreRequest(groups=[large]).SerializeToString())
 
 
 def test_a_call_without_a_deadline_has_the_configured_one() -> None:

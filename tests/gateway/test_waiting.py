@@ -12,7 +12,7 @@ from rewardplane.wire.errors import Overloaded
 from rewardplane.wire.status import encode
 
 from ..support.replicas import Replicas, answers, waits_for
-from ..support.rig import Rig, flat, poison, request_of, rewards, rig
+from ..support.rig import Rig, begin, flat, poison, request_of, rewards, rig
 from .test_server import details
 
 
@@ -165,7 +165,7 @@ async def test_a_refusal_costs_a_tenth_of_an_admitted_call(shape: tuple[int, int
         def turned_away() -> None:
             for _ in range(times):
                 try:
-                    it.scorer.begin(data, 60.0, "", lambda _call: None)
+                    begin(it.scorer, data)
                 except Overloaded as error:
                     encode(error)
                 else:

@@ -326,7 +326,8 @@ async def test_usage_is_counted_by_the_clients_job() -> None:
             assert counted[f"model_prompt_tokens.m\tjob {n}"] == 10 * n
         assert counted["model_calls.m\t"] == 3
         text = generate_latest(rig.metrics.registry).decode()
-        line = 'rewardplane_model_prompt_tokens_total{job="job 8",model="m",reward="it"} 80.0'
+        labels = '{model="m",reward="it",training_job="job 8"}'
+        line = f"rewardplane_model_prompt_tokens_total{labels} 80.0"
         assert line in text
         served = rig.rewards.find("it", "")
         served.note_figures({f"model_calls.m\tname {n}": 1.0 for n in range(1_000)})

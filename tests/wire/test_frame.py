@@ -6,14 +6,13 @@ from itertools import pairwise
 
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.frame import (
     group_cuts,
     group_spans,
-    has_more_fields,
     part_of,
     read_example,
     read_response,
@@ -122,20 +121,3 @@ def test_parts_of_a_group_keep_its_example(step: int, where: str) -> None:
         assert len(part.responses) <= step
         got += part.responses
     assert got == [b"%d" % i for i in range(7)]
-
-
-def test_fields_are_counted_no_further_than_asked() -> None:
-    data = frames.RequestFrame(
-        groups=[frames.GroupFrame(example=b"e" * 500)] * 5
-    ).SerializeToString()
-    assert has_more_fields(data, 4)
-    assert not has_more_fields(data, 5)
-    assert not has_more_fields(b"", 0)
-    for broken in (b"\x80" * 2**20, data + b"\x0a", b"\x0a\xff", b"\x0a" * 3):
-        assert not has_more_fields(broken, 100)
-
-
-@settings(deadline=None)
-@given(st.binary(max_size=200), st.integers(1, 50))
-def test_what_is_no_message_has_an_answer_too(data: bytes, most: int) -> None:
-    assert has_more_fields(data, most) in (True, False)
