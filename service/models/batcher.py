@@ -12,7 +12,7 @@ import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -27,8 +27,8 @@ _log = logging.getLogger(__name__)
 STOPPED = "the model was stopped"
 MAX_FAILED = 8
 """So many passes over one item each that fail in a row: it is the device, not the items."""
-WINDOW = 16
-"""How many budgets' worth of the most urgent work is looked at to find texts of one length."""
+NEAR = 1.1
+"""How far the lengths of a batch may be from its most urgent one's, where enough others wait."""
 
 
 class PassOutOfMemory(Exception):
@@ -207,24 +207,12 @@ class Batcher:
         waiting.sort(key=_ORDER)
         batch: list[Ask] = []
         if waiting:
-            kind = waiting[0].kind
-            alike = [ask for ask in self._window(waiting) if ask.kind == kind]
-            packed = pack(alike, self._budget, self._max_items)
-            batch = next(b for b in packed if waiting[0] in b)
+            batch = alike(waiting, self._budget, self._max_items)
             taken = {id(ask) for ask in batch}
             waiting = [ask for ask in waiting if id(ask) not in taken]
         self._waiting = waiting
         self._waiting_tokens = sum(map(_TOKENS, waiting))
         return batch
-
-    def _window(self, waiting: Sequence[Ask]) -> Iterator[Ask]:
-        """The most urgent of those in order, `WINDOW` budgets' worth of them."""
-        room = WINDOW * self._budget
-        for ask in waiting:
-            yield ask
-            room -= ask.tokens
-            if room <= 0:
-                return
 
     def _passed(self, batch: Sequence[Ask]) -> list[Any]:
         """Answers of a batch. One that fails is halved: what is one's fault is not the others'."""
@@ -264,14 +252,30 @@ def _returned(call: Callable[[], Any]) -> Any:
         return error
 
 
-def pack(asks: Sequence[Ask], budget_tokens: int, max_items: int) -> list[list[Ask]]:
-    """Batches of neighbours in length whose longest times their number is within the budget."""
-    batches: list[list[Ask]] = []
-    for ask in sorted(asks, key=_TOKENS, reverse=True):
-        batch = batches[-1] if batches else []
-        # Sorted: the first of a batch is its longest.
-        if batch and len(batch) < max_items and batch[0].tokens * (len(batch) + 1) <= budget_tokens:
+def alike(waiting: Sequence[Ask], budget_tokens: int, max_items: int) -> list[Ask]:
+    """The first of what waits by urgency, and others of its kind that a pass can take with it.
+
+    Those of about its length, by urgency, so that a call ends before those after it; where they
+    are too few, shorter ones, the longest of them first. The longest times their number is within
+    the budget, but for a single one.
+    """
+    first = waiting[0]
+    low, high = first.tokens / NEAR, first.tokens * NEAR
+    batch, widest = [first], first.tokens
+    shorter: list[Ask] = []
+    for ask in waiting[1:]:
+        if ask.kind != first.kind or ask.tokens > high:
+            continue
+        if ask.tokens < low:
+            shorter.append(ask)
+            continue
+        wide = max(widest, ask.tokens)
+        if wide * (len(batch) + 1) <= budget_tokens and len(batch) < max_items:
             batch.append(ask)
-        else:
-            batches.append([ask])
-    return batches
+            widest = wide
+        elif widest * (len(batch) + 1) > budget_tokens or len(batch) >= max_items:
+            return batch  # no other one fits either
+    room = min(budget_tokens // widest, max_items) - len(batch)
+    if room > 0:
+        batch += sorted(shorter, key=_TOKENS, reverse=True)[:room]
+    return batch

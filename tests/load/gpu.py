@@ -32,7 +32,7 @@ from rewardplane.client.client import RewardClient
 from rewardplane.cluster.cluster import Cluster
 from rewardplane.config.load import ServiceConfig, parse
 from rewardplane.host.options import Options
-from rewardplane.models.batcher import Ask, pack
+from rewardplane.models.batcher import Ask
 from rewardplane.models.hf import About
 from rewardplane.models.loading import Loaded, load_model
 from rewardplane.rewards import Content, Example, Group, Part, Response, Score
@@ -102,6 +102,20 @@ def tell(what: str, value: str) -> None:
 # ---- a scalar head -----------------------------------------------------------------------------
 
 
+def pack(asks: Sequence[Ask], budget_tokens: int, max_items: int) -> list[list[Ask]]:
+    """All at once at their best: neighbours in length, their longest times their number within the
+    budget."""
+    batches: list[list[Ask]] = []
+    for ask in sorted(asks, key=lambda ask: ask.tokens, reverse=True):
+        batch = batches[-1] if batches else []
+        # Sorted: the first of a batch is its longest.
+        if batch and len(batch) < max_items and batch[0].tokens * (len(batch) + 1) <= budget_tokens:
+            batch.append(ask)
+        else:
+            batches.append([ask])
+    return batches
+
+
 class Bare:
     """The bare model in this process: its numbers, and its rates by the way batches are made."""
 
@@ -115,7 +129,7 @@ class Bare:
         self.asks = [Ask("score", row, about, nobody, (0, 0), len(row)) for row in self.rows]
 
     def packed(self, budget: int) -> list[list[Ask]]:
-        """Batches as our packer makes them of all at once."""
+        """The best batches of all at once."""
         return pack(self.asks, budget, 512)
 
     def fixed(self, size: int) -> list[Sequence[Ask]]:

@@ -11,23 +11,53 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rewardplane.models.batcher import Ask, Batcher, PassOutOfMemory, pack
+from rewardplane.models.batcher import Ask, Batcher, PassOutOfMemory, alike
 from rewardplane.models.places import URGENCY
 from rewardplane.rewards.types import Unavailable
 
 
-def ask(size: int) -> Ask:
-    return Ask("k", range(size), None, None, (0, 0), size)  # type: ignore[arg-type]
+def ask(size: int, kind: str = "k") -> Ask:
+    return Ask(kind, range(size), None, None, (0, 0), size)  # type: ignore[arg-type]
 
 
-@given(st.lists(st.integers(1, 500), max_size=60), st.integers(1, 2000), st.integers(1, 32))
-def test_batches_keep_the_budget_and_lose_nothing(sizes: list[int], budget: int, most: int) -> None:
-    asks = [ask(size) for size in sizes]
-    batches = pack(asks, budget, most)
-    assert sorted(id(a) for b in batches for a in b) == sorted(map(id, asks))
-    for batch in batches:
-        assert len(batch) == 1 or max(a.tokens for a in batch) * len(batch) <= budget
+@given(
+    st.lists(st.tuples(st.integers(1, 500), st.sampled_from("kl")), min_size=1, max_size=60),
+    st.integers(1, 2000),
+    st.integers(1, 32),
+)
+def test_batches_keep_the_budget_and_lose_nothing(
+    asked: list[tuple[int, str]], budget: int, most: int
+) -> None:
+    waiting = [ask(size, kind) for size, kind in asked]
+    everything = list(map(id, waiting))
+    seen: list[int] = []
+    while waiting:
+        batch = alike(waiting, budget, most)
+        taken = set(map(id, batch))
+        assert batch[0] is waiting[0]
+        assert {one.kind for one in batch} == {waiting[0].kind}
+        assert len(batch) == 1 or max(one.tokens for one in batch) * len(batch) <= budget
         assert len(batch) <= most
+        seen += map(id, batch)
+        waiting = [one for one in waiting if id(one) not in taken]
+    assert sorted(seen) == sorted(everything)
+
+
+def test_a_call_ends_before_those_after_it_and_little_is_padding() -> None:
+    rng = random.Random(4)
+    sizes = [min(300, max(8, int(rng.lognormvariate(3.6, 0.8)))) for _ in range(512)]
+    waiting = [ask(size) for _call in range(4) for size in sizes]
+    calls = {id(one): index // 512 for index, one in enumerate(waiting)}
+    done_at, padded = [0] * 4, 0
+    while waiting:
+        batch = alike(waiting, 2_048, 512)
+        padded += len(batch) * max(one.tokens for one in batch)
+        for one in batch:
+            done_at[calls[id(one)]] = padded
+        taken = set(map(id, batch))
+        waiting = [one for one in waiting if id(one) not in taken]
+    assert padded < 1.12 * 4 * sum(sizes)
+    assert done_at[0] < 0.5 * padded
 
 
 class Device:
