@@ -34,10 +34,12 @@ RUN python -m venv /opt/sbom \
     && pip uninstall -y pip
 
 FROM python:3.11-slim-bookworm AS base
+# COMPILERS: for `code_tests` with programs in C++ and C, `--build-arg COMPILERS=g++`.
+ARG COMPILERS=""
 # tini ends the orphans of a replica that was killed. Debian keeps one version of it in a release.
-# hadolint ignore=DL3008
+# hadolint ignore=DL3008,SC2086
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends tini \
+    && apt-get install -y --no-install-recommends tini $COMPILERS \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 1000 --create-home --shell /bin/bash rewardplane
 # HOME is where Ray writes its token. With a read-only root only /tmp can be written.

@@ -29,10 +29,11 @@ find_python = for python in $(PYTHON) python3.11 python3 python3.12 python3.13 p
 demo: setup
 	$(BIN)/rewardplane demo $(ARGS)
 
-# Two files at a time, as most tests wait; those that share the Ray cluster run one after another. A
-# test that fails is run again, twice at most, and told: some measure times, on busy cores.
+# Three files at a time, as most tests wait; those that share the Ray cluster run one after another
+# (tests/conftest.py). A test that fails is run again, twice at most, and told: some measure times, on
+# busy cores.
 test: setup
-	$(BIN)/pytest -n 2 --dist loadgroup --reruns 2 $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadscope --reruns 2 $(ARGS)
 
 # The tests with real trainers (TRL, verl, ms-swift, ...), in an environment of their own: theirs is
 # the base install of this project, torch for CPUs and the trainers, about 1.5 GB.

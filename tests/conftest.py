@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 
+RAY = "tests/cluster/"
+OWN_RAY = ("test_joined.py", "test_serve_command.py")
+"""Files of `tests/cluster` that start a cluster of their own and use no other."""
+LONG = (RAY, "tests/rewards/sandbox/test_attacks.py", "tests/cluster/test_joined.py")
+"""The units that take longest, in the order in which they are begun, before all others."""
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Says what runs in one process, one after another: a file, and all that share the cluster.
 
-    Nothing where tests do not run side by side, as in the environment of the trainers.
+def unit_of(nodeid: str) -> str:
+    """What runs in one process, one test after another: a file, or all that share the cluster."""
+    file = nodeid.partition("::")[0]
+    return RAY if file.startswith(RAY) and not file.endswith(OWN_RAY) else file
+
+
+@pytest.hookimpl(optionalhook=True)  # the environment of the trainers has no pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Units as `unit_of` has them, in the order of the tests.
+
+    Its own `loadgroup` does nothing on pytest 9.2, which has no `_nodeid` to put a group into.
     """
-    for item in items if config.pluginmanager.hasplugin("xdist") else ():
-        ray = item.get_closest_marker("ray") is not None or "cluster" in item.path.parts
-        item.add_marker(pytest.mark.xdist_group("ray" if ray else str(item.path)))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Units(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+    config.option.loadscopereorder = False  # which would begin with what has most tests
+    return Units(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first."""
+    places = {unit: place for place, unit in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(unit_of(item.nodeid), len(LONG)))
 
 
 @pytest.fixture

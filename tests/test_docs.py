@@ -4,19 +4,115 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import click
+import pytest
 import yaml
 from rewardplane.access.settings import Access, Grant, JwtIssuer, Quota, Tls
+from rewardplane.cli.commands import app
 from rewardplane.config.load import parse
-from rewardplane.config.settings import Limits, RewardSettings
+from rewardplane.config.models import ModelSettings
+from rewardplane.config.replicas import ReplicaRange
+from rewardplane.config.settings import HttpSettings, Limits, RewardSettings
+from rewardplane.gateway.gauges import gauges
+from rewardplane.gateway.metrics import Metrics
 from rewardplane.rewards import Reason
+from rewardplane.rewards.models.model_endpoint import ModelEndpoint
 from rewardplane.rewards.registry import kinds
 from rewardplane.rewards.sandbox.level import Level
 from rewardplane.rewards.sandbox.limits import Limits as SandboxLimits
 from rewardplane.rewards.sandbox.verdict import Verdict
+from typer.main import get_command
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "deploy" / "README.md"]
+DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(ROOT)))
+def test_links_and_names_of_files_lead_somewhere(document: Path) -> None:
+    text = document.read_text()
+    lost: list[str] = []
+    for link in re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", text):
+        name, _, anchor = link.partition("#")
+        if re.match(r"https?:|mailto:", link):
+            continue
+        target = document.parent / name if name else document
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            lost.append(link)
+    folders = "tests|deploy|service|docs|rewards|proto|examples|\\.ci"
+    names = re.findall(rf"`((?:{folders})/[\w./*-]+)`", text)
+    lost += [name for name in names if not list(ROOT.glob(name.rstrip("/")))]
+    assert lost == []
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.M)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+def told_everywhere() -> str:
+    return "\n".join(document.read_text() for document in DOCUMENTS)
+
+
+def commands(command: Any, name: str) -> Iterator[tuple[str, click.Command]]:
+    """A command and those below it, by full name."""
+    yield name, command
+    for of, each in getattr(command, "commands", {}).items():
+        yield from commands(each, f"{name} {of}")
+
+
+def test_commands_and_their_options_are_told_and_are_there() -> None:
+    text = told_everywhere()
+    options: dict[str, set[str]] = {}
+    for name, command in commands(get_command(app), "rewardplane"):
+        named = [p for p in command.params if isinstance(p, click.Option) or hasattr(p, "is_flag")]
+        options[name] = {max(p.opts, key=len) for p in named}
+    assert len(options) > 12
+    assert {name for name in options if name not in text} == set()
+    ours = set().union(*options.values()) - {"--install-completion", "--show-completion"}
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+    assert {option for option in ours if option not in told} == set()
+    for called in re.findall(r"`rewardplane ((?:[a-z-]+)(?: [^`]*)?)`", text):
+        name = f"rewardplane {called.split()[0]}"
+        assert name in options, called
+        either = {o.replace("--", "--no-", 1) for o in options[name]} | options[name] | {"--help"}
+        assert set(re.findall(r"(?<![\w-])--[a-z-]+", called)) <= either, called
+
+
+def test_metrics_are_told_and_are_there() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text()
+    rows = re.findall(r"^\| (`rewardplane_.*?) \|", text, re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    families = Metrics().registry.collect()
+    found = {f.name + "_total" * (f.type == "counter") for f in families}
+    nobody: Any = SimpleNamespace(limits=None, connections=None)
+    found |= {*gauges(nobody, nobody), "rewardplane_config_generation"}
+    assert {name for name in found if name.startswith("rewardplane_")} == told
+
+
+def test_every_parameter_of_a_kind_is_told() -> None:
+    text = told_everywhere()
+    names = {
+        (kind, str(info.alias or name))
+        for kind, reward in kinds().items()
+        for name, info in reward.model_fields.items()
+    }
+    assert len(names) > 80
+    assert {one for one in names if not re.search(rf"\b{one[1]}\b", text)} == set()
+
+
+def test_what_a_model_and_the_http_port_may_have_set_is_told() -> None:
+    text = told_everywhere()
+    models = ModelSettings, ModelEndpoint, ReplicaRange, HttpSettings
+    fields = {name for model in models for name in model.model_fields}
+    fields -= {"endpoint"}  # its own fields stand in its place
+    assert {name for name in fields if not re.search(rf"\b{name}\b", text)} == set()
 
 
 def test_every_kind_is_told_with_its_lane() -> None:

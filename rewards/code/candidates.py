@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from ..reading.thoughts import CHANNEL, PROMPTED, TRAINED, after_thoughts
@@ -13,10 +13,24 @@ Which = Literal["last", "first", "none"]
 MAX_CHARS = 65_536
 """Of a program, as contests have it."""
 MAX_CANDIDATES = 8
+Language = Literal["python", "cpp", "c"]
 _PYTHON = frozenset({"python", "py", "python3", "py3", "python2", "ipython", "ipython3", "sage"})
+_MARKS: Mapping[Language, tuple[frozenset[str], ...]] = {
+    "python": (_PYTHON,),
+    "cpp": (
+        frozenset({"cpp", "c++", "cc", "cxx", "cplusplus", "c++17", "c++20"}),
+        frozenset({"c"}),
+    ),
+    "c": (frozenset({"c", "c99", "c11", "c17"}),),
+}
+"""How fences name a language, the likelier names first."""
+_MAIN = re.compile(r"\bmain\s*\(")
+_INCLUDE = re.compile(r"^[ \t]*#[ \t]*include\b", re.MULTILINE)
 _PLAIN = frozenset({"", "text", "txt", "plaintext", "plain", "code", "output"})
 _OPEN = re.compile(r"([ \t]*)(?:>[ \t]?)?(`{3,}+|~{3,}+)[ \t]*([^`]*)")
-_INLINE_OPEN = re.compile(r"[^`~]*(`{3,}+|~{3,}+)[ \t]*(python3?|py3?)[ \t]*", re.IGNORECASE)
+_INLINE_OPEN = re.compile(
+    r"[^`~]*(`{3,}+|~{3,}+)[ \t]*(python3?|py3?|cpp|c\+\+)[ \t]*", re.IGNORECASE
+)
 _ONE_LINE = re.compile(r"(?<!`)`{3,}+(?:python3?|py3?)?[ \t]+([^`\n]+)`{3,}", re.IGNORECASE)
 _MARK = re.compile(r"[{.\s]*([A-Za-z0-9+#_-]*)")
 _THOUGHTS = (*TRAINED, CHANNEL, *PROMPTED)
@@ -34,25 +48,24 @@ class _Block(NamedTuple):
     """What stands before a fence at the end of a line of code."""
 
 
-def find_candidates(text: str, which: Which = "last") -> list[str]:
+def find_candidates(text: str, which: Which = "last", language: Language = "python") -> list[str]:
     """The texts that may be the program, the likeliest first; none: the response gives none.
 
-    Fenced blocks that are marked as Python, from the last (or the first) on; then those that are
-    not marked; then, where there is no fence that opens one, what stands before a fence that
+    Fenced blocks that are marked as the language, from the last (or the first) on; then those that
+    are not marked; then, where there is no fence that opens one, what stands before a fence that
     closes, in a tag for answers, or all. Thoughts are cut first; of one that does not end, what
     stands before it is left. `which` "none": the whole text, fences or not. Blank is no program,
-    nor is what has more than `MAX_CHARS`.
+    nor is what has more than `MAX_CHARS`, nor in C++ and C what has no function main.
     """
     if which == "none":
-        return [text] if _is_program(text) else []
+        return [text] if _is_program(text, language) else []
     spoken = after_thoughts(text.replace("\r\n", "\n"), _THOUGHTS, unfinished="before")
     lines = spoken.split("\n")
     blocks = list(_blocks(lines))
     ordered = blocks if which == "first" else blocks[::-1]
-    python = [b for b in ordered if b.mark in _PYTHON]
-    plain = [b for b in ordered if b.mark in _PLAIN]
-    found = [_body(lines, b) for b in (*python, *plain)]
-    found += [whole for b in (*python, *plain)[:2] for whole in _longer(lines, b)]
+    likely = [b for marks in (*_MARKS[language], _PLAIN) for b in ordered if b.mark in marks]
+    found = [_body(lines, b) for b in likely]
+    found += [whole for b in likely[:2] for whole in _longer(lines, b)]
     found += [m[1] for m in _ONE_LINE.finditer(spoken)]
     first = next((i for i, line in enumerate(lines) if line.strip() in ("```", "~~~")), -1)
     if first >= 0 and not any(b.begin <= first for b in blocks):
@@ -60,11 +73,30 @@ def find_candidates(text: str, which: Which = "last") -> list[str]:
         found.append("\n".join(lines[:first]) + "\n")
     if not blocks:
         found += _unfenced(spoken, lines)
-    kept = dict.fromkeys(body for body in found if _is_program(body))
+    kept = dict.fromkeys(body for body in found if _is_program(body, language))
     return list(kept)[:MAX_CANDIDATES]
 
 
-def _is_program(text: str) -> bool:
+def language_of(text: str, which: Which = "last") -> Language:
+    """The language of the program in a response: that of its last (or first) fenced block of one.
+
+    Where no fence names one that is known, it is C++ where something includes a header.
+    """
+    if which != "none":
+        spoken = after_thoughts(text.replace("\r\n", "\n"), _THOUGHTS, unfinished="before")
+        lines = spoken.split("\n")
+        blocks = list(_blocks(lines))
+        for block in blocks if which == "first" else blocks[::-1]:
+            for language, (marks, *_others) in _MARKS.items():
+                if block.mark in marks and _is_program(_body(lines, block), language):
+                    return language
+        text = spoken
+    return "cpp" if _INCLUDE.search(text) and _MAIN.search(text) else "python"
+
+
+def _is_program(text: str, language: Language) -> bool:
+    if language != "python" and not _MAIN.search(text):
+        return False
     return bool(text.strip()) and len(text) <= MAX_CHARS
 
 

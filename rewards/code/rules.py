@@ -19,6 +19,8 @@ class Rules:
     tolerance: float = 1e-6
     all_or_nothing: bool = False
     """Stop at the first test that failed."""
+    compile_cpu_s: float = 20.0
+    """Of a compiler, in each of its steps."""
     max_overruns: int = 10
     """After so many tests over their time the rest have failed too."""
 

@@ -15,9 +15,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, PrivateAttr
 
 from ..reward import Reward
+from ..sandbox.compiling import SCRATCH_MB
 from ..sandbox.level import Level
 from ..sandbox.memory import fitting_slots
-from ..sandbox.pool import Profile, SandboxPool
+from ..sandbox.pool import SandboxPool
+from ..sandbox.profile import Profile, Tool
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +95,10 @@ class Sandboxed(Reward):
         """The memory that one run is promised; 0: it depends."""
         return 0
 
+    def tools(self) -> tuple[Tool, ...]:
+        """The programs of this host that runs become."""
+        return ()
+
     def setup(self) -> None:
         """Starts the sandbox and attacks it. Blocks for some tenths of a second.
 
@@ -111,7 +117,9 @@ class Sandboxed(Reward):
             raise MemoryError(f"kind {self.kind}: {why}; lower memory_mb, or give it more")
         if why:
             _log.warning("kind %s: %s; it starts %d slots", self.kind, why, slots)
-        profile = Profile(self.kind, self.modules, self.guests)
+        tools = self.tools()
+        scratch_mb = SCRATCH_MB if tools else Profile.scratch_mb
+        profile = Profile(self.kind, self.modules, self.guests, tools, scratch_mb)
         demand = Level[self.isolation_level.upper()]
         pool = SandboxPool(profile, slots=slots, demand=demand, on_lost=_end_worker)
         pool.start()

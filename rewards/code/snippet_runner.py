@@ -1,13 +1,12 @@
 """Python source that came with a request or a configuration, and what runs it: always a sandbox.
 
 Nothing in this package runs such source itself. The kinds that hold source make their runners of a
-sandbox of their own (`snippets.Snippets`), or of what was said with `provide`: a sandbox that
-stands elsewhere, or, in tests, something that misbehaves on purpose.
+sandbox of their own (`snippets.Snippets`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,7 +23,7 @@ class SnippetLimits:
 
 
 class SnippetRunner(Protocol):
-    """Runs the functions of one source, each call by itself. Made for one source and its limits.
+    """Runs the function of one source, each call by itself. Made for one source and its limits.
 
     Each call takes at most `timeout_s`, or the limit of the runner where that is less, and returns
     a finite float. It raises a `RewardFault`: the default reason RAISED for what the code raised,
@@ -32,14 +31,8 @@ class SnippetRunner(Protocol):
     OUT_OF_MEMORY, CRASHED and INVALID_RESULT.
     """
 
-    async def evaluate(
-        self, example: dict[str, Any], response: dict[str, Any], timeout_s: float
-    ) -> float:
-        """Calls ``evaluate(example, response)`` with Gemini's camelCase dicts."""
-        ...
-
-    async def grade(self, sample: dict[str, Any], item: dict[str, Any], timeout_s: float) -> float:
-        """Calls ``grade(sample, item)`` with OpenAI's dicts."""
+    async def call(self, arguments: Sequence[Any], timeout_s: float) -> float:
+        """Calls ``evaluate(example, response)`` or ``grade(sample, item)``, whichever it has."""
         ...
 
     async def close(self) -> None:
@@ -48,20 +41,3 @@ class SnippetRunner(Protocol):
 
 
 RunnerFactory = Callable[[str, SnippetLimits], SnippetRunner]
-
-_provided: list[RunnerFactory] = []
-
-
-def provide(factory: RunnerFactory) -> None:
-    """Sets what makes runners in this process; the last one counts."""
-    _provided[:] = [factory]
-
-
-def withdraw() -> None:
-    """Takes back what was said with `provide`."""
-    _provided.clear()
-
-
-def provided() -> RunnerFactory | None:
-    """What was given to `provide`; None: a reward that runs source has a sandbox of its own."""
-    return _provided[0] if _provided else None

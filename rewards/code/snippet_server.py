@@ -119,18 +119,6 @@ class SnippetServer:
         self._places = asyncio.Semaphore(at_once)
         self._warm: list[_Warm] = []
 
-    async def evaluate(
-        self, example: dict[str, Any], response: dict[str, Any], timeout_s: float
-    ) -> tuple[float, str]:
-        """``evaluate(example, response)``, with Gemini's camelCase dicts; see `call`."""
-        return await self.call([example, response], timeout_s)
-
-    async def grade(
-        self, sample: dict[str, Any], item: dict[str, Any], timeout_s: float
-    ) -> tuple[float, str]:
-        """``grade(sample, item)``, with OpenAI's dicts; see `call`."""
-        return await self.call([sample, item], timeout_s)
-
     async def call(self, arguments: Sequence[Any], timeout_s: float) -> tuple[float, str]:
         """What the function returns, and what it printed. `timeout_s`: of CPU, and of the clock.
 

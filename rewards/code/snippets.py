@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from .sandboxed import Sandboxed
-from .snippet_runner import SnippetLimits, SnippetRunner, provided
+from .snippet_runner import SnippetLimits, SnippetRunner
 from .snippet_server import GUEST, Raised, SnippetServer
 from .snippet_source import BadSource, check_source
 
@@ -16,20 +16,8 @@ class Snippets(Sandboxed):
 
     guests: ClassVar[tuple[str, ...]] = (GUEST,)
 
-    def setup(self) -> None:
-        """Starts the sandbox, where there is source to run and no other place for it.
-
-        Raises:
-            IsolationUnavailable: the host does not hold the level; with what it lacks.
-        """
-        if provided() is None:
-            super().setup()
-
     def make_runner(self, source: str, limits: SnippetLimits) -> SnippetRunner:
         """What runs one source; where that can be no reward function, each call says why."""
-        factory = provided()
-        if factory is not None:
-            return factory(source, limits)
         try:
             shape = check_source(source, limits.max_source_bytes)
         except BadSource as error:
@@ -48,14 +36,8 @@ class _Unrunnable:
     def __init__(self, why: str) -> None:
         self._why = why
 
-    async def evaluate(
-        self, example: dict[str, Any], response: dict[str, Any], timeout_s: float
-    ) -> float:
-        del example, response, timeout_s
-        raise Raised(self._why)
-
-    async def grade(self, sample: dict[str, Any], item: dict[str, Any], timeout_s: float) -> float:
-        del sample, item, timeout_s
+    async def call(self, arguments: Sequence[Any], timeout_s: float) -> float:
+        del arguments, timeout_s
         raise Raised(self._why)
 
     async def close(self) -> None:
@@ -67,18 +49,10 @@ class _Runner:
         self._server = server
         self._limits = limits
 
-    async def evaluate(
-        self, example: dict[str, Any], response: dict[str, Any], timeout_s: float
-    ) -> float:
-        return await self._call([example, response], timeout_s)
-
-    async def grade(self, sample: dict[str, Any], item: dict[str, Any], timeout_s: float) -> float:
-        return await self._call([sample, item], timeout_s)
-
-    async def close(self) -> None:
-        await self._server.close()
-
-    async def _call(self, arguments: list[Any], timeout_s: float) -> float:
+    async def call(self, arguments: Sequence[Any], timeout_s: float) -> float:
         limit_s = min(timeout_s, self._limits.timeout_s)
         value, _printed = await self._server.call(arguments, limit_s)
         return value
+
+    async def close(self) -> None:
+        await self._server.close()

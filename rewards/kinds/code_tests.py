@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
-from ..code.candidates import Which, find_candidates
+from ..code.candidates import Language, Which, find_candidates, language_of
 from ..code.compare import Comparison
+from ..code.compiled import MEMORY_MB, compiler_limits
 from ..code.datasets import read_tests
 from ..code.ending import Ending, Grade, details_of
 from ..code.grade import GUESTS, Grader
 from ..code.rules import Rules
 from ..code.sandboxed import Sandboxed
+from ..code.tests import StdinTests, Tests
 from ..reading.gold import ReferenceKey
 from ..references import reference, references
 from ..reward import NO_RESPONSE, kind
+from ..sandbox import toolchain
+from ..sandbox.compiling import Compiler
 from ..sandbox.limits import Limits
+from ..sandbox.pool import run_apart
+from ..sandbox.profile import Tool
+from ..sandbox.toolchain import CompiledLanguage, CompilerMissing, Toolchain
 from ..types import Example, Response, Score
 from ..verdict import Finite
 
@@ -26,6 +33,15 @@ _USUAL_MODULES = (
     *("functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "random", "re"),
     *("statistics", "string", "typing"),
 )
+_LANGUAGES: Mapping[str, Language] = {
+    "python": "python",
+    "python3": "python",
+    "py": "python",
+    "cpp": "cpp",
+    "c++": "cpp",
+    "c": "c",
+}
+"""As data sets name them; what else stands in such a column is no programming language."""
 _STARVED_FACTOR = 20
 """How much slower than alone a program may be run before that is the sandbox's fault."""
 
@@ -49,6 +65,9 @@ class CodeTests(Sandboxed):
 
     guests: ClassVar[tuple[str, ...]] = GUESTS
 
+    language: Literal["python", "cpp", "c", "auto"] = "python"
+    """What programs are written in. "auto": what a reference `language` says, else the fence of the
+    program. C++ and C want tests by stdin and stdout, and a compiler where the reward runs."""
     reference: ReferenceKey = "tests"
     """The reference that holds the tests."""
     program: Which = "last"
@@ -68,6 +87,8 @@ class CodeTests(Sandboxed):
     """The CPU time of a program in one test. A reference `time_limit`, in s, goes before it."""
     memory_mb: Annotated[int, Field(ge=16)] = 512
     """The memory of a program. A reference `memory_limit`, in MB, goes before it."""
+    compile_cpu_s: Annotated[float, Field(gt=0, le=3600)] = 20.0
+    """The CPU time of the compiler, in each of its three steps."""
     max_overruns: Annotated[int, Field(ge=0, le=1000)] = 10
     """A program that ran over its time in more tests than this has failed those left, which are not
     run: it bounds what a program that always loops costs."""
@@ -76,6 +97,7 @@ class CodeTests(Sandboxed):
     modules: tuple[str, ...] = _USUAL_MODULES
     """Imported before any program runs; programs may import others, each at its own cost."""
 
+    _chains: tuple[Toolchain, ...] = PrivateAttr(default=())
     _grader: Grader | None = PrivateAttr(default=None)
 
     @property
@@ -95,8 +117,38 @@ class CodeTests(Sandboxed):
 
     @property
     def run_memory_mb(self) -> int:
-        """As configured."""
-        return self.memory_mb
+        """As configured, and as a compiler may have."""
+        return max(self.memory_mb, MEMORY_MB if self._compiled_languages else 0)
+
+    @property
+    def _compiled_languages(self) -> tuple[CompiledLanguage, ...]:
+        if self.language == "python":
+            return ()
+        return ("cpp", "c") if self.language == "auto" else (self.language,)
+
+    def tools(self) -> tuple[Tool, ...]:
+        """The compilers'. Raises CompilerMissing."""
+        self._chains = tuple(toolchain.find(language) for language in self._compiled_languages)
+        return tuple(tool for chain in self._chains for tool in chain.tools)
+
+    def setup(self) -> None:
+        """Starts the sandbox, and where programs are compiled makes one. Blocks for up to 2 s.
+
+        Raises:
+            CompilerMissing: there is no compiler for the language, or it does not work here.
+            IsolationUnavailable, SeedFailed, MemoryError: see `Sandboxed.setup`.
+        """
+        super().setup()
+        compilers = self._compilers()
+        if compilers:
+            run_apart(lambda: _prove(compilers.values()))
+
+    def _compilers(self) -> dict[Language, Compiler]:
+        places = range(0, 3 * len(self._chains), 3)
+        return {
+            chain.language: Compiler(self.pool, chain, place)
+            for chain, place in zip(self._chains, places, strict=True)
+        }
 
     @property
     def limits(self) -> Limits:
@@ -119,6 +171,8 @@ class CodeTests(Sandboxed):
         """Time for the program's own limits to strike first, in all the tests that may overrun."""
         overruns = 2 if self.all_or_nothing else self.max_overruns + 2
         timeout_s = self.limits.starved_s + overruns * self.limits.wall_s + 10
+        if self._compiled_languages:
+            timeout_s += 2 * compiler_limits(self.compile_cpu_s).wall_s
         return {**super().defaults, "timeout_s": timeout_s}
 
     def examine(self, example: Example) -> None:
@@ -131,17 +185,27 @@ class CodeTests(Sandboxed):
         """The reward of the share of tests that passed."""
         known = references(example, response)
         tests = read_tests(reference(example, response, self.reference), known)
-        candidates = find_candidates(response.text, self.program)
+        language = self._language_of(response, tests, known)
+        candidates = find_candidates(response.text, self.program, language)
         if self._grader is None:
             rules = Rules(
                 self.limits,
                 self.compare,
                 self.tolerance,
                 all_or_nothing=self.all_or_nothing,
+                compile_cpu_s=self.compile_cpu_s,
                 max_overruns=self.max_overruns,
             )
-            self._grader = Grader(self.pool, rules)
-        return self._scored(await self._grader.grade(candidates, tests))
+            self._grader = Grader(self.pool, rules, self._compilers())
+        return self._scored(await self._grader.grade(candidates, tests, language))
+
+    def _language_of(self, response: Response, tests: Tests, known: Mapping[str, Any]) -> Language:
+        if self.language != "auto":
+            return self.language
+        if not isinstance(tests, StdinTests):
+            return "python"
+        named = _LANGUAGES.get(str(known.get("language")).lower())
+        return named or language_of(response.text, self.program)
 
     def _scored(self, grade: Grade) -> Score:
         passed = grade.passed / grade.total
@@ -153,3 +217,12 @@ class CodeTests(Sandboxed):
             "verdict": float(grade.ending),
         }
         return Score(reward, components, grade.detail, (), details_json=details_of(grade))
+
+
+async def _prove(compilers: Iterable[Compiler]) -> None:
+    """Raises CompilerMissing where one makes no program of a small one."""
+    for compiler in compilers:
+        compiled = await compiler.compile("int main() { return 0; }", compiler_limits(20.0))
+        if not compiled.program:
+            why = compiled.said or f"{compiled.run.verdict.value}: {compiled.run.detail}"
+            raise CompilerMissing(f"{compiler.version} makes no program in the sandbox: {why}")

@@ -3,7 +3,8 @@ r"""Choice letters: which of the options of a question an answer names.
 An answer names a choice where it is the letter, alone or with the option's text after a mark:
 ``B``, ``(B)``, ``B.``, ``B) 45 cm``, ``option B``, ``\boxed{\text{B}}``, ``B, because …``. A letter
 that begins a sentence is none: ``A triangle``, ``I think``. Several letters are several choices, in
-any order: ``A, C``, ``A and C``, ``AC``. ``A or C`` names none of the two.
+any order: ``A, C``, ``A and C``, ``AC``, ``A is correct and C is correct``. ``A or C`` names none
+of the two.
 """
 
 from __future__ import annotations
@@ -63,9 +64,18 @@ def letters(text: str, options: str = OPTIONS) -> frozenset[str] | None:
         return None
     named = match["named"]
     found = frozenset(re.findall(rf"(?<![A-Za-z])[{options}](?![A-Za-z])", named))
+    also = _ALSO.finditer(rest, match.end("named"))
+    found |= {letter for m in also for letter in m.groups() if letter and letter in options}
     return frozenset() if len(found) > 1 and re.search(r"\bor\b", named) else found
 
 
+_BESIDE = r"(?<![A-Za-z0-9])\(?([A-Z])\)?"
+_ALSO = re.compile(
+    rf"{_BESIDE} (?:is|are|must be)(?: also)?(?: (?:the|a))?(?: only)? (?:correct|right|best|true"
+    rf"|answer\b(?! to))\b(?! only)|\b(?:so|as) (?:is|are) {_BESIDE}(?![A-Za-z0-9])"
+    rf"|\band {_BESIDE},? (?:too|as well|also)\b"
+)
+"""Another option that is called right, behind the one that is named."""
 _PATTERNS: dict[str, re.Pattern[str]] = {}
 
 

@@ -46,6 +46,16 @@ def without_set_units(text: str) -> str:
     return _UNIT_IN_PROSE.sub(lambda m: "" if without_units(f"1 {m[1]}") == "1" else m[0], text)
 
 
+_NAME = re.compile(r"(?:[A-Za-z]|\\[a-z]{2,8})(?:_\{?[A-Za-z0-9]{1,8}\}?)?\s?=\s?(?=[-0-9.\\])")
+
+
+def without_name(text: str) -> str:
+    """``x = 5 m`` as ``5 m``: the letter that a quantity with a unit is called by is left out."""
+    named = _NAME.match(text)
+    side = text[named.end() :] if named else ""
+    return side if side and "=" not in side and without_units(side) != side else text
+
+
 _SIDE = re.compile(r".*(?:=|\\approx)\s?", re.DOTALL)
 
 

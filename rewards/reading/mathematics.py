@@ -27,7 +27,7 @@ from .bounds import MAX_TERMS, TooCostly, weigh
 from .candidates import MAX_ANSWER_CHARS, Candidate, candidates
 from .choice import gold_letters, is_letters, letters
 from .constants import agree
-from .in_prose import ends_of, last_clause, last_side, with_roots, without_set_units
+from .in_prose import ends_of, last_clause, last_side, with_roots, without_name, without_set_units
 from .limit import Overrun, cpu_limit
 from .notation import (
     canonical,
@@ -49,7 +49,7 @@ from .number import Numeral, are_rounded, read, whole
 from .series import same_series
 from .solved import Joint, joint_of, solved_set
 from .spelled import spelled
-from .unit_sizes import Unit, unit_of
+from .unit_sizes import Unit, same_dimension, unit_of
 from .units import is_constant, without_units
 
 # It warns of each expression that it parses without a time limit of its own.
@@ -134,7 +134,7 @@ def read_gold(text: str) -> Gold:
         found = next(iter(candidates(text)), None)
         if found is not None and found.source != "free":
             text = head(canonical(found.text)) if found.source == "stated" else found.text
-    plain = canonical(text)
+    plain = without_name(canonical(text))
     if not plain or len(plain) > MAX_ANSWER_CHARS:
         raise UnreadableGold("is blank or too long")
     body = without_units(plain)
@@ -181,7 +181,7 @@ def _judge(gold: Gold, found: Candidate) -> Finding:
             return finding
     if len(text) > MAX_ANSWER_CHARS:
         return Finding.UNREADABLE
-    plain = canonical(text)
+    plain = without_name(canonical(text)) if is_constant(gold.body) else canonical(text)
     if plain and same_text(plain, gold.text):
         return Finding.RIGHT
     if ":" in plain and (same := same_time(gold.text, plain)) is not None:
@@ -198,16 +198,15 @@ def _judge(gold: Gold, found: Candidate) -> Finding:
 
 
 def _by_unit(gold: Gold, plain: str, found: Candidate) -> Finding | None:
-    """Where both have a unit of one kind, and not the same, what they come to is compared."""
+    """Where both have a unit, and not the same, what they come to is compared."""
     if gold.unit is None:
         return None
     text = plain if found.source in ("boxed", "free") else head(plain)
     body = without_units(text)
     unit = unit_of(text, body)
-    if unit is None or unit == gold.unit or unit[:2] != gold.unit[:2]:
+    if unit is None or (same := same_dimension(unit, gold.unit)) is None:
         return None
-    numeral = _number(body)
-    if numeral is None or gold.numeral is None:
+    if not same or (numeral := _number(body)) is None or gold.numeral is None:
         return Finding.WRONG
     same = numeral.times(unit.size).is_close(gold.numeral.times(gold.unit.size), _ZERO, _ZERO)
     return Finding.RIGHT if same else Finding.WRONG

@@ -1,4 +1,4 @@
-"""How large units are: 5 m is 500 cm, and not 5 cm. Units that are not here say nothing."""
+"""How large units are: 5 m is 500 cm, and neither 5 cm nor 5 s. Units not here say nothing."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _TABLE = {
         s 1 sec 1 second 1 ms 0.001 millisecond 0.001 min 60 minute 60 h 3600 hr 3600 hour 3600
         day 86400 week 604800
     """,
-    "volume": "l 1 liter 1 litre 1 ml 0.001 milliliter 0.001 millilitre 0.001",
+    "volume": "l 0.001 liter 0.001 litre 0.001 ml 1e-6 milliliter 1e-6 millilitre 1e-6",
     "money": "dollar 1 usd 1 cent 0.01",
     "energy": "j 1 joule 1 kj 1000 kilojoule 1000",
     "power": "w 1 watt 1 kw 1000 kilowatt 1000 mw 1000000",
     "force": "n 1 newton 1 kn 1000",
     "pressure": "pa 1 pascal 1 kpa 1000 mpa 1000000",
-    "charge": "v 1 volt 1 kv 1000",
+    "voltage": "v 1 volt 1 kv 1000",
     "frequency": "hz 1 hertz 1 khz 1000 mhz 1000000 ghz 1000000000",
 }
 _UNITS = {
@@ -54,11 +54,34 @@ _ONE = re.compile(
 _POWERS = {"square ": 2, "cubic ": 3, "squared": 2, "cubed": 3, "2": 2, "3": 3, None: 1}
 
 
+def same_dimension(one: Unit, other: Unit) -> bool | None:
+    """Whether they measure the same thing, so that their sizes compare.
+
+    None: it is the same unit, or it is not told: people leave out the square of an area, and m
+    stands for minutes too.
+    """
+    if one == other:
+        return None
+    if _dimension(one) == _dimension(other):
+        return True
+    if one.kind == other.kind or {one[:3], other[:3]} == {_METRE, _MINUTE}:
+        return None
+    return False
+
+
+_METRE, _MINUTE = Unit("length", 1, Decimal(1)), Unit("time", 1, Decimal(60))
+
+
+def _dimension(unit: Unit) -> tuple[str, int]:
+    return ("length", 3 * unit.power) if unit.kind == "volume" else (unit.kind, unit.power)
+
+
 def unit_of(text: str, body: str) -> Unit | None:
     """The unit after the number `body` of a canonical text; None: none, or none that is known."""
     if not text.startswith(body):
         lead = text[: -len(body)] if body and text.endswith(body) else ""
-        return Unit("money", 1, Decimal(1)) if lead.strip() in ("$", "\\$") else None
+        is_money = lead.strip() in ("$", "\\$") and "$" not in body  # which would close mathematics
+        return Unit("money", 1, Decimal(1)) if is_money else None
     tail = _WRAP.sub(r" \1 ", text[len(body) :]).strip(" .{}~-")
     tail = re.sub(r"\s+", " ", tail).replace(" ^", "^")
     match = _ONE.fullmatch(tail)

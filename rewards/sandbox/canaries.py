@@ -63,11 +63,13 @@ async def attack(run: Callable[[int, Limits], Awaitable[Run]], level: Level) -> 
     return tuple(canaries)
 
 
-async def break_out(run: Callable[[int, Limits], Awaitable[Run]], level: Level) -> list[Canary]:
+async def break_out(
+    run: Callable[[int, Limits], Awaitable[Run]], level: Level, *, imports: bool = True
+) -> list[Canary]:
     """Tries what must fail at a level by what a zygote is, and not by the pool's watching.
 
     What they aim at is made for them: a file that anyone may read, in a folder that anyone may
-    write to, and listeners.
+    write to, and listeners. `imports`: whether Python's own modules can be imported there.
     """
     folder = Path(tempfile.mkdtemp(prefix="rewardplane-canary-"))
     name = f"rewardplane-canary-{folder.name}"
@@ -87,7 +89,7 @@ async def break_out(run: Callable[[int, Limits], Awaitable[Run]], level: Level) 
             "memory_bytes": 8 * _LIMITS.memory_mb << 20,
         }
         try:
-            return await _break_out(run, level, facts)
+            return await _break_out(run, level, facts, imports=imports)
         finally:
             shutil.rmtree(folder)
 
@@ -101,10 +103,14 @@ def _secret_in(folder: Path) -> Path:
 
 
 async def _break_out(
-    run: Callable[[int, Limits], Awaitable[Run]], level: Level, facts: Mapping[str, object]
+    run: Callable[[int, Limits], Awaitable[Run]],
+    level: Level,
+    facts: Mapping[str, object],
+    *,
+    imports: bool,
 ) -> list[Canary]:
     names = [name for name, needed in _ATTACKS.items() if needed <= level]
-    request = json.dumps({"facts": facts, "attacks": names}).encode()
+    request = json.dumps({"facts": facts, "attacks": names, "imports": imports}).encode()
     try:
         ended = await _once(run, request, _LIMITS)
     except Fault as fault:
@@ -114,7 +120,7 @@ async def _break_out(
     late = (
         met.get("late_import") or f"{ended.verdict.value}: {ended.stderr.decode(errors='replace')}"
     )
-    found = [Canary("late_import", Level.PROCESS, late == IMPORTED, late)]
+    found = [Canary("late_import", Level.PROCESS, late == IMPORTED, late)] if imports else []
     for name in names:
         what = met.get(name, "")
         found.append(Canary(name, _ATTACKS[name], bool(what), what or "it got through"))

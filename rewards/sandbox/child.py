@@ -9,18 +9,18 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from . import kernel
 from .guest.channel import Channel
 from .headcount import Headcount
 from .kernel import Prepared
-from .protocol import CONFINED, MEMORY_EXIT, Op, Order
+from .protocol import CONFINED, EXECUTABLE, FIRST_TOOL, MEMORY_EXIT, Op, Order
 from .seccomp import Filter
 
 STDIN, REQUEST, ANSWER = 0, 3, 4
-RESERVED = 5
+RESERVED = EXECUTABLE + 1
 """Below: the child's descriptors. A zygote keeps its own above."""
 _LATER_SESSIONS = 2
 """How many sessions may use all their threads beside a run that was alone when it began."""
@@ -49,6 +49,14 @@ class Confinement:
     confined: bool = False
     scratch: str = ""
     """The folder to write to; empty: there is none."""
+    executing: Filter | None = None
+    """The filter of children that become another program."""
+    tools: list[int] = field(default_factory=list[int])
+    """Descriptors of the programs of this host that they may become."""
+    program_rules: Callable[[int], Prepared] | None = None
+    """The rules of Landlock for a child with such an `Order.program`."""
+    bench: str = ""
+    """Where there is no scratch: the folder that those of them may write to which are tools."""
     own_scratch: Callable[[], Prepared] | None = None
     """Mounts an empty folder over it, for a child that runs beside others, and gives its rules."""
 
@@ -89,13 +97,17 @@ def run(
 ) -> NoReturn:
     """Runs a guest and ends the process.
 
-    `descriptors`: stdin, stdout, stderr, request, answer. `processes` and `apart`: see
+    `descriptors`: stdin, stdout, stderr, request, answer, and the program that it may become where
+    it was given one. `processes` and `apart`: see
     `Confinement`.
     """
     status = 1
     try:
-        for target, descriptor in zip((0, 1, 2, REQUEST, ANSWER), descriptors, strict=True):
-            os.dup2(descriptor, target)
+        for target, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, target, target < REQUEST)
+        if order.program >= FIRST_TOOL:
+            tool = confinement.tools[order.program - FIRST_TOOL]
+            os.dup2(tool, EXECUTABLE, inheritable=False)
         rules = _separate(confinement, order, apart=apart)
         _limit(order, confinement, processes)
         confine(confinement, order, rules)
@@ -123,6 +135,8 @@ def _separate(confinement: Confinement, order: Order, *, apart: bool) -> Prepare
         rules = confinement.landlock if confinement.own_scratch is None else None
         if confinement.own_scratch is not None:
             rules = confinement.own_scratch()
+    elif (order.program or order.keeps) and confinement.program_rules is not None:
+        rules = confinement.program_rules(order.program)
     if apart:
         _leave_users()
     return rules
@@ -135,14 +149,16 @@ def confine(confinement: Confinement, order: Order, rules: Prepared | None) -> N
     if confinement.confined:
         _drop_capabilities()
         _no_new_privileges()
-        if confinement.scratch:
-            os.chdir(confinement.scratch)
+        if folder := confinement.scratch or (confinement.bench if order.keeps else ""):
+            os.chdir(folder)
         if rules is not None:
             rules()
-    os.closerange(RESERVED, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    kept = RESERVED if order.program else EXECUTABLE
+    os.closerange(kept, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     resource.setrlimit(resource.RLIMIT_NOFILE, (order.open_files, order.open_files))
-    if confinement.seccomp is not None:
-        confinement.seccomp.install(os.getpid())
+    seccomp = confinement.executing if order.program else confinement.seccomp
+    if seccomp is not None:
+        seccomp.install(os.getpid())
 
 
 def _limit(order: Order, confinement: Confinement, processes: int) -> None:
@@ -159,12 +175,16 @@ def _limit(order: Order, confinement: Confinement, processes: int) -> None:
         limits[resource.RLIMIT_CPU] = order.cpu_s
     if processes:
         limits[resource.RLIMIT_NPROC] = processes
+    if order.program:
+        # Its stack may grow as long as there is address space; the libc gives threads less then.
+        limits[resource.RLIMIT_STACK] = resource.RLIM_INFINITY
     for which, wanted in limits.items():
         most = wanted
         if which not in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
             # A host that allows less: no reason to fail. Memory decides verdicts, so it is one.
             _soft, hard = resource.getrlimit(which)
-            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            if hard != resource.RLIM_INFINITY:
+                most = hard if wanted == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(which, (most, most))
 
 

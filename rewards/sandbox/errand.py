@@ -38,6 +38,7 @@ class Paper:
         """Makes it, empty. `only_grows`: nobody can take back that anything was written."""
         sealing = os.MFD_ALLOW_SEALING if only_grows else 0
         self.fd = os.memfd_create(name, os.MFD_CLOEXEC | sealing)
+        os.fchmod(self.fd, 0o666)  # not to be executed, whatever is written there
         if only_grows:
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
 
@@ -59,12 +60,13 @@ class Paper:
         os.close(self.fd)
 
 
-def request_file(request: bytes) -> int:
+def request_file(request: bytes, mode: int = 0o444) -> int:
     """A file in memory that nobody can change, for children to read from its beginning."""
     descriptor = os.memfd_create("request", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     view = memoryview(request)
     while view:
         view = view[os.write(descriptor, view) :]
+    os.fchmod(descriptor, mode)
     seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -224,7 +226,9 @@ def pid_of(pidfd: int) -> int:
     return max(0, next(int(line[4:]) for line in lines if line.startswith("Pid:")))
 
 
-def order_for(op: Op, number: int, entry: int, limits: Limits) -> Order:
+def order_for(
+    op: Op, number: int, entry: int, limits: Limits, program: int = 0, *, keeps: bool = False
+) -> Order:
     """What a zygote is told to start a child."""
     largest = max(limits.file_bytes, limits.output_bytes, limits.result_bytes)
     return Order(
@@ -237,6 +241,8 @@ def order_for(op: Op, number: int, entry: int, limits: Limits) -> Order:
         file_bytes=largest + 1 + len(CONFINED),
         open_files=limits.open_files,
         threads=limits.threads,
+        program=program,
+        keeps=keeps,
     )
 
 

@@ -39,11 +39,13 @@ def ruleset(
     listings: Iterable[str] = (),
     writable: Iterable[str] = (),
     devices: Iterable[str] = (),
+    executable: Iterable[str] = (),
 ) -> int:
     """The descriptor of rules: nothing but these may be opened; no TCP, no signal to outside.
 
     `files` are read, with all that is below them; of `listings` the names are read; `writable` are
-    folders to do anything in but run programs; `devices` are files to read and write.
+    folders to do anything in but run programs; `devices` are files to read and write;
+    `executable` are programs to read and run.
 
     Raises:
         OSError: as it failed.
@@ -65,6 +67,8 @@ def ruleset(
         _allow(rules, path, known & ~_EXECUTE)
     for path in devices:
         _allow(rules, path, _READ_FILE | _WRITE_FILE)
+    for path in executable:
+        _allow(rules, path, _READ_FILE | _EXECUTE)
     return rules
 
 

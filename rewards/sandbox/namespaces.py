@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import kernel
 from .places import Places
+from .protocol import OBJECT, PROGRAM
 
 OTHERS = {
     "pid_namespace": kernel.CLONE_NEWPID,
@@ -44,8 +45,10 @@ def enter_user(proc: int) -> None:
             os.close(descriptor)
 
 
-def enter_root(places: Places) -> None:
+def enter_root(places: Places, bench_mb: int = 0) -> None:
     """Enters a mount namespace and a new root folder, that holds `places` and a scratch.
+
+    `bench_mb`: the size of a folder that is mounted there, and stays; 0: none is.
 
     Raises:
         OSError: as it failed.
@@ -68,6 +71,8 @@ def enter_root(places: Places) -> None:
             os.close(source)
     for folder in (places.scratch, "/.old"):
         Path(new + folder).mkdir(parents=True, exist_ok=True)
+    if bench_mb:
+        mount_scratch(new + places.scratch, bench_mb, len((OBJECT, PROGRAM)) + 2)
     os.chdir(new)
     kernel.call("pivot_root", b".", b".old")
     os.chdir("/")
@@ -101,7 +106,7 @@ def _bind(source: int, target: Path, *, device: bool) -> None:
     host = f"/proc/self/fd/{source}"
     if stat.S_ISDIR(os.fstat(source).st_mode):
         target.mkdir(parents=True, exist_ok=True)
-    else:
+    elif not target.exists():  # it may lie in a folder that is bound already, to be read only
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
     kernel.mount(host, str(target), "none", kernel.MS_BIND | kernel.MS_REC)

@@ -140,6 +140,12 @@ its scratch. `seccomp` bounds the arguments of some. What is not here is refused
 Landlock does not see (chmod, chown, utime, xattr), and all that could end a process with SIGKILL in
 a way that looks like the host's doing (timer_create, rt_sigqueueinfo)."""
 
+EXECUTING: dict[str, tuple[int | None, int | None]] = {
+    "execveat": (322, 281),
+    "arch_prctl": (158, None),
+}
+"""What a child needs beside that becomes another program: to do it, and as its C library starts."""
+
 CONFINING: dict[str, tuple[int, int]] = {
     "capset": (126, 91),
     "prctl": (157, 167),

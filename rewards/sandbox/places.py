@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +49,13 @@ class Places:
         return found
 
 
-def find() -> Places:
+def find(beside: Iterable[str] = ()) -> Places:
     """What is needed for the modules that are imported by now, and for any of Python's own.
 
     Of third-party packages those that are imported, whole: they import the rest of themselves late.
+    `beside`: what else is needed, of programs that are no Python.
     """
-    files: set[str] = set()
+    files = set(beside)
     hidden: set[str] = set()
     listings: set[str] = set()
     for name in ("stdlib", "platstdlib"):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -14,13 +15,14 @@ from typing import Any
 
 from .canaries import break_out
 from .errand import Fault, request_file
-from .level import IsolationUnavailable, Level, Report
+from .level import Canary, IsolationUnavailable, Level, Report
 from .limits import Limits
 from .probe import controls_of, guest_kernel
 from .profile import Profile
 from .proof import LEVELS, prove, with_guest_kernel
+from .protocol import FIRST_TOOL, GIVEN_PROGRAM
 from .session import Session
-from .slot import Slot
+from .slot import Becomes, Slot
 from .slots import Roster
 from .verdict import Run, SessionEnded, Verdict
 
@@ -103,43 +105,66 @@ class SandboxPool:
         """
         self._started = Roster(self._profile, self._guests, self._on_lost)
         try:
-            _run_apart(self._settle)
+            run_apart(self._settle)
         except BaseException:
             self.kill()
             raise
         return self.report
 
     async def run(
-        self, entry: str, request: bytes, limits: Limits, stdin: bytes | None = None
+        self,
+        entry: str,
+        request: bytes,
+        limits: Limits,
+        stdin: bytes | None = None,
+        program: int = -1,
     ) -> Run:
         """Runs a guest on a request in a child of its own; `stdin` is the file at descriptor 0.
 
-        A fault of the sandbox is tried again, and then SANDBOX_ERROR. What the host kills twice
-        takes more memory than there is: MEMORY_LIMIT. Cancelled, the child is killed.
+        `program`: the descriptor of a file that it may become (see `guest.become`); that needs a
+        stdin. A fault of the sandbox is tried again, and then SANDBOX_ERROR. What the host kills
+        twice takes more memory than there is: MEMORY_LIMIT. Cancelled, the child is killed.
         """
-        self._roster.attach()
         index = self._guests.index(entry)
-        file = request_file(request)
+        becomes = Becomes(GIVEN_PROGRAM, file=program) if program >= 0 else None
+        with _request(request) as file:
+            limits = self._cut(limits)
+            return await self._insist(lambda slot: slot.run(index, file, limits, stdin, becomes))
+
+    async def run_steps(self, work: Callable[[Steps], Coroutine[Any, Any, Run]]) -> Run:
+        """Runs several children one after the other on one slot, where they share a scratch.
+
+        Its end, and faults, are as those of a run; on a fault all begins anew.
+        """
+        return await self._insist(lambda slot: self._stepping(slot, work))
+
+    async def _stepping(self, slot: Slot, work: Callable[[Steps], Coroutine[Any, Any, Run]]) -> Run:
+        try:
+            return await work(Steps(slot, self._guests, self._cut))
+        finally:
+            if not slot.failure:
+                await slot.idle()
+                slot.clear()
+
+    async def _insist(self, once: Callable[[Slot], Coroutine[Any, Any, Run]]) -> Run:
+        self._roster.attach()
         why = ""
         was_killed = False
-        try:
-            for _attempt in range(_ATTEMPTS):
-                try:
-                    run = await self._run_once(index, file, self._cut(limits), stdin)
-                except Fault as fault:
-                    why = str(fault)
+        for _attempt in range(_ATTEMPTS):
+            try:
+                run = await self._on_slot(once)
+            except Fault as fault:
+                why = str(fault)
+                continue
+            if run.verdict is Verdict.HOST_KILLED:
+                why = run.detail
+                if not was_killed:
+                    was_killed = True
                     continue
-                if run.verdict is Verdict.HOST_KILLED:
-                    why = run.detail
-                    if not was_killed:
-                        was_killed = True
-                        continue
-                    run = replace(run, verdict=Verdict.MEMORY_LIMIT, detail=f"twice: {why}")
-                self._figures[f"runs_{run.verdict.value}"] += 1
-                self._figures["run_us"] += run.wall_us
-                return run
-        finally:
-            os.close(file)
+                run = replace(run, verdict=Verdict.MEMORY_LIMIT, detail=f"twice: {why}")
+            self._figures[f"runs_{run.verdict.value}"] += 1
+            self._figures["run_us"] += run.wall_us
+            return run
         self._figures[f"runs_{Verdict.SANDBOX_ERROR.value}"] += 1
         return Run(Verdict.SANDBOX_ERROR, b"", b"", b"", why, 0, 0)
 
@@ -197,12 +222,12 @@ class SandboxPool:
         if self._started is not None:
             self._started.kill()
 
-    async def _run_once(self, entry: int, file: int, limits: Limits, stdin: bytes | None) -> Run:
+    async def _on_slot(self, once: Callable[[Slot], Coroutine[Any, Any, Run]]) -> Run:
         asked_ns = time.monotonic_ns()
         slot = await self._roster.take()
         self._figures["wait_us"] += (time.monotonic_ns() - asked_ns) // 1000
         try:
-            run = await slot.run(entry, file, limits, stdin)
+            run = await once(slot)
         except Fault as fault:
             slot.fail(str(fault))
             self._figures["faults"] += 1
@@ -233,14 +258,37 @@ class SandboxPool:
             if lacking := [control.name for control in controls if not control.held]:
                 slot.fail(f"a new zygote lacks {', '.join(lacking)}")
                 slot.check()
-            for met in await break_out(partial(slot.run, canary), held):
-                if not met.stopped:
-                    slot.fail(f"canary {met.name} got through a new zygote: {met.seen}")
+            met = [*await break_out(partial(slot.run, canary), held), *await self._met(slot, held)]
+            for each in met:
+                if not each.stopped:
+                    slot.fail(f"canary {each.name} got through a new zygote: {each.seen}")
             slot.check()
             slot.runs = 0
 
+        through = tuple(c for c in await self._met(proof.slot, held) if not c.stopped)
+        if through:
+            proof.slot.kill()
+            canaries = (*self._report.canaries, *through)
+            report = Report(Level.PROCESS, self._report.controls, canaries)
+            raise IsolationUnavailable(self._demand, report)
         proof.slot.runs = 0
         await roster.fill(proof.slot, held, self._count, vet)
+
+    async def _met(self, slot: Slot, level: Level) -> list[Canary]:
+        """What the canaries meet in a child that could become a program, where there are such."""
+        if not self._profile.tools:
+            return []
+        program = request_file(b"", 0o555)
+        becomes = Becomes(GIVEN_PROGRAM, file=program)
+        canary = self._guests.index(_CANARY)
+        try:
+            return await break_out(
+                lambda file, limits: slot.run(canary, file, limits, b"", becomes),
+                level,
+                imports=False,
+            )
+        finally:
+            os.close(program)
 
     @property
     def _roster(self) -> Roster:
@@ -252,7 +300,40 @@ class SandboxPool:
         return limits if self._most is None else limits.within(self._most)
 
 
-def _run_apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+class Steps:
+    """A slot, for runs that follow one another (see `SandboxPool.run_steps`)."""
+
+    def __init__(self, slot: Slot, guests: Sequence[str], cut: Callable[[Limits], Limits]) -> None:
+        self._slot = slot
+        self._guests = guests
+        self._cut = cut
+
+    async def run(
+        self, entry: str, request: bytes, limits: Limits, stdin: bytes = b"", tool: int = -1
+    ) -> Run:
+        """Runs a guest. `tool`: the index of that of the profile that it may become.
+
+        What it leaves in its scratch the next one finds.
+
+        Raises:
+            Fault: of the sandbox.
+        """
+        becomes = Becomes(FIRST_TOOL + tool if tool >= 0 else 0, keeps=True)
+        with _request(request) as file:
+            index = self._guests.index(entry)
+            return await self._slot.run(index, file, self._cut(limits), stdin, becomes)
+
+
+@contextlib.contextmanager
+def _request(request: bytes) -> Generator[int]:
+    file = request_file(request)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def run_apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Runs a coroutine in a loop of its own, in a thread where this one has a loop already."""
     try:
         asyncio.get_running_loop()

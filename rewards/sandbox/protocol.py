@@ -12,6 +12,12 @@ from typing import NamedTuple
 CONFINED = b"\x01"
 """The first byte of every answer, written when the child is confined and before anything that is
 not trusted runs. Where it is missing, the sandbox failed, and not the code."""
+EXECUTABLE = 5
+"""The descriptor of the program that a child may become; closed as it does."""
+GIVEN_PROGRAM, FIRST_TOOL = 1, 2
+"""`Order.program`: the file that comes with the order; the first of the profile's tools."""
+OBJECT, PROGRAM = "object", "program"
+"""The files of a compilation, in the folder where its steps have one."""
 MEMORY_EXIT = 86
 """The exit code of a guest that ran out of memory."""
 FRAME = struct.Struct("<I")
@@ -22,12 +28,15 @@ class Op(enum.IntEnum):
     """What a zygote is told."""
 
     RUN = 1
-    """Start a child. Descriptors: request, answer, stdout, stderr, and stdin where it has one."""
+    """Start a child. Descriptors: request, answer, stdout, stderr; stdin where it has one; behind
+    that the program that it may become."""
     SESSION = 2
     """The same, with a scratch of its own; the answer is a socket."""
     LOOK = 3
     """Send a pidfd of the child."""
     KILL = 4
+    CLEAR = 5
+    """Empty the scratch."""
 
 
 class Order(NamedTuple):
@@ -44,9 +53,13 @@ class Order(NamedTuple):
     file_bytes: int = 0
     open_files: int = 0
     threads: int = 0
+    program: int = 0
+    """What a run may become (see `GIVEN_PROGRAM`); 0: it stays what it is."""
+    keeps: bool = False
+    """The scratch stays as the run leaves it, until CLEAR or the end of the next run."""
 
 
-ORDER = struct.Struct("<BQHIQQII")
+ORDER = struct.Struct("<BQHIQQIIB?")
 
 
 class Told(enum.IntEnum):

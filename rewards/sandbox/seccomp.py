@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .kernel import Prepared
-from .numbers import ALLOWED
+from .numbers import ALLOWED, EXECUTING
+from .protocol import EXECUTABLE
 
 _LOAD, _AND, _JEQ, _JGE, _JSET, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _NR, _ARCH = 0, 4
@@ -30,6 +31,8 @@ _FCNTLS = (0, 1, 2, 3, 4, 1030, 1032)
 others."""
 _PRCTLS = (15, 16)
 """SET_NAME, GET_NAME."""
+_AT_EMPTY_PATH = 0x1000
+_ARCH_SET_FS = 0x1002
 _SECCOMP_SET_MODE_FILTER = 1
 _SOME_PID = 0x7FFFFFFF
 """Greater than any."""
@@ -126,11 +129,24 @@ def _rules(pid: int) -> dict[str, list[_Line]]:
             _refuse(0),
             _EPERM,
         ],
+        # The file that it was given. A path beside it is not seen here: Landlock lets it execute
+        # no other, and what it could write cannot be executed.
+        "execveat": [
+            _low(0),
+            (_JEQ, 0, 3, EXECUTABLE),
+            _low(4),
+            (_JEQ, 0, 1, _AT_EMPTY_PATH),
+            _PASS,
+            _EPERM,
+        ],
+        "arch_prctl": _one_of(0, (_ARCH_SET_FS,)),
     }
 
 
-def program(machine: str, pid: int) -> bytes:
+def program(machine: str, pid: int, *, executes: bool = False) -> bytes:
     """The filter for a process, by its pid in its own namespace.
+
+    `executes`: it may become the program that it was given.
 
     Raises:
         NotImplementedError: the architecture has no table.
@@ -141,7 +157,7 @@ def program(machine: str, pid: int) -> bytes:
     rules = _rules(pid)
     plain: list[int] = []
     bounded: list[tuple[int, list[_Line]]] = []
-    for name, numbers in ALLOWED.items():
+    for name, numbers in (ALLOWED | EXECUTING if executes else ALLOWED).items():
         number = numbers[column]
         if number is None:
             continue
@@ -188,9 +204,9 @@ class _Program(ctypes.Structure):
 class Filter:
     """The filter of this machine, ready but for the pid of the process that it is for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, executes: bool = False) -> None:
         """Raises NotImplementedError where the architecture has no table."""
-        lines = program(platform.machine(), _SOME_PID)
+        lines = program(platform.machine(), _SOME_PID, executes=executes)
         some = struct.pack("<I", _SOME_PID)
         self._holes = [at for at in range(4, len(lines), 8) if lines[at : at + 4] == some]
         self._buffer = ctypes.create_string_buffer(lines, len(lines))

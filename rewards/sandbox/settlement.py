@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,13 @@ from . import kernel, landlock, namespaces, places
 from .child import Confinement
 from .headcount import Headcount
 from .level import Level
+from .profile import Tool
+from .protocol import FIRST_TOOL, GIVEN_PROGRAM
 from .scratch import Scratch
 from .seccomp import Filter
 
+_TO_EXECUTE = os.O_RDONLY | os.O_CLOEXEC
+_BENCH_MB = 128
 _OPEN_FILES = 256
 _NICE = 5
 _OOM_SCORE = 1000
@@ -52,13 +56,19 @@ class Settlement:
         if level > Level.PROCESS:
             self.confinement.confined = True
             self._confine(level, asked)
+        else:
+            for tool in asked["tools"]:
+                self.confinement.tools.append(os.open(tool["path"], _TO_EXECUTE))
 
     def _confine(self, level: Level, asked: dict[str, Any]) -> None:
-        found = places.find()
+        tools = [Tool(**tool) for tool in asked["tools"]]
+        found = places.find(path for tool in tools for path in tool.reads)
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         was_root = os.geteuid() == 0
         # As root first: the folders above the interpreter may be closed to the uid to come.
-        rooted = was_root and self._try("private_root", namespaces.enter_root, found)
+        bench_mb = _BENCH_MB if tools and level < Level.NAMESPACED else 0
+        rooted = was_root and self._try("private_root", namespaces.enter_root, found, bench_mb)
+        self.confinement.bench = found.scratch if rooted and bench_mb else ""
         self.held["uid"] = ""
         if was_root:
             self._try("uid", _drop_root, int(asked["uid"]))
@@ -74,6 +84,9 @@ class Settlement:
             self.confinement.headcount = Headcount()
         os.chdir("/")
         self._make_rules(found, rooted=rooted)
+        if tools and self.confinement.landlock is None:
+            # What may be executed is bounded by nothing else.
+            self.held["files"] = self.held["files"] or "compilers want Landlock"
         if rooted and level >= Level.NAMESPACED and self.confinement.landlock is not None:
             self.confinement.scratch = found.scratch
             self.scratch = Scratch(
@@ -85,11 +98,40 @@ class Settlement:
             )
         if self.held.get("user_namespace") == "":
             self.confinement.own_users = _works_in_child(kernel.unshare, kernel.CLONE_NEWUSER)
+        self._take_tools(tools, found, rooted=rooted)
         try:
             self.confinement.seccomp = Filter()
+            self.confinement.executing = Filter(executes=True)
         except NotImplementedError as error:
             self.held["seccomp"] = str(error)
         self._try_child()
+
+    def _take_tools(self, tools: Sequence[Tool], found: places.Places, *, rooted: bool) -> None:
+        """Makes ready what children need that become other programs: these, or one they are given.
+
+        Rules are made in the child: few need them, and they cost some tens of microseconds.
+        """
+        self.confinement.tools += [os.open(tool.path, _TO_EXECUTE) for tool in tools]
+        if self.confinement.landlock is None:
+            return
+        abi = landlock.version()
+
+        def rules(program: int) -> kernel.Prepared:
+            folder = self.confinement.scratch
+            if program != GIVEN_PROGRAM:
+                folder = folder or self.confinement.bench
+            writable = [folder] if folder else []
+            if program >= FIRST_TOOL:
+                tool = tools[program - FIRST_TOOL]
+                run = [path for path in (tool.path, tool.loader) if path]
+                made = landlock.ruleset(abi, tool.reads, writable=writable, executable=run)
+            else:
+                files = ["/"] if rooted else found.unhidden()
+                reads = () if program == GIVEN_PROGRAM else files
+                made = landlock.ruleset(abi, reads, writable=writable, devices=found.devices)
+            return landlock.restrict(made)
+
+        self.confinement.program_rules = rules
 
     def _enter_namespaces(self, proc: int, found: places.Places, *, rooted: bool) -> bool:
         if not self._try("user_namespace", namespaces.enter_user, proc):
@@ -110,8 +152,9 @@ class Settlement:
         """Landlock, and where there is none the private root alone."""
         try:
             abi = landlock.version()
-            files = ["/"] if rooted else found.unhidden()
-            listings = () if rooted else found.listings
+            whole = rooted and not self.confinement.bench  # which is for no other child to read
+            files = ["/"] if whole else found.unhidden()
+            listings = () if whole else found.listings
             rules = landlock.ruleset(abi, files, listings, devices=found.devices)
         except OSError as error:
             self.held["files"] = "" if rooted else _shown(error)

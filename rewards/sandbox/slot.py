@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errand import Errand, Fault, Paper, judge, order_for, pid_of, request_file
 from .limits import Limits
@@ -20,6 +20,20 @@ from .seed import Seed
 from .verdict import Run, Verdict
 
 _Papers = tuple[Paper, Paper, Paper]
+
+
+class Becomes(NamedTuple):
+    """What a run may become. It needs a stdin."""
+
+    program: int
+    """See `protocol.Order`."""
+    keeps: bool = False
+    """Whether its scratch stays for the next run on the slot, or until `Slot.clear`."""
+    file: int = -1
+    """The descriptor of the program, of GIVEN_PROGRAM."""
+
+
+_STAYS = Becomes(0)
 
 
 class Slot:
@@ -84,8 +98,11 @@ class Slot:
         limits: Limits,
         files: list[int],
         conclude: Callable[[Errand, int, int], Run],
+        program: int = 0,
+        *,
+        keeps: bool = False,
     ) -> Errand:
-        """Starts a child. `files`: request, answer, stdout, stderr, and stdin where it has one.
+        """Starts a child. `files`, `program` and `keeps`: see `protocol.Order`.
 
         Raises:
             Fault: the zygote does not take orders any more.
@@ -96,13 +113,18 @@ class Slot:
             errand.is_session = op == Op.SESSION
             self._errands[errand.number] = errand
             errand.watch(limits)
-            self._send(order_for(op, errand.number, entry, limits), files)
+            self._send(order_for(op, errand.number, entry, limits, program, keeps=keeps), files)
             if not self.failure:
                 return errand
         raise Fault(self.failure)
 
     async def run(
-        self, entry: int, request: int, limits: Limits, stdin: bytes | None = None
+        self,
+        entry: int,
+        request: int,
+        limits: Limits,
+        stdin: bytes | None = None,
+        becomes: Becomes | None = None,
     ) -> Run:
         """Runs one child to its end. `request`: the file it reads; `stdin`: of a program.
 
@@ -119,8 +141,11 @@ class Slot:
         files = [request, *(paper.fd for paper in papers)]
         if stdin is not None:  # not shared between attempts: a descriptor has a place in its file
             files.append(request_file(stdin))
+        program, keeps, given = becomes or _STAYS
+        sent = [*files, given] if given >= 0 else files
         try:
-            errand = self.start(Op.RUN, entry, limits, files, partial(_judged, papers))
+            conclude = partial(_judged, papers)
+            errand = self.start(Op.RUN, entry, limits, sent, conclude, program, keeps=keeps)
         except Fault:
             _close(papers)
             raise
@@ -134,6 +159,10 @@ class Slot:
         except asyncio.CancelledError:
             errand.kill(Verdict.WALL_LIMIT)
             raise
+
+    def clear(self) -> None:
+        """Empties the scratch that a run kept."""
+        self._order(Op.CLEAR, 0)
 
     async def idle(self) -> None:
         """Waits until the last run has ended, however it did."""

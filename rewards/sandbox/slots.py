@@ -9,6 +9,7 @@ import resource
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from .errand import Fault
@@ -80,6 +81,7 @@ class Roster:
             "uid": self._first_uid + place,
             "scratch_mb": self._profile.scratch_mb,
             "scratch_files": self._profile.scratch_files,
+            "tools": [asdict(tool) for tool in self._profile.tools],
         }
         slot = Slot(place, self._seed, asked)
         slot.attach(asyncio.get_running_loop())

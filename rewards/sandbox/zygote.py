@@ -12,11 +12,12 @@ import select
 import signal
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from . import child
 from .child import Confinement, Guest
-from .protocol import MESSAGE, ORDER, Message, Op, Order, Told
+from .protocol import MESSAGE, OBJECT, ORDER, PROGRAM, Message, Op, Order, Told
 from .scratch import Scratch
 from .settlement import Settlement
 
@@ -80,12 +81,15 @@ class _Zygote:
 
     def _obey(self) -> bool:
         """Takes one order; False: there will be none."""
-        data, files, _flags, _address = socket.recv_fds(self._control, ORDER.size, 5)
+        data, files, _flags, _address = socket.recv_fds(self._control, ORDER.size, 6)
         if len(data) != ORDER.size:
             return False
         order = Order(*ORDER.unpack(data))
         if order.op in (Op.RUN, Op.SESSION):
             self._fork(order, files)
+            return True
+        if order.op == Op.CLEAR:
+            self._clear()
             return True
         for pidfd, (its, pid) in self._children.items():
             if its.number == order.number and order.op == Op.KILL:
@@ -95,8 +99,14 @@ class _Zygote:
                 socket.send_fds(self._control, [told], [pidfd])
         return True
 
+    def _clear(self) -> None:
+        if self._scratch is not None:
+            self._scratch.clear()
+        for name in (OBJECT, PROGRAM) if self._confinement.bench else ():
+            Path(self._confinement.bench, name).unlink(missing_ok=True)
+
     def _fork(self, order: Order, files: list[int]) -> None:
-        request, answer, out, err, *given_stdin = files
+        request, answer, out, err, *given = files
         beside = len(self._children)
         processes = self._confinement.processes(order.op, order.threads, beside)
         apart = self._confinement.is_apart(order.op, beside)
@@ -106,9 +116,10 @@ class _Zygote:
             self._tell(Message(Told.REFUSED, order.number, error.errno or errno.EAGAIN))
             pid = -1
         if pid == 0:
-            given = [given_stdin[0] if given_stdin else self._null, out, err, request, answer]
+            stdin, program = (given[0] if given else self._null), given[1:]
             guest = self._guests[order.entry]
-            child.run(guest, order, given, self._confinement, processes, apart=apart)
+            descriptors = [stdin, out, err, request, answer, *program]
+            child.run(guest, order, descriptors, self._confinement, processes, apart=apart)
         for file in files:
             os.close(file)
         if pid > 0:
@@ -121,7 +132,7 @@ class _Zygote:
         self._poller.unregister(pidfd)
         os.close(pidfd)
         _pid, status, usage = os.wait4(pid, 0)
-        if order.op == Op.RUN and self._scratch is not None:
+        if order.op == Op.RUN and not order.keeps and self._scratch is not None:
             self._scratch.clear()
         cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
         self._tell(Message(Told.ENDED, order.number, status, cpu_us))

@@ -136,8 +136,9 @@ def _sandbox() -> Finding:
         report = sandbox_report.probe()
     except Exception as error:  # noqa: BLE001 - whatever keeps it from starting is what is asked for
         return Finding("sandbox", f"does not start: {error}", "see docs/sandbox.md")
-    lacks = "; ".join(line.removeprefix("- ") for line in sandbox_report.next_level(report))
-    return Finding("sandbox", f"level {report.level.name}", lacks)
+    above, *lacks = sandbox_report.next_level(report) or [""]
+    advice = f"{above} {'; '.join(line.removeprefix('- ') for line in lacks)}".strip()
+    return Finding("sandbox", f"level {report.level.name}", advice)
 
 
 def _config(path: Path) -> Iterator[Finding]:

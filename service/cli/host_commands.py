@@ -32,6 +32,7 @@ def sandbox(
         OUT.print(line, markup=False)
     if attack:
         held = sandbox_report.attack(report.level, OUT)
+        held = sandbox_report.attack_compiled(report.level, OUT) and held
         if not sandbox_report.cheat(report.level, OUT, CHEATS) or not held:
             raise typer.Exit(1)
 

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from rewardplane.rewards.code import cheats
 from rewardplane.rewards.sandbox.attacks.case import Case
 from rewardplane.rewards.sandbox.attacks.catalog import CASES, TESTS
+from rewardplane.rewards.sandbox.attacks.compiled_runner import CompiledAttacks
 from rewardplane.rewards.sandbox.attacks.note import LINES
 from rewardplane.rewards.sandbox.attacks.runner import Row, Suite
 from rewardplane.rewards.sandbox.level import IsolationUnavailable, Level, Report
 from rewardplane.rewards.sandbox.pool import Profile, SandboxPool
+from rewardplane.rewards.sandbox.toolchain import CompilerMissing
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -69,6 +71,30 @@ def attack(highest: Level, console: Console, cases: Sequence[Case] = CASES) -> b
         for row in through:
             held = False
             console.print(f"  {row.case.id} got through: {'; '.join(row.got)}", markup=False)
+    return held
+
+
+def attack_compiled(highest: Level, console: Console) -> bool:
+    """Runs the attacks in C++ at each level up to `highest`; True: none got through."""
+    held = True
+    for level in LEVELS:
+        if level > highest:
+            continue
+        try:
+            suite = CompiledAttacks(level)
+            rows = asyncio.run(suite.run(suite.cases()))
+        except CompilerMissing as error:
+            console.print(f"attacks in C++ were not run: {error}", markup=False)
+            return True
+        except IsolationUnavailable as error:
+            console.print(str(error), markup=False)
+            continue
+        through = [row for row in rows if not row.held]
+        failed = len(rows) - len(through)
+        console.print(f"{level.name}: {failed} of {len(rows)} attacks in C++ failed")
+        for row in through:
+            held = False
+            console.print(f"  {row.id} got through: {'; '.join(row.got)}", markup=False)
     return held
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import shutil
 import time
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from . import placement
 from .applications import DRAINED_S, READY_S, apps_of, bring_up, in_place, prepare
 from .connecting import connect
 from .membership import NAME as MEMBERSHIP
-from .membership import POLL_S, Membership
+from .membership import POLL_S, STALE_S, Membership
 from .names import APP_PREFIX, GATEWAY, GATEWAY_APP, NAMESPACE, Deployed, app_name, told
 from .ownership import Ownership
 from .shadowing import Shadows
@@ -55,6 +56,8 @@ class Cluster:
         """Those whose replicas run."""
         self._retired: dict[str, str] = {}
         """Applications that go when no call uses them, by the fingerprint of what they run."""
+        self._restored_s = -math.inf
+        """When the membership actor was started anew: gateways tell it again what they use."""
 
     @property
     def port(self) -> int:
@@ -117,7 +120,9 @@ class Cluster:
                 config = self._config.as_dict()
                 restored = self._membership.restore.remote(self._generation, config)
                 ray.get(restored, timeout=ANSWER_S)
-            self._retire()
+                self._restored_s = time.monotonic()
+            if time.monotonic() - self._restored_s > STALE_S:
+                self._retire()
             self._follow_nodes()
         except RayError as error:
             _log.warning("the control plane does not answer: %s", error)

@@ -23,6 +23,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from rewardplane.config.load import ServiceConfig
 from rewardplane.config.settings import Limits
+from rewardplane.gateway.breath import in_breaths
 from rewardplane.gateway.doors.door import address_of
 from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost, Send
 from rewardplane.gateway.load import Load, merged
@@ -96,17 +97,20 @@ class Gateway:
 
     async def _report(self) -> None:
         """Tells what there is to do where the number of replicas follows that."""
-        told_s = 0.0
+        told_s = took_s = 0.0
         while True:
-            await asyncio.sleep(REPORT_S)
+            # To look at very many calls takes time that is theirs.
+            await asyncio.sleep(max(REPORT_S, min(IDLE_REPORT_S, 10 * took_s)))
             scaled = self._front.rewards.scaled()
             is_due = time.monotonic() - told_s >= IDLE_REPORT_S
             if not scaled or not (is_due or any(one.pool.backlog_items for one in scaled)):
                 continue
             told_s = time.monotonic()
+            loads = await loads_of(scaled)
+            took_s = time.monotonic() - told_s
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    counts = await self._membership.report.remote(self._id, loads_of(scaled))
+                    counts = await self._membership.report.remote(self._id, loads)
             except (RayError, TimeoutError) as error:
                 _log.warning("what there is to do cannot be told: %s", error)
                 continue
@@ -151,11 +155,11 @@ def _part_of(served: ServedReward) -> Deployed:
     return served.config.model or served.config
 
 
-def loads_of(scaled: Sequence[ServedReward]) -> dict[str, Load]:
+async def loads_of(scaled: Sequence[ServedReward]) -> dict[str, Load]:
     """What is to be done, by the fingerprint of the reward or the model that does it."""
     found: dict[str, list[Load]] = {}
     for served in scaled:
-        load = served.pool.load()
+        load = await in_breaths(served.pool.looking())
         served.figures.backlog_s = load.work_s
         found.setdefault(_part_of(served).fingerprint, []).append(load)
     return {part: merged(loads) for part, loads in found.items()}

@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush, heapreplace
 from math import frexp
 
+from .breath import Steps
 from .call import Call
+from .lane_load import PIECE, Waiting
 from .shard import Shard
 
 MAX_JOBS = 64
@@ -47,21 +49,33 @@ class _Batch:
 
 
 class _Job:
-    """The batches of one job. An entry of the heap may tell fewer items than wait, never more."""
+    """The batches of one job. An entry of the heap may tell fewer items than wait, never more.
 
-    __slots__ = ("heap", "items", "name")
+    Entries of batches that were dropped stay until they come first, or are half of all.
+    """
+
+    __slots__ = ("dropped", "heap", "items", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.items = 0
+        self.dropped = 0
         self.heap: list[tuple[float, int, int, _Batch]] = []
 
     def first(self) -> _Batch:
+        if self.dropped > len(self.heap) // 2:
+            self.heap = [entry[3].entry for entry in self.heap if entry[3].shards]
+            heapify(self.heap)
+            self.dropped = 0
         while True:
             _due, items, _number, batch = self.heap[0]
-            if items == batch.items:
+            if not batch.shards:
+                heappop(self.heap)
+                self.dropped -= 1
+            elif items == batch.items:
                 return batch
-            heapreplace(self.heap, batch.entry)
+            else:
+                heapreplace(self.heap, batch.entry)
 
 
 class BatchQueue:
@@ -89,6 +103,14 @@ class BatchQueue:
         yield from self._again
         for batch in self._batches.values():
             yield from batch.shards
+
+    def waiting(self) -> Iterator[Waiting]:
+        """What waits of each call now, in no order; what is added or taken meanwhile is as well."""
+        for shard in list(self._again):
+            yield shard.call, shard.n, shard.submitted_s
+        for call, batch in list(self._batches.items()):
+            if batch.shards:
+                yield call, batch.items, batch.shards[0].submitted_s
 
     def items_before(self, job: str, count: int) -> int:
         """What goes before the last of `count` more items of a job, about."""
@@ -148,12 +170,12 @@ class BatchQueue:
         else:
             heappop(job.heap)
             del self._batches[shard.call]
-            if not job.heap:
+            if not job.items:
                 del self._jobs[job.name]
         return shard
 
-    def drop(self, stale: Callable[[Shard], bool]) -> None:
-        """Drops the shards that are stale.
+    def dropping(self, stale: Callable[[Shard], bool]) -> Steps[None]:
+        """Drops the shards that are stale, in steps.
 
         Of a batch, only as far as its first is: it came before the others. `stale` may add batches.
         """
@@ -163,28 +185,30 @@ class BatchQueue:
                 self._count_out(shard)
             else:
                 self._again.append(shard)
-        changed: set[_Job] = set()
-        for call, batch in list(self._batches.items()):
-            while batch.shards and stale(batch.shards[0]):
-                shard = batch.shards.popleft()
-                self._count_out(shard)
-                batch.items -= shard.n
-                batch.job.items -= shard.n
-                changed.add(batch.job)
+        for number, (call, batch) in enumerate(list(self._batches.items())):
+            if number % PIECE == PIECE - 1:
+                yield
+            if self._batches.get(call) is batch and stale(batch.shards[0]):
+                self._drop(call, batch, stale)
+
+    def _drop(self, call: Call, batch: _Batch, stale: Callable[[Shard], bool]) -> None:
+        """Drops the first shard of a batch, and those after it that are stale."""
+        job = batch.job
+        while True:
+            shard = batch.shards.popleft()
+            self._count_out(shard)
+            batch.items -= shard.n
+            job.items -= shard.n
             if not batch.shards:
                 del self._batches[call]
-        if not changed:
-            return
+                job.dropped += 1
+                if not job.items:
+                    del self._jobs[job.name]
+                break
+            if not stale(batch.shards[0]):
+                job.dropped = len(job.heap)  # the heap tells more than wait: it is made anew
+                break
         self._head = None
-        for job in changed:
-            job.heap = []
-        for batch in self._batches.values():
-            if batch.job in changed:
-                batch.job.heap.append(batch.entry)
-        for job in changed:
-            heapify(job.heap)
-            if not job.heap:
-                del self._jobs[job.name]
 
     def _count_out(self, shard: Shard) -> None:
         self.items -= shard.n

@@ -27,8 +27,9 @@ from rewardplane.replica.segment import PENDING, SCORED
 from rewardplane.wire.item_errors import NEVER_STARTED, crashed, lost
 
 from .batch_queue import BatchQueue
+from .breath import Steps, go_on
 from .figures import by_job
-from .lane_load import Arrivals, load_of
+from .lane_load import Arrivals, looking
 from .load import Load
 from .message import message_of
 from .served import ServedReward
@@ -113,11 +114,14 @@ class PoolLane:
             self._arrivals.note(shard.call.options.job, shard.n, self.item_s)
         self._pump_soon()
 
-    def load(self) -> Load:
-        """What the lane's work amounts to; walks through all its shards."""
-        running = chain(*chain(*self._tasks.values()), *self._direct.values(), self._alone)
-        return load_of(
-            self._waiting,
+    def looking(self) -> Steps[Load]:
+        """What the lane's work amounts to, as the result of the steps: all calls are looked at."""
+
+        def running() -> list[Shard]:
+            return [*chain(*chain(*self._tasks.values()), *self._direct.values(), self._alone)]
+
+        return looking(
+            self._waiting.waiting(),
             running,
             self._arrivals or Arrivals(),
             self.item_s,
@@ -208,16 +212,21 @@ class PoolLane:
 
     def _sweep(self) -> None:
         """Tells items that waited longer than they may, and stops what nobody waits for."""
-        self._sweeper = None
         for task, jobs in self._tasks.items():
             if all(shard.dead for job in jobs for shard in job):
                 task.cancel()
         for run, job in list(self._direct.items()):
             if all(shard.dead for shard in job):
                 run.cancel()
-        now_s = time.monotonic()
-        self._waiting.drop(lambda shard: not self._fresh(shard, now_s))
-        self._pump()
+        go_on(self._sweeping(time.monotonic()), self._pump)
+
+    def _sweeping(self, now_s: float) -> Steps[None]:
+        try:
+            yield from self._waiting.dropping(lambda shard: not self._fresh(shard, now_s))
+        except Exception:  # noqa: BLE001 - what waits is swept again
+            _log.exception("reward %s: a sweep failed", self._served.name)
+        finally:
+            self._sweeper = None
 
     def _fresh(self, shard: Shard, now_s: float) -> bool:
         if shard.dead:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import floor, frexp, ldexp
 
 from rewardplane.replica.segment import PENDING
 
+from .breath import Steps
 from .call import Call
 from .load import JobLoad, Load, by_deadline
 from .shard import Shard
 
+PIECE = 256
+"""Shards and calls that are looked at without a pause."""
 MAX_JOBS = 64
 OTHERS = "\0others"
 """Those after the first `MAX_JOBS`."""
+
+Waiting = tuple[Call, int, float]
+"""What waits of a call: how many items, and since when."""
 
 
 class Arrivals:
@@ -34,47 +41,65 @@ class Arrivals:
         came[1] += items
 
 
-def load_of(
-    waiting: Iterable[Shard],
-    running: Iterable[Shard],
+def looking(
+    waiting: Iterable[Waiting],
+    running: Callable[[], Iterable[Shard]],
     arrivals: Arrivals,
     item_s: float,
     side_by_side: int,
     now_s: float,
-) -> Load:
-    """The load of a lane; `item_s` is an item's share of a replica's time."""
+) -> Steps[Load]:
+    """The load of a lane, as the result of the steps; `item_s` is an item's share of a replica.
+
+    `running` is asked when all that waits has been looked at: what a replica took in a pause is
+    among them.
+    """
     items: dict[Call, int] = {}
     since_s = now_s
     count_waiting = 0
-    for shard in waiting:
-        if not shard.dead:
-            items[shard.call] = items.get(shard.call, 0) + shard.n
-            count_waiting += shard.n
-            since_s = min(since_s, shard.submitted_s)
-    for shard in running:
+    for number, (call, count, submitted_s) in enumerate(waiting):
+        if number % PIECE == PIECE - 1:
+            yield
+        if count and not call.closed:
+            items[call] = items.get(call, 0) + count
+            count_waiting += count
+            since_s = min(since_s, submitted_s)
+    for number, shard in enumerate(running()):
+        if number % PIECE == PIECE - 1:
+            yield
         call = shard.call
         if not call.closed:
             left = sum(call.states.count(PENDING, first, end) for first, end in shard.places)
             if left:
-                items[call] = items.get(call, 0) + left
+                # Not twice what began to run in a pause.
+                items[call] = min(items.get(call, 0) + left, call.pending)
                 since_s = min(since_s, shard.submitted_s)
     by_job = dict.fromkeys(arrivals.came, 0)
-    for call, count in items.items():
+    by_due: dict[float, int] = {}
+    for number, (call, count) in enumerate(items.items()):
+        if number % PIECE == PIECE - 1:
+            yield
         job = call.options.job if call.options.job in by_job else OTHERS
         by_job[job] = by_job.get(job, 0) + count
+        due_s = _rounded(call.options.answer_by_s - now_s)
+        by_due[due_s] = by_due.get(due_s, 0) + count
     jobs = {
         job: JobLoad(count * item_s, came[0], came[1] / side_by_side)
         for job, count in by_job.items()
         for came in (arrivals.came.get(job, (0.0, 0.0)),)
     }
-    total = sum(items.values())
-    due = by_deadline((call.options.answer_by_s - now_s, n * item_s) for call, n in items.items())
-    at_once = total / side_by_side
+    total = sum(by_job.values())
     return Load(
         total * item_s,
         count_waiting * item_s,
         now_s - since_s if items else 0.0,
-        at_once,
-        due,
+        total / side_by_side,
+        by_deadline((due_s, count * item_s) for due_s, count in by_due.items()),
         jobs,
     )
+
+
+def _rounded(left_s: float) -> float:
+    """A time that is left, rounded down by a 256th at most: of many calls, few are left to sort."""
+    mantissa, exponent = frexp(left_s)
+    return ldexp(floor(mantissa * 512), exponent - 9)

@@ -14,6 +14,7 @@ from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.wire.errors import UnknownReward, VersionGone
 
+from .breath import Steps
 from .figures import MAX_COUNTED, OTHER, RewardFigures
 from .load import Load
 
@@ -36,8 +37,8 @@ class Lane(Protocol):
         """What is done before the last of `count` more items of a job, about."""
         ...
 
-    def load(self) -> Load:
-        """What its work amounts to."""
+    def looking(self) -> Steps[Load]:
+        """What its work amounts to, as the result of the steps."""
         ...
 
     @property
@@ -200,8 +201,9 @@ class _NoLane:
         """Nothing waits."""
         return 0
 
-    def load(self) -> Load:
+    def looking(self) -> Steps[Load]:
         """Nothing waits."""
+        yield
         return Load()
 
     def submit(self, _shard: Any, /) -> None:

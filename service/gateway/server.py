@@ -212,6 +212,8 @@ class _Scoring:
 
     def _answering(self, call: Call) -> Steps[None]:
         code = "INTERNAL"
+        if call.trace is not None:
+            call.trace.answers_later()
         try:
             answer = yield from rendering(call)
             if call.options.health:
@@ -222,6 +224,8 @@ class _Scoring:
         except Exception as error:  # noqa: BLE001 - the outermost layer: our faults end here
             self._rpc.fail(*told(error))
         self.ended(_reward_of(call), call.options.job, code)
+        if call.trace is not None:
+            call.trace.answered("" if code == "OK" else "the answer could not be made")
 
     def _given_up(self, scorer: Scorer, call: Call) -> None:
         """Nobody waits for the answer any more."""

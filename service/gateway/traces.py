@@ -101,7 +101,7 @@ class CallTrace:
         self._sent: dict[int, _Sent] = {}
         self._inline: dict[str, float] = {}
         self._more = 0
-        self._ended = False
+        self._ended = self._answers_later = False
         own = span.get_span_context()
         self.trace_id = f"{own.trace_id:032x}"
         self.traceparent = f"00-{self.trace_id}-{own.span_id:016x}-{own.trace_flags:02x}"
@@ -169,9 +169,18 @@ class CallTrace:
         if self._more:
             self._span.set_attribute("rewardplane.shards_without_span", self._more)
 
+    def answers_later(self) -> None:
+        """The answer is made in turns that follow; `answered` tells its end."""
+        self._answers_later = True
+
+    def answered(self, fault: str = "") -> None:
+        """The answer is made, or none because of `fault`."""
+        self._answers_later = False
+        self.end(fault)
+
     def end(self, fault: str = "") -> None:
-        """The call has its answer, or none because of `fault`."""
-        if self._ended:
+        """The call has its answer, or none because of `fault`; nothing where that comes later."""
+        if self._ended or self._answers_later:
             return
         self._ended = True
         now_s = time.monotonic()

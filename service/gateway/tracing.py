@@ -37,8 +37,16 @@ class Trace(Protocol):
         """Every item has its outcome."""
         ...
 
+    def answers_later(self) -> None:
+        """The answer is made in turns that follow; `answered` tells its end."""
+        ...
+
+    def answered(self, fault: str = "", /) -> None:
+        """The answer is made, or none because of `fault`."""
+        ...
+
     def end(self, fault: str = "", /) -> None:
-        """The call has its answer, or none because of `fault`."""
+        """The call has its answer, or none because of `fault`; nothing where that comes later."""
         ...
 
 

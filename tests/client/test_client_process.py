@@ -315,7 +315,7 @@ async def test_sync_errors_and_deadlines() -> None:
         start_s = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             await asyncio.to_thread(client.score, "math", groups, timeout_s=0.3)
-        assert time.monotonic() - start_s < 1
+        assert time.monotonic() - start_s < 5
         await asyncio.to_thread(client.close)
 
 

@@ -41,11 +41,14 @@ async def one(client: RewardClient, text: str, timeout_s: float = 30) -> Score |
     return await client.score_one("math", Example(), Response(text), timeout_s=timeout_s)
 
 
-async def test_a_lone_call_goes_at_once(client: RewardClient, service: FakeService) -> None:
+async def test_a_lone_call_goes_at_once(
+    client: RewardClient, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert await one(client, "7") == Score(7.0)
+    monkeypatch.setattr(batcher, "WAIT_S", 10.0)
     start_s = time.monotonic()
     assert await one(client, "8") == Score(8.0)
-    assert time.monotonic() - start_s < service.delay_s + 0.1
+    assert time.monotonic() - start_s < 5
     assert [len(call.groups) for call in service.calls] == [1, 1]
 
 
@@ -82,7 +85,7 @@ async def test_a_slow_item_does_not_hold_up_those_that_come_after_it(
     assert await asyncio.gather(*(one(client, str(i)) for i in range(5))) == [
         Score(float(i)) for i in range(5)
     ]
-    assert time.monotonic() - start_s < 1
+    assert time.monotonic() - start_s < 10
     slow.cancel()
     await asyncio.gather(slow, return_exceptions=True)
 
@@ -181,7 +184,7 @@ async def test_the_deadline_of_each_holds(client: RewardClient, service: FakeSer
         *(one(client, str(i), timeout_s=0.3) for i in range(10)), return_exceptions=True
     )
     assert {type(failure) for failure in failures} == {DeadlineExceeded}
-    assert 0.2 < time.monotonic() - start_s < 1
+    assert 0.2 < time.monotonic() - start_s < 5
 
 
 async def test_time_spent_waiting_for_a_place_counts(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from rewardplane.host.options import Options
 guard_local_ray()
 
 FOLDER = Path(__file__).parent
-SETTLED_S = 5.0
 CPUS = {"ray_actor_options": {"num_cpus": 0.1}}
 
 
@@ -75,11 +74,24 @@ class Service:
                 found.append(process)
         return found
 
-    def settled(self, name: str) -> list[psutil.Process]:
-        """Those that have run for a while, the oldest first."""
-        before_s = time.time() - SETTLED_S
-        old = [p for p in self.processes(name) if p.create_time() < before_s]
-        return sorted(old, key=psutil.Process.create_time)
+    def at_work(self, reward: str) -> list[psutil.Process]:
+        """The replicas whose workers the gateway of this node has a link to, the oldest first."""
+        links = self.links(reward)
+        found = [p for p in self.processes(f"rewardplane-{reward}") if links[p.pid] > 0]
+        return sorted(found, key=psutil.Process.create_time)
+
+    def links(self, reward: str) -> Counter[int]:
+        """How many links lead to a replica, by its pid; 0 where its socket is there and none does.
+
+        Linux tells of an accepted connection by the path of the socket that it came by.
+        """
+        found: Counter[int] = Counter()
+        prefix = f"{parse(rewards(), FOLDER).rewards[reward].fingerprint}."
+        for line in Path("/proc/net/unix").read_text().splitlines():
+            name = Path(line.split()[-1]).name.removeprefix(".")
+            if name.startswith(prefix):
+                found[int(name.removeprefix(prefix))] += 1
+        return Counter({pid: count - 1 for pid, count in found.items()})  # the one that listens
 
 
 @pytest.fixture(scope="session")
@@ -89,8 +101,29 @@ def service() -> Iterator[Service]:
     cluster = Cluster(Options(port=0, metrics_port=metrics_port, http_port=http_port))
     cluster.start(parse(rewards(), FOLDER))
     (address,) = cluster.addresses()
+    _running.append(cluster)
     yield Service(cluster, address, metrics_port, http_port)
-    cluster.stop()
+    _stop()
+
+
+_running: list[Cluster] = []
+
+
+def _stop() -> None:
+    while _running:
+        _running.pop().stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, None, None]:
+    """The cluster ends with the last test of this folder: idle, it costs others memory and CPU."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is not None and nextitem.path.parent != FOLDER:
+            _stop()
 
 
 def free_port() -> int:

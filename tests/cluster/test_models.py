@@ -121,10 +121,14 @@ async def test_new_weights_under_calls(service: Service, serves: Any, swap: str)
     async with RewardClient(service.address) as client, asyncio.TaskGroup() as calls:
         for number in range(64):
             calls.create_task(call(client, number))
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(60):
+            while not digests:
+                await asyncio.sleep(0.1)
         progress = Progress()
         await serves({"swap": swap}, progress=progress, latency_s=0.01, weights="two")
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(60):
+            while len(digests) < 2:
+                await asyncio.sleep(0.1)
         stop.set()
     assert sorted(map(len, digests)) == [1, 1]
     (note,) = progress.notes

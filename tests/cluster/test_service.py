@@ -93,23 +93,16 @@ async def test_replicas_of_this_node_are_reached_by_socket_and_others_by_handle(
         async with RewardClient(service.address) as client:
             (outcomes,) = await client.score(name, [group("g", words)], timeout_s=60)
         assert all(isinstance(outcome, Score) for outcome in outcomes)
-        # Linux tells of an accepted connection by the path of the socket that it came by.
-        prefix = parse(rewards(), FOLDER).rewards[name].fingerprint
+        replicas = 2 if name == "probe" else 1
         async with asyncio.timeout(30):
             while True:
-                ours = {f"{prefix}.{replica.pid}" for replica in service.processes(prefix)}
-                table = await asyncio.to_thread(Path("/proc/net/unix").read_text)
-                paths = [
-                    line.split()[-1]
-                    for line in table.splitlines()
-                    if any(line.endswith(socket) for socket in ours)
-                ]
-                listening = len(set(paths))
-                if listening == (2 if name == "probe" else 1):
+                alive = {replica.pid for replica in service.processes(f"rewardplane-{name}")}
+                links = await asyncio.to_thread(service.links, name)
+                found = [count for pid, count in links.items() if pid in alive]
+                if len(found) == replicas:
                     break
                 await asyncio.sleep(0.2)
-        connected = len(paths) - listening
-        assert connected > 0 if name == "probe" else connected == 0
+        assert sum(found) > 0 if name == "probe" else sum(found) == 0
 
 
 async def test_killed_replicas_lose_nothing(service: Service, tmp_path: Path) -> None:
@@ -135,7 +128,7 @@ async def test_killed_replicas_lose_nothing(service: Service, tmp_path: Path) ->
             calls.create_task(load(client, worker))
         for _ in range(5):
             # Both at work again: an item whose replicas are lost three times is UNAVAILABLE.
-            while len(settled := service.settled("rewardplane-probe")) < 2:
+            while len(settled := service.at_work("probe")) < 2:
                 await asyncio.sleep(0.1)
             settled[0].send_signal(signal.SIGKILL)
         await asyncio.sleep(2.0)
@@ -211,9 +204,13 @@ async def test_reload_under_load_fails_no_call(service: Service) -> None:
         async with asyncio.TaskGroup() as calls:
             for _ in range(4):
                 calls.create_task(load(client))
-            await asyncio.sleep(0.5)
+            async with asyncio.timeout(60):
+                while ("1", 1.0) not in seen:
+                    await asyncio.sleep(0.1)
             assert await asyncio.to_thread(service.cluster.reload, two) == ["changing"]
-            await asyncio.sleep(0.5)
+            async with asyncio.timeout(60):
+                while ("2", 2.0) not in seen:
+                    await asyncio.sleep(0.1)
             stop.set()
         assert seen == {("1", 1.0), ("2", 2.0)}
         with pytest.raises(VersionGone):

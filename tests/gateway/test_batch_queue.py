@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rewardplane.gateway import batch_queue
 from rewardplane.gateway.batch_queue import HALF_S, MAX_GOT, MAX_JOBS, STARVED_S, BatchQueue
+from rewardplane.gateway.breath import at_once
 from rewardplane.gateway.shard import Shard
 
 
@@ -195,7 +198,13 @@ def test_each_shard_is_served_once_whatever_is_dropped(
                     queue.add(more.pop())
                 return id(shard) in gone
 
-            queue.drop(stale)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(batch_queue, "PIECE", 1)
+                for _ in queue.dropping(stale):
+                    if queue and data.draw(st.booleans()):
+                        left.pop(id(queue.pop()), None)
+            for shard in more:  # what would have brought it was taken in a pause
+                del left[id(shard)]
         assert queue.items == sum(shard.n for shard in left.values())
         assert queue.bytes == sum(shard.bytes for shard in left.values())
         assert {id(shard) for shard in queue} == set(left)
@@ -212,14 +221,31 @@ def test_of_a_batch_what_is_stale_goes_and_the_order_stays() -> None:
         asked.append(shard)
         return any(shard is one for one in first[:2])
 
-    queue.drop(stale)
+    at_once(queue.dropping(stale))
     assert [id(shard) for shard in asked] == [id(shard) for shard in (*first, *second)]
     assert (queue.items, queue.bytes) == (17, 170)
     assert served(queue) == [first[2], *second], "it is the nearest to its end now"
     large = filled(shards(call(), *([1] * 1000)))
     asked.clear()
-    large.drop(stale)
+    at_once(large.dropping(stale))
     assert len(asked) == 1, "where its first is not stale, no other is looked at"
+
+
+def test_very_many_batches_are_dropped_in_pieces() -> None:
+    """In CPU time of the thread; what is left is served in its order."""
+    batches = [shards(call(due_s=1.0 + k), 1) for k in range(20_000)]
+    queue = filled(*batches)
+    steps = queue.dropping(lambda shard: shard.call.options.answer_by_s % 3 > 0)
+    pieces_s: list[float] = []
+    begin_s = time.thread_time()
+    for _ in steps:
+        pieces_s.append(time.thread_time() - begin_s)
+        begin_s = time.thread_time()
+    assert len(pieces_s) == 20_000 // batch_queue.PIECE
+    assert sorted(pieces_s)[-3] < 0.02
+    left = [batch for batch in batches if batch[0].call.options.answer_by_s % 3 == 0]
+    assert len(left) in (6666, 6667)
+    assert list(map(id, served(queue))) == list(map(id, served(filled(*left))))
 
 
 @pytest.mark.parametrize("left_s", [0.5, 4.0, 60.0, 300.0, 3600.0])

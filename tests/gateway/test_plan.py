@@ -170,10 +170,10 @@ async def test_a_long_name_costs_nothing(table: ServedRewards) -> None:
         setattr(request.groups[0], field, "x" * (1 << 20))
         if field == "version":
             request.groups[0].reward = "exact"
-        begin_s = time.perf_counter()
+        begin_s = time.thread_time()
         with pytest.raises((UnknownReward, VersionGone)) as caught:
             planned(request, table, Limits(max_item_bytes=1 << 24))
-        assert time.perf_counter() - begin_s < 0.1
+        assert time.thread_time() - begin_s < 0.1
         assert len(str(caught.value)) < 1000
 
 

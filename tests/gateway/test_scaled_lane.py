@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rewardplane.config.load import parse
 from rewardplane.gateway.admission import Admission
+from rewardplane.gateway.batch_queue import BatchQueue
+from rewardplane.gateway.breath import at_once
+from rewardplane.gateway.call import Call, CallOptions
 from rewardplane.gateway.lane import Answers, PoolLane
-from rewardplane.gateway.lane_load import MAX_JOBS, OTHERS, Arrivals
+from rewardplane.gateway.lane_load import MAX_JOBS, OTHERS, PIECE, Arrivals, looking
 from rewardplane.gateway.load import MAX_DUE, JobLoad, Load, merged
 from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.metrics import Metrics
 from rewardplane.gateway.scorer import Scorer
 from rewardplane.gateway.served import ServedReward, ServedRewards
+from rewardplane.gateway.shard import Shard
 from rewardplane.replica.lending import LendingPool
 
 from ..support.replicas import Replicas, answers, waits_for
 from ..support.rig import FOLDER, Rig, poison, reasons, request_of, rewards, rig
 
 SCALED = {"min": 0, "max": 4}
+NOW_S = 1000.0
 
 
 def service(behave: Any = answers, **more: Any) -> tuple[Rig, Replicas]:
@@ -41,7 +48,7 @@ async def test_a_call_waits_until_a_replica_has_started() -> None:
         await asyncio.sleep(0.5)
         assert not call.done()
         assert not replicas.handled
-        assert it.rewards.find("it", "").pool.load().at_once == 2
+        assert at_once(it.rewards.find("it", "").pool.looking()).at_once == 2
         it.rewards.find("it", "").note_replicas(1, 1)
         assert rewards(await call) == [1.0, 2.0]
 
@@ -60,7 +67,7 @@ async def test_what_it_tells_of_its_work() -> None:
     served = it.rewards.find("it", "")
     async with it:
         lane = served.pool
-        assert lane.load() == Load()
+        assert at_once(lane.looking()) == Load()
         served.note_replicas(1, 1)
         request = request_of("it", ["1"] * 6, job="a")
         calls = [asyncio.ensure_future(it.answer(request, 60.0))]
@@ -69,7 +76,7 @@ async def test_what_it_tells_of_its_work() -> None:
         request = request_of("it", ["1"] * 8, job="b")
         calls.append(asyncio.ensure_future(it.answer(request, 30.0)))
         await asyncio.sleep(0.3)
-        load = lane.load()
+        load = at_once(lane.looking())
         assert load.work_s == pytest.approx(28.0)
         assert load.at_once == 14
         assert 0.3 <= load.oldest_s <= 30
@@ -79,9 +86,59 @@ async def test_what_it_tells_of_its_work() -> None:
         assert load.jobs["a"].work_s == 12.0
         gate.set()
         await asyncio.gather(*calls)
-        load = lane.load()
+        load = at_once(lane.looking())
         assert (load.work_s, load.oldest_s, load.due) == (0.0, 0.0, ())
         assert load.jobs["b"].came_at_once == 8.0
+
+
+def submitted(queue: BatchQueue, number: int, left_s: float) -> Shard:
+    """A call of two items, one shard of which waits."""
+    served: Any = SimpleNamespace(component_count=0)
+    call = Call(CallOptions(str(number), "", NOW_S, NOW_S + left_s, "job"), [served], [2])
+    shard = Shard(call, served, [(0, 1)], [(0, 2)], 2, 10, NOW_S)
+    queue.add(shard)
+    return shard
+
+
+def test_a_look_at_very_many_calls_has_pauses() -> None:
+    """In CPU time of the thread; each call has a deadline of its own."""
+    queue, count = BatchQueue(), 20_000
+    shards = [submitted(queue, n, 30.0 + n / 1000) for n in range(count)]
+    running = shards[: count // 2]
+    for _ in running:
+        queue.pop()
+    steps = looking(queue.waiting(), lambda: running, Arrivals(), 0.5, 1, NOW_S)
+    pieces_s: list[float] = []
+    load = None
+    while load is None:
+        begin_s = time.thread_time()
+        try:
+            next(steps)
+        except StopIteration as end:
+            load = end.value
+        pieces_s.append(time.thread_time() - begin_s)
+    assert (load.work_s, load.waiting_s) == (count, count / 2)
+    assert load.jobs[OTHERS].work_s == count
+    assert sum(work_s for _left_s, work_s in load.due) == count
+    assert 29.5 < load.due[0][0] <= 30 < load.due[-1][0] < 50
+    assert len(pieces_s) >= 2 * count // PIECE - 3
+    assert sorted(pieces_s)[-3] < 0.02
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_what_moves_in_a_pause_of_a_look_counts_once(closes: bool) -> None:
+    queue = BatchQueue()
+    shards = [submitted(queue, n, 30.0) for n in range(3 * PIECE)]
+    running: list[Shard] = []
+    steps = looking(queue.waiting(), lambda: running, Arrivals(), 1.0, 1, NOW_S)
+    next(steps)
+    while queue:
+        running.append(queue.pop())
+    if closes:
+        for shard in shards[PIECE:]:
+            shard.call.close()
+    load = at_once(steps)
+    assert load.work_s == (2 * PIECE if closes else 2 * len(shards))
 
 
 def test_loads_of_several_gateways_are_one() -> None:

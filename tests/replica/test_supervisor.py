@@ -345,7 +345,7 @@ async def test_what_is_done_is_told_while_the_rest_runs(one_pool: Pool) -> None:
     await run(one_pool, groups_of(["1"]))
     texts = [f"sleep 0.2 {i}" for i in range(8)]
     _, times_s = await run_timed(one_pool, groups_of(texts))
-    assert times_s[0] < 0.8
+    assert times_s[0] < times_s[-1] - 1
     assert times_s == sorted(times_s)
     assert len(set(times_s)) >= 4
 
@@ -355,7 +355,7 @@ async def test_the_deadline_tells_apart_who_ran_and_who_waited(one_pool: Pool) -
     texts = ["1", "sleep 0.5 2", "sleep 60", "3", "4"]
     begin_s = time.monotonic()
     outcomes = await run(one_pool, groups_of(texts), deadline_s=1.5, start_s=1.5)
-    assert time.monotonic() - begin_s < 1.6
+    assert time.monotonic() - begin_s < 2.5
     assert rewards(outcomes) == [1.0, 2.0, "DEADLINE", "QUEUE_TIMEOUT", "QUEUE_TIMEOUT"]
     assert rewards(await run(one_pool, groups_of(["5"]))) == [5.0]
 
@@ -390,7 +390,7 @@ async def test_waiting_for_a_set_up_ends_with_the_queue_time_out() -> None:
     async with pool_of(poison("Batch", kwargs={"wait": "30"})) as pool:
         begin_s = time.monotonic()
         assert rewards(await run(pool, groups_of(["1"]), start_s=1.0)) == ["QUEUE_TIMEOUT"]
-        assert time.monotonic() - begin_s < 2
+        assert time.monotonic() - begin_s < 10
 
 
 # ---- cancelling -------------------------------------------------------------------------------

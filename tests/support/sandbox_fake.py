@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rewardplane.rewards.code.snippet_runner import SnippetLimits
@@ -26,25 +27,18 @@ class ProcessRunner:
         self._source = source
         self._limits = limits
 
-    async def evaluate(
-        self, example: dict[str, Any], response: dict[str, Any], timeout_s: float
-    ) -> float:
-        return await self._call("evaluate", [example, response], timeout_s)
-
-    async def grade(self, sample: dict[str, Any], item: dict[str, Any], timeout_s: float) -> float:
-        return await self._call("grade", [sample, item], timeout_s)
-
     async def close(self) -> None:
         """Nothing is kept."""
 
-    async def _call(self, name: str, given: list[Any], timeout_s: float) -> float:
+    async def call(self, arguments: Sequence[Any], timeout_s: float) -> float:
+        """Of ``grade``."""
         if "no sandbox" in self._source:
             raise SandboxFault("the sandbox is out of order")
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-c", _MAIN), stdin=pipe, stdout=pipe, stderr=pipe
         )
-        fed = json.dumps([self._source, name, given]).encode()
+        fed = json.dumps([self._source, "grade", arguments]).encode()
         try:
             async with asyncio.timeout(min(timeout_s, self._limits.timeout_s)):
                 out, err = await process.communicate(fed)

@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from rewardplane.client.client import RewardClient
 from rewardplane.client.sync_client import SyncRewardClient
 from rewardplane.config.load import parse
+from rewardplane.gateway import server
+from rewardplane.gateway.breath import Steps
+from rewardplane.gateway.call import Call
+from rewardplane.gateway.render import rendering
 from rewardplane.gateway.traces import MAX_SHARDS, Traces
 from rewardplane.gateway.tracing import TracesUnavailable, environment, trace_id_of
 from rewardplane.host.local import LocalService
@@ -141,6 +146,26 @@ def test_a_trace_goes_from_the_client_to_the_worker_and_back(
         assert inner.end_time_unix_nano <= outer.end_time_unix_nano
         assert inner.start_time_unix_nano <= inner.end_time_unix_nano
     assert it.receiver.resources[0]["service.name"] == "rewardplane"
+
+
+def test_the_span_of_an_answer_lasts_until_it_is_made(
+    it: Traced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that is made in several turns of the loop."""
+
+    def slowly(call: Call) -> Steps[bytes]:
+        for _ in range(10):
+            time.sleep(0.01)
+            yield
+        return (yield from rendering(call))
+
+    monkeypatch.setattr(server, "rendering", slowly)
+    with SyncRewardClient(it.address) as client:
+        client.score("exact", [group("1")], request_id="slow")
+    ((score, *others),) = it.receiver.traces(1, **{"rewardplane.request_id": "slow"})
+    (render,) = by_name(others)["rewardplane.render"]
+    assert render.end_time_unix_nano - render.start_time_unix_nano >= 0.1 * 1e9
+    assert score.end_time_unix_nano >= render.end_time_unix_nano
 
 
 async def test_members_streams_and_inline_rewards_have_their_spans(

@@ -30,7 +30,7 @@ class CodeExecution:
         """What ``evaluate`` returns, not clipped. Only a call that timed out is run again.
 
         Raises:
-            RewardFault: as `SnippetRunner.evaluate`.
+            RewardFault: as `SnippetRunner`.
         """
         if self._runner is None:
             raise SandboxFault("the reward was not set up")
@@ -38,7 +38,7 @@ class CodeExecution:
         for left in range(self._options.retries, -1, -1):
             try:
                 limit_s = min(self._options.timeout_s, left_s())
-                return await self._runner.evaluate(seen, content, limit_s)
+                return await self._runner.call([seen, content], limit_s)
             except RewardFault as error:
                 if error.reason is not Reason.TIMED_OUT or left == 0 or left_s() == 0:
                     raise

@@ -192,7 +192,7 @@ def _failed(grader: Any, fault: RewardFault) -> Grade:
 async def _asked(name: str, grader: Any, variables: Mapping[str, Any], services: Services) -> Grade:
     if isinstance(grader, PythonGrader):
         sample, item = variables["sample"], variables["item"]
-        value = await services.runners[name].grade(sample, item, services.python_timeout_s)
+        value = await services.runners[name].call([sample, item], services.python_timeout_s)
         return Grade(number(value, "grade"))
     if isinstance(grader, TextSimilarity):
         text, reference = filled(grader.input, variables), filled(grader.reference, variables)

@@ -25,6 +25,13 @@ def module() -> types.ModuleType:
     return made
 
 
+def module_for_programs() -> types.ModuleType:
+    """The same for a program that has tests of its own: nobody runs them, whatever they want."""
+    made = module()
+    made.__dict__.update(mark=_Marks(), fixture=_unmarked, __getattr__=_anything)
+    return made
+
+
 def run(name: str, names: Mapping[str, Any]) -> None:
     """Calls a test function for each of its rows, with its fixtures."""
     function = names[name]
@@ -54,6 +61,11 @@ class Mark:
         if name in ("skipif", "usefixtures", "asyncio"):
             _missing(f"mark.{name}")
         return _unmarked
+
+
+class _Marks:
+    def __getattr__(self, name: str) -> Any:
+        return _anything(name)
 
 
 class Approx:
@@ -196,6 +208,12 @@ def _main(*_arguments: Any, **_options: Any) -> int:
 
 def _fail(reason: str = "") -> NoReturn:
     raise AssertionError(reason)
+
+
+def _anything(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return _unmarked
 
 
 def _missing(name: str) -> NoReturn:

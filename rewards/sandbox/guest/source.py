@@ -16,6 +16,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from . import pytest_names
+
 FILE = "<program>"
 MAX_SAID_CHARS = 300
 _READS = frozenset({"input", "open", "fileinput", "stdin", "fdopen", "raw_input"})
@@ -51,7 +53,18 @@ def choose(
     The first candidate that defines one of the `wanted` names, or where there are none and `reads`
     is set, that reads input; else the first that compiles. With a `prompt` a candidate may be what
     follows it: the body of the function that the prompt begins, indented or not.
+
+    A program that names pytest, for tests of its own beside what is asked for, finds such a module.
     """
+    program = _chosen(candidates, prompt, wanted, reads=reads)
+    if program is not None and "pytest" in _names_in(program.code):
+        sys.modules.setdefault("pytest", pytest_names.module_for_programs())
+    return program
+
+
+def _chosen(
+    candidates: Sequence[str], prompt: str, wanted: Iterable[str], *, reads: bool
+) -> Program | None:
     names = frozenset(wanted)
     first: Program | None = None
     only = len(candidates) == 1 and not prompt

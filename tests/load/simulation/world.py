@@ -14,10 +14,12 @@ from heapq import heappop, heappush
 from typing import Any, Protocol, cast
 
 from rewardplane.gateway.batch_queue import BatchQueue
+from rewardplane.gateway.breath import at_once
 from rewardplane.gateway.call import CallOptions
-from rewardplane.gateway.lane_load import Arrivals, load_of
+from rewardplane.gateway.lane_load import Arrivals, looking
 from rewardplane.gateway.load import Load
 from rewardplane.gateway.shard import TARGET_COST_S, Shard
+from rewardplane.replica.segment import PENDING
 
 from .traces import Batch
 
@@ -48,6 +50,11 @@ class _Call:
         self.options = options
         self.states = bytearray(n)
         self.closed = False
+
+    @property
+    def pending(self) -> int:
+        """The items without an outcome."""
+        return self.states.count(PENDING)
 
 
 @dataclass(slots=True)
@@ -216,8 +223,10 @@ class World:
                 if not replica.is_busy:
                     self._end(replica)
         if self._scaler.looks:
-            self._load = load_of(
-                self._queue, self._running.values(), self._arrivals, self._item_s, 1, self.now_s
+            waiting = ((shard.call, shard.n, shard.submitted_s) for shard in self._queue)
+            running = self._running.values
+            self._load = at_once(
+                looking(waiting, running, self._arrivals, self._item_s, 1, self.now_s)
             )
         self._at(self.now_s + TICK_S, self._tick)
 

@@ -280,9 +280,9 @@ def test_what_is_no_value_is_the_same_as_nothing(told: str) -> None:
 def test_what_hashes_alike_costs_nothing() -> None:
     alike = [i * (2**61 - 1) for i in range(40_000)]
     for told in ('{"s":' + json.dumps(alike) + "}", json.dumps({"d": [[i, 1] for i in alike]})):
-        begin_s = time.perf_counter()
+        begin_s = time.thread_time()
         assert not same_value({"x": 1}, told, 0.0)
-        assert time.perf_counter() - begin_s < 1
+        assert time.thread_time() - begin_s < 1
 
 
 def test_a_tolerance_is_relative_or_absolute() -> None:

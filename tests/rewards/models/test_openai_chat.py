@@ -272,10 +272,10 @@ async def judged(server: JudgeServer, timeout_s: float) -> Outcome:
 
 
 async def test_waits_end_with_the_items_own_time(judge: JudgeServer) -> None:
-    judge.replies = [status(429, {"Retry-After": "3"})]
+    judge.replies = [status(429, {"Retry-After": "9"})]
     begin = time.monotonic()
-    outcome = await judged(judge, 1.0)
-    assert time.monotonic() - begin < 0.8
+    outcome = await judged(judge, 5.0)
+    assert time.monotonic() - begin < 4
     assert not isinstance(outcome, Score)
     assert (outcome.reason.name, outcome.retryable) == ("RATE_LIMITED", True)
     judge.replies = [says("no number")]

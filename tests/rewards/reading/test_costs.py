@@ -118,7 +118,8 @@ def test_a_group_costs_in_proportion_to_its_texts(kind: str, piece: str) -> None
     assert long_s < 0.5 or long_s < 24 * spent_s(32_000)
 
 
-def cpu_s(reward: Any, gold: str, text: str) -> float:
+def cpu_s(reward: Any, gold: str, text: str, enough_s: float = 0.02) -> float:
+    """The least of three times; less than `enough_s` is not measured again."""
     item = (Example(references={"answer": gold}), Response(text))
     spent = []
     for _ in range(3):
@@ -126,7 +127,7 @@ def cpu_s(reward: Any, gold: str, text: str) -> float:
         outcome = run_item(reward, item, Clip())
         spent.append(time.process_time() - begin)
         assert isinstance(outcome, Score), (text[:40], outcome)
-        if spent[-1] < 0.02:
+        if spent[-1] < enough_s:
             break
     return min(spent)
 
@@ -142,7 +143,7 @@ def test_a_text_of_any_kind_costs_in_proportion_to_its_length(kind: str) -> None
             for before, after in (("", ""), (r"\boxed{1}", r"\boxed{2}"), ("The answer is 1", "")):
                 short = before + piece * (64_000 // len(piece)) + after
                 long = before + piece * (1_024_000 // len(piece)) + after
-                spent = cpu_s(reward, gold, long)
+                spent = cpu_s(reward, gold, long, 0.3)
                 assert spent < 0.3 or spent < 24 * cpu_s(reward, gold, short), (piece, spent)
 
 

@@ -1,16 +1,19 @@
-"""Starts a sandbox and prints its report as JSON: `python probe.py`."""
+"""Starts a sandbox and prints its report as JSON: `python probe.py [--compilers]`."""
 
 from __future__ import annotations
 
 import json
+import sys
 
+from rewardplane.rewards.sandbox import toolchain
 from rewardplane.rewards.sandbox.level import Level
 from rewardplane.rewards.sandbox.pool import Profile, SandboxPool
 
 
 def main() -> None:
     """The command."""
-    pool = SandboxPool(Profile("probe"), slots=1, demand=Level.PROCESS)
+    tools = toolchain.find("cpp").tools if "--compilers" in sys.argv else ()
+    pool = SandboxPool(Profile("probe", tools=tools), slots=1, demand=Level.PROCESS)
     try:
         report = pool.start()
     finally:

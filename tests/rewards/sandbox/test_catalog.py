@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import ast
 import ctypes
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from rewardplane.rewards.sandbox.attacks.catalog import CASES, TESTS, case_ids
+from rewardplane.rewards.sandbox.attacks.catalog import CASES, TESTS
 from rewardplane.rewards.sandbox.attacks.note import LINES
 from rewardplane.rewards.sandbox.attacks.numbers import NUMBERS
 from rewardplane.rewards.sandbox.seccomp import MACHINES
 from rewardplane.rewards.sandbox.verdict import Verdict
 
 ROOT = Path(__file__).parents[3]
+
+
+def case_ids() -> Mapping[str, tuple[str, ...]]:
+    by_line: dict[str, list[str]] = {line: [] for lines in LINES.values() for line in lines}
+    for case in CASES:
+        by_line[case.line].append(case.id)
+    for line, tests in TESTS.items():
+        by_line[line].extend(tests)
+    return {line: tuple(ids) for line, ids in by_line.items()}
 
 
 def test_every_line_of_the_study_has_a_case_or_a_test() -> None:

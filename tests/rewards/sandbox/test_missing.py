@@ -16,9 +16,9 @@ UID = "54321"
 USERS = ["0", UID] if os.geteuid() == 0 else ["self"]
 
 
-def report(user: str, *denied: tuple[str, str]) -> dict[str, Any]:
+def report(user: str, *denied: tuple[str, str], compilers: bool = False) -> dict[str, Any]:
     """What a sandbox reports where the kernel answers so to calls, each an errno and names."""
-    command = [str(HERE / "probe.py")]
+    command = [str(HERE / "probe.py"), *(["--compilers"] if compilers else [])]
     for error, calls in denied:
         command = [str(HERE / "deny.py"), error, calls, *command]
     if user != "self":
@@ -44,6 +44,15 @@ def test_no_landlock_where_a_private_root_cannot_stand_for_it(user: str, error: 
     found = report(user, (error, "landlock_create_ruleset"), ("EPERM", "unshare"))
     assert found["level"] == "PROCESS"
     assert error in found["missing"]["files"]
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_compilers_want_landlock_where_a_private_root_can_stand_for_it_else(user: str) -> None:
+    denied = ("ENOSYS", "landlock_create_ruleset")
+    assert report(user, denied)["missing"].get("files") is None
+    found = report(user, denied, compilers=True)
+    assert found["level"] == "PROCESS"
+    assert "compilers want Landlock" in found["missing"]["files"]
 
 
 @pytest.mark.parametrize("user", USERS)

@@ -45,7 +45,7 @@ def state() -> tuple[int, int, int]:
 
 async def test_slots_run_side_by_side_and_others_wait_in_order() -> None:
     async with started(slots=2) as pool:
-        nap = b"import time; time.sleep(0.2); channel.send(b'done')"
+        nap = b"import time; time.sleep(0.5); channel.send(b'done')"
         ended: list[int] = []
 
         async def one(n: int) -> None:
@@ -54,7 +54,7 @@ async def test_slots_run_side_by_side_and_others_wait_in_order() -> None:
 
         began = time.monotonic()
         await asyncio.gather(*[one(n) for n in range(6)])
-        assert 0.6 <= time.monotonic() - began < 1.1
+        assert 1.5 <= time.monotonic() - began < 2.9  # 3 where they did not
         assert ended == sorted(ended)
 
 

@@ -7,19 +7,25 @@ import struct
 from ctypes import CDLL, c_char_p, c_int, c_uint32
 
 import pytest
-from rewardplane.rewards.sandbox.numbers import ALLOWED, CONFINING
+from rewardplane.rewards.sandbox.numbers import ALLOWED, CONFINING, EXECUTING
 from rewardplane.rewards.sandbox.seccomp import MACHINES, program
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 PID = 4711
 
 
-def decide(machine: str, number: int, *arguments: int, audit: int | None = None) -> int:
+def decide(
+    machine: str,
+    number: int,
+    *arguments: int,
+    audit: int | None = None,
+    executes: bool = False,
+) -> int:
     """Runs the filter's program on a system call: a classic BPF machine."""
     given = [a & (1 << 64) - 1 for a in (*arguments, *[0] * (6 - len(arguments)))]
     audit = MACHINES[machine].audit if audit is None else audit
     data = struct.pack("<IIQ6Q", number & 0xFFFFFFFF, audit, 0, *given)
-    lines = list(struct.iter_unpack("<HBBI", program(machine, PID)))
+    lines = list(struct.iter_unpack("<HBBI", program(machine, PID, executes=executes)))
     at, register = 0, 0
     for _step in range(len(lines)):
         code, true, false, operand = lines[at]
@@ -57,7 +63,7 @@ def test_numbers_are_those_of_libseccomp(machine: str) -> None:
     resolve = library.seccomp_syscall_resolve_name_arch
     resolve.argtypes, resolve.restype = (c_uint32, c_char_p), c_int
     audit, column, _x32 = MACHINES[machine]
-    for name, numbers in {**ALLOWED, **CONFINING}.items():
+    for name, numbers in {**ALLOWED, **EXECUTING, **CONFINING}.items():
         found = resolve(audit, name.encode())
         # Below 0: the architecture has none of that name.
         assert (found if found >= 0 else None) == numbers[column], name
@@ -141,3 +147,34 @@ def test_limits_can_be_read_and_not_set(machine: str) -> None:
     for pointer in (1, 1 << 40):
         assert decide(machine, prlimit, 0, 0, pointer, 0) == refused(0)
     assert decide(machine, prlimit, 1, 0, 0, 1) == refused(errno.EPERM)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_child_that_executes_may_execute_what_it_was_given_and_nothing_else(machine: str) -> None:
+    execveat = EXECUTING["execveat"][MACHINES[machine].column]
+    assert execveat is not None
+    given = (5, 1 << 40, 1 << 40, 1 << 40, 0x1000)
+    assert decide(machine, execveat, *given, executes=True) == ALLOW
+    assert decide(machine, execveat, *given) == refused(errno.EPERM)
+    for arguments in ((4, *given[1:]), (-100, *given[1:]), (*given[:4], 0), (*given[:4], 0x1100)):
+        assert decide(machine, execveat, *arguments, executes=True) == refused(errno.EPERM)
+    for name in ("x86_64", "aarch64"):
+        execve = {"x86_64": 59, "aarch64": 221}[name]
+        if name == machine:
+            assert decide(machine, execve, executes=True) == refused(errno.EPERM)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_child_that_executes_has_no_other_call_more(machine: str) -> None:
+    column = MACHINES[machine].column
+    more = {numbers[column] for numbers in EXECUTING.values()}
+    for each in range(600):
+        if each not in more:
+            assert decide(machine, each, executes=True) == decide(machine, each), each
+
+
+def test_of_arch_prctl_only_the_thread_pointer_is_set() -> None:
+    number = EXECUTING["arch_prctl"][0]
+    assert number is not None
+    assert decide("x86_64", number, 0x1002, executes=True) == ALLOW
+    assert decide("x86_64", number, 0x1001, executes=True) == refused(errno.EPERM)

@@ -84,7 +84,7 @@ async def server(pool: SandboxPool) -> AsyncIterator[SnippetServer]:
 
 
 async def run(server: SnippetServer, text: str, timeout_s: float = 5.0) -> float:
-    return (await server.grade({"output_text": text}, {"answer": "18"}, timeout_s))[0]
+    return (await server.call([{"output_text": text}, {"answer": "18"}], timeout_s))[0]
 
 
 async def test_numbers_come_back(server: SnippetServer) -> None:
@@ -193,9 +193,9 @@ async def test_a_call_that_is_cancelled_leaves_nothing(server: SnippetServer) ->
 
 
 async def test_what_it_printed_comes_with_the_reward(server: SnippetServer) -> None:
-    value, printed = await server.grade({"output_text": "print hello"}, {}, 5.0)
+    value, printed = await server.call([{"output_text": "print hello"}, {}], 5.0)
     assert (value, printed.split()) == (0.5, ["hello", "to", "stderr"])
-    _value, printed = await server.grade({"output_text": "number 1"}, {}, 5.0)
+    _value, printed = await server.call([{"output_text": "number 1"}, {}], 5.0)
     assert printed == ""
 
 
@@ -236,7 +236,7 @@ async def test_gemini_functions_get_their_dicts(pool: SandboxPool) -> None:
     example = {"contents": [], "references": {"answer": "Yes"}}
     for text, reward in (("Yes", 1.0), ("No", -1.0)):
         response = {"role": "model", "parts": [{"text": text}]}
-        assert (await server.evaluate(example, response, 5.0))[0] == reward
+        assert (await server.call([example, response], 5.0))[0] == reward
     await server.close()
 
 

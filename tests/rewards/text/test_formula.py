@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -126,11 +127,11 @@ def test_any_text_has_a_finite_value_or_is_refused(text: str) -> None:
     never_another_exception(text)
 
 
-@pytest.mark.slow
-@settings(max_examples=10_000, deadline=None)
-@given(TEXTS)
-def test_ten_thousand_texts(text: str) -> None:
-    never_another_exception(text)
+def test_ten_thousand_texts() -> None:
+    """Others each time; hypothesis would take a millisecond to make each."""
+    chance = random.Random()
+    for _ in range(10_000):
+        never_another_exception("".join(chance.choices(ALPHABET, k=chance.randrange(41))))
 
 
 SIGNS = ("+", "-", "*", "/")

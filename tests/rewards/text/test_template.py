@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -109,8 +110,8 @@ def test_a_value_that_is_no_json() -> None:
 
 
 WORDS = ["item", "sample", "answer", "rows", "output_text", "__class__", "__init__", "mro"]
-PIECES = st.sampled_from(["{{", "}}", "{", "}", ".", "[0]", "[1]", "[", "]", " ", "\n", *WORDS])
-TEMPLATES = st.lists(PIECES, max_size=24).map("".join) | st.text(max_size=60)
+PIECES = ["{{", "}}", "{", "}", ".", "[0]", "[1]", "[", "]", " ", "\n", *WORDS]
+TEMPLATES = st.lists(st.sampled_from(PIECES), max_size=24).map("".join) | st.text(max_size=60)
 
 
 def nothing_but_data_comes_out(template: str, value: str) -> None:
@@ -135,11 +136,13 @@ def test_any_template_is_filled_with_data_or_refused(template: str, value: str) 
     nothing_but_data_comes_out(template, value)
 
 
-@pytest.mark.slow
-@settings(max_examples=10_000, deadline=None)
-@given(TEMPLATES, st.text(max_size=10) | st.just("{{ item.answer }}"))
-def test_ten_thousand_templates(template: str, value: str) -> None:
-    nothing_but_data_comes_out(template, value)
+def test_ten_thousand_templates() -> None:
+    """Others each time; hypothesis would take two milliseconds to make each."""
+    chance = random.Random()
+    for _ in range(10_000):
+        template = "".join(chance.choices(PIECES, k=chance.randrange(25)))
+        value = "".join(chr(chance.randrange(1, 0xD800)) for _ in range(chance.randrange(11)))
+        nothing_but_data_comes_out(template, chance.choice([value, "{{ item.answer }}"]))
 
 
 @settings(max_examples=200, deadline=None)

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+import pytest
 from aiohttp import web
-from rewardplane.rewards.code import snippet_runner
 from rewardplane.rewards.code.snippet_runner import SnippetLimits
+from rewardplane.rewards.code.snippets import Snippets
 from rewardplane.rewards.registry import build
 from rewardplane.rewards.reward import Reward
 from rewardplane.rewards.run import Clip, run_item, run_items_async
@@ -42,9 +43,8 @@ class ProcessRunner:
         self.limits = limits
         self.calls = 0
 
-    async def evaluate(
-        self, example: dict[str, Any], response: dict[str, Any], timeout_s: float
-    ) -> float:
+    async def call(self, arguments: Sequence[Any], timeout_s: float) -> float:
+        example, response = arguments
         self.calls += 1
         given = {"source": self.source, "example": example, "response": response}
         process = await asyncio.create_subprocess_exec(
@@ -66,9 +66,6 @@ class ProcessRunner:
         if process.returncode != 0:
             raise RewardFault(err.decode().strip().splitlines()[-1])
         return float(json.loads(out))
-
-    async def grade(self, sample: dict[str, Any], item: dict[str, Any], timeout_s: float) -> float:
-        raise NotImplementedError
 
     async def close(self) -> None:
         pass
@@ -170,9 +167,10 @@ async def world() -> AsyncIterator[World]:
     async with serving_judge() as judge, serving_cloud_run() as cloud_run:
         judge.replies = [says("1")]
         made = World(judge, cloud_run)
-        snippet_runner.provide(made.runner)
-        try:
-            yield made
-        finally:
-            snippet_runner.withdraw()
-            await made.close()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Snippets, "setup", lambda _self: None)
+            patch.setattr(Snippets, "make_runner", lambda _self, *given: made.runner(*given))
+            try:
+                yield made
+            finally:
+                await made.close()

@@ -6,13 +6,13 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import fields
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from rewardplane.rewards.code import snippet_runner
+from rewardplane.rewards.code.snippets import Snippets
 from rewardplane.rewards.formats.openai.grading import grade
 from rewardplane.rewards.formats.openai.outcome import item_of, run_result_of
 from rewardplane.rewards.formats.openai.run_result import RunErrors, RunResult, run_result
@@ -43,11 +43,9 @@ ITEM = Example(
 
 
 @pytest.fixture(autouse=True)
-def sandbox() -> Iterator[None]:
-    before = list(snippet_runner._provided)
-    snippet_runner.provide(ProcessRunner)
-    yield
-    snippet_runner._provided[:] = before
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Snippets, "setup", lambda _self: None)
+    monkeypatch.setattr(Snippets, "make_runner", lambda _self, *given: ProcessRunner(*given))
 
 
 @pytest.fixture
@@ -300,8 +298,8 @@ async def test_python_that_fails(body: str, wanted: str, flag: str) -> None:
     assert flags(await ran(grader)) == {flag}
 
 
-async def test_python_runs_in_a_sandbox_and_has_a_limit() -> None:
-    snippet_runner._provided.clear()
+async def test_python_runs_in_a_sandbox_and_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     source = "def grade(sample, item): return len(open('/etc/passwd').read())"
     reward = reward_of(coded(source))
     assert reward.isolation == "namespaced"
