@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 STOPPED = "the model was stopped"
 MAX_FAILED = 8
 """So many passes over one item each that fail in a row: it is the device, not the items."""
-NEAR = 1.1
+NEAR = 1.07
 """How far the lengths of a batch may be from its most urgent one's, where enough others wait."""
 
 

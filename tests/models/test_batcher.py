@@ -56,8 +56,8 @@ def test_a_call_ends_before_those_after_it_and_little_is_padding() -> None:
             done_at[calls[id(one)]] = padded
         taken = set(map(id, batch))
         waiting = [one for one in waiting if id(one) not in taken]
-    assert padded < 1.12 * 4 * sum(sizes)
-    assert done_at[0] < 0.5 * padded
+    assert padded < 1.1 * 4 * sum(sizes)
+    assert done_at[0] < 0.65 * padded
 
 
 class Device:
