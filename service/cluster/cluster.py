@@ -28,6 +28,7 @@ from .membership import NAME as MEMBERSHIP
 from .membership import POLL_S, STALE_S, Membership
 from .names import APP_PREFIX, GATEWAY, GATEWAY_APP, NAMESPACE, Deployed, app_name, told
 from .ownership import Ownership
+from .shadowing import Shadows
 from .status import deploying, gateways_up
 
 SWITCH_S = 60.0
@@ -225,7 +226,9 @@ class Cluster:
         made = [r for r in config.rewards.values() if r.fingerprint not in served]
         asking = [r for r in made if r.model is not None and app_name(r.model) not in swaps]
         beside = {app: part for app, part in fresh.items() if app not in swaps}
+        shadows = Shadows(fresh, self._up, self._membership)
         self._deploy(beside, asking, progress, patient=patient)
+        shadows.tell(beside, progress)
         try:
             self._publish(config, progress)
         except BaseException as error:
@@ -236,6 +239,7 @@ class Cluster:
             raise
         for app, gone in swaps.items():
             self._swap(gone, app, config, progress)
+        shadows.tell(swaps, progress)
         if old:
             self._retire_later(old, wanted)
         for part in wanted.values():

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -26,6 +27,7 @@ from rewardplane.gateway.breath import in_breaths
 from rewardplane.gateway.doors.door import address_of
 from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost, Send
 from rewardplane.gateway.load import Load, merged
+from rewardplane.gateway.local_models import LocalModels
 from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.served import ServedReward
 from rewardplane.host import logs
@@ -57,7 +59,8 @@ class Gateway:
         self._id = ray.get_runtime_context().get_actor_id()
         self._membership: Any = ray.get_actor(MEMBERSHIP, namespace=NAMESPACE)
         self._told = told(options, Limits(**limits))
-        self._front = Front(options, Limits(**limits), _lane, _end_process)
+        self._models: dict[str, LocalModels] = {}
+        self._front = Front(options, Limits(**limits), self._lane, _end_process)
         async with asyncio.timeout(FIRST_CONFIG_S):
             while not self._front.rewards.generation:
                 await self._follow_once()
@@ -125,9 +128,25 @@ class Gateway:
         news = await self._membership.ask.remote(
             self._id, rewards.generation, sorted(rewards.in_use()), self._address, self._told
         )
+        for gone in self._models.keys() - rewards.in_use():
+            await self._models.pop(gone).close()
         if news is not None:
             generation, data = news
             self._front.switch(ServiceConfig.from_dict(data), generation)
+
+    def _lane(self, served: ServedReward) -> PoolLane:
+        """The queue in front of a reward's replicas, or of its model's."""
+        model = served.config.model
+        if model is None:
+            replicas = _replicas_of(served)
+            return PoolLane(served, replicas.send, replicas.start)
+        local = self._models.get(model.fingerprint)
+        if local is None:
+            local = self._models[model.fingerprint] = LocalModels(_folder(), model.fingerprint)
+        definition, by_handle = definition_of(served.config), _model_of(served)
+        return PoolLane(
+            served, local.sender(definition, by_handle, lambda: served.up, served.note_model)
+        )
 
     async def __del__(self) -> None:
         await self._front.stop(DRAIN_S)
@@ -157,11 +176,9 @@ def _end_process(why: str) -> None:
     os._exit(1)
 
 
-def _lane(served: ServedReward) -> PoolLane:
-    if served.config.model is not None:
-        return PoolLane(served, _model_of(served))
-    replicas = _replicas_of(served)
-    return PoolLane(served, replicas.send, replicas.start)
+def _folder() -> Path | None:
+    """Where the replicas of this node listen."""
+    return local_folder(ray.get_runtime_context().get_session_name())
 
 
 def _replicas_of(served: ServedReward) -> LocalReplicas:
@@ -179,8 +196,7 @@ def _replicas_of(served: ServedReward) -> LocalReplicas:
             async for answer in answers:
                 yield answer
 
-    folder = local_folder(ray.get_runtime_context().get_session_name())
-    return LocalReplicas(folder, config, send, lambda: served.up)
+    return LocalReplicas(_folder(), config, send, lambda: served.up)
 
 
 def _model_of(served: ServedReward) -> Send:

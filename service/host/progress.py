@@ -33,6 +33,17 @@ class Progress:
         self._tell = tell or _ignore
         self._stopped = stopped or _never
         self._last = ""
+        self.notes: list[str] = []
+        """What is worth knowing when it is over."""
+
+    def note(self, text: str) -> None:
+        """Tells a text that is worth knowing when it is over, too.
+
+        Raises:
+            Stopped: a signal has come.
+        """
+        self.notes.append(text)
+        self.say(text)
 
     def say(self, text: str) -> None:
         """Tells a text, unless it is the one told before.
