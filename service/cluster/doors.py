@@ -4,11 +4,15 @@ An endpoint's limits are those of the whole service, also while a reload has an 
 version of its model side by side: each gets an equal part of the lower limits. A new one starts
 when all that were there before have taken up theirs.
 
+An actor that was started anew knows of no doors: until all can have asked it, each keeps the part
+that it has, and none opens.
+
 Weights that were written over are found out where a replica loads others than the first one did.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -33,6 +37,8 @@ class DoorLimits(NamedTuple):
 @dataclass(slots=True)
 class _Door:
     limits: DoorLimits
+    has: int = 0
+    """As one of how many it has its part; 0: it has none yet."""
     knows: int = 0
     """Of how many doors it has been told."""
     is_open: bool = False
@@ -42,25 +48,34 @@ class _Door:
 class Doors:
     """The doors to endpoints by the name of their model, and the weights of all other models."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, anew: bool = False) -> None:
+        """`anew`: there may be doors of before, which have not asked yet."""
+        self._knows_all_s = time.monotonic() + STALE_S if anew else -math.inf
         self._doors: dict[str, dict[str, _Door]] = {}
         self._weights: dict[str, str] = {}
 
-    def share(self, model: str, replica: str, limits: DoorLimits) -> DoorLimits | None:
-        """The part of a replica that has the limits `limits` by itself; None: it is to wait."""
+    def share(
+        self, model: str, replica: str, limits: DoorLimits, has: int = 0
+    ) -> DoorLimits | None:
+        """The part of a replica that has the limits `limits` by itself; None: it is to wait.
+
+        `has`: as one of how many it has a part now; 0: it has none yet.
+        """
         now_s = time.monotonic()
         known = self._doors.get(model, {})
         doors = {k: door for k, door in known.items() if now_s - door.seen_s < STALE_S}
         self._doors[model] = doors
         own = doors.setdefault(replica, _Door(limits))
-        own.limits, own.seen_s, own.knows = limits, now_s, len(doors)
-        if not own.is_open:
-            own.is_open = all(
-                door.knows >= len(doors) for door in doors.values() if door is not own
-            )
+        own.limits, own.seen_s, own.has = limits, now_s, has
+        own.is_open = own.is_open or has > 0
+        parts = len(doors)
+        if now_s < self._knows_all_s:
+            parts = max(parts, *(door.has for door in doors.values()))
+        elif not own.is_open:
+            own.is_open = all(door.knows >= parts for door in doors.values() if door is not own)
+        own.knows = parts
         if not own.is_open:
             return None
-        parts = len(doors)
         return DoorLimits(
             max(1, min(door.limits.concurrency for door in doors.values()) // parts),
             _part([door.limits.requests_per_minute for door in doors.values()], parts),

@@ -46,7 +46,7 @@ class Membership:
         self._counts: dict[str, tuple[int, int]] = {}
         self._owner = ""
         self._owned_s = 0.0
-        self._doors = Doors()
+        self._doors = Doors(anew=_is_restarted())
 
     async def publish(self, config: dict[str, Any]) -> int:
         """Puts a configuration in force; returns its generation."""
@@ -136,9 +136,11 @@ class Membership:
         found = [loads[part] for _at_s, loads in self._loads.values() if part in loads]
         return merged(found) if found else None
 
-    async def share(self, model: str, replica: str, limits: DoorLimits) -> DoorLimits | None:
+    async def share(
+        self, model: str, replica: str, limits: DoorLimits, has: int = 0
+    ) -> DoorLimits | None:
         """As `Doors.share`."""
-        return self._doors.share(model, replica, limits)
+        return self._doors.share(model, replica, limits, has)
 
     async def close_door(self, model: str, replica: str) -> None:
         """As `Doors.leave`."""
@@ -166,6 +168,16 @@ class Membership:
         now_s = time.monotonic()
         self._gateways = {k: g for k, g in self._gateways.items() if now_s - g.seen_s < STALE_S}
         return list(self._gateways.values())
+
+
+def _is_restarted() -> bool:
+    """Whether Ray has started this actor anew."""
+    import ray
+
+    if not ray.is_initialized():
+        return False
+    context = ray.get_runtime_context()
+    return context.get_actor_id() is not None and context.was_current_actor_reconstructed
 
 
 def _handle(app: str) -> Any:

@@ -7,12 +7,11 @@ import asyncio
 import fcntl
 import logging
 import os
-import tempfile
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -24,6 +23,7 @@ from rewardplane.models.host import EngineGone, ModelHost
 from rewardplane.models.loading import load_model
 from rewardplane.replica.job_link import JobHost
 from rewardplane.replica.memory import keep_freed_memory
+from rewardplane.replica.own_folder import own_folder
 from rewardplane.replica.worker_host import local_folder
 
 from .gateway import DRAIN_S
@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 TRIES = 3
 """Of the constructor: a load that runs out of memory does so again."""
+ALONE_S, ALONE_POLL_S = 900.0, 0.2
+"""How long an engine waits for others of its node to start: as long as large weights load."""
 START_S = 30.0
 """How long a replica takes to start, before that is known."""
 END_S = 300.0
@@ -124,10 +126,48 @@ async def _alone_on_card(config: ModelConfig) -> AsyncIterator[None]:
     if not config.settings.gpus:
         yield
         return
-    path = Path(tempfile.gettempdir()) / f"rewardplane-{os.getuid()}-start.lock"
-    with path.open("w") as file:
-        await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+    lock = _start_lock()
+    if lock is None:
+        _log.warning("model %s: other engines may start on its card at once", config.name)
         yield
+        return
+    try:
+        until_s = time.monotonic() + ALONE_S
+        while not _locked(lock):
+            if time.monotonic() >= until_s:
+                _log.warning(
+                    "model %s: another engine has not started in %g s, this one starts beside it",
+                    config.name,
+                    ALONE_S,
+                )
+                break
+            await asyncio.sleep(ALONE_POLL_S)
+        yield
+    finally:
+        # Said: a process that the engine has forked may have the lock too, and hold it on.
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)
+
+
+def _start_lock() -> int | None:
+    """The file that whoever starts on this node locks; None: it cannot be had."""
+    folder = own_folder()
+    if folder is None:
+        return None
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        return os.open(folder / "start.lock", flags, 0o600)
+    except OSError as error:
+        _log.warning("no lock: %s", error)
+        return None
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def model_application(model: ModelConfig, first: int = 0) -> Any:

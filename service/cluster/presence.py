@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -63,7 +64,8 @@ class Presence:
         if self._following is not None:
             self._following.cancel()
         if self._share is not None:
-            await self._membership.close_door.remote(self._config.name, self._id)
+            with contextlib.suppress(RayError):  # then it is gone when it has not asked for a while
+                await self._membership.close_door.remote(self._config.name, self._id)
 
     async def _follow(self, host: ModelHost) -> None:
         is_door = self._share is not None
@@ -77,20 +79,23 @@ class Presence:
                     host.limit(*share)
             except RayError as error:
                 _log.warning("the membership actor does not answer: %s", error)
+            except Exception:  # noqa: BLE001 - of one that asks no more others would take the part
+                _log.exception("what the membership actor said cannot be followed")
 
     async def _ask(self) -> DoorLimits | None:
         at = ModelEndpoint.model_validate(self._config.settings.endpoint)
         own = DoorLimits(at.concurrency, at.requests_per_minute, at.tokens_per_minute)
-        return await self._membership.share.remote(self._config.name, self._id, own)
+        has = 0 if self._share is None else self._share.parts
+        return await self._membership.share.remote(self._config.name, self._id, own, has)
 
     async def _compare(self, host: ModelHost) -> None:
         """Looks whether the weights are those that this version of the model began with."""
         digest = host.facts.weights_digest
-        if not digest:
+        if not digest or host.changed:  # what has changed is not what others are compared with
             return
         asked = self._membership.first_weights.remote(self._config.fingerprint, digest)
         first = await asked
-        if first == digest or host.changed:
+        if first == digest:
             return
         host.changed = (
             f"the weights of model {self._config.name!r} were written over: their digest is"

@@ -32,6 +32,7 @@ class LocalModels:
         self._links: dict[str, JobLink] = {}
         self._scan_again_s = 0.0
         self._elsewhere_items = 0
+        self._is_closed = False
 
     def sender(
         self, reward: Any, elsewhere: Send, count: Callable[[], int], note: Callable[[Any], None]
@@ -66,7 +67,8 @@ class LocalModels:
         return send
 
     async def close(self) -> None:
-        """Hangs up."""
+        """Hangs up; what is sent then goes by handle."""
+        self._is_closed = True
         for link in list(self._links.values()):
             link.hang_up()
         self._links.clear()
@@ -83,7 +85,7 @@ class LocalModels:
 
     async def _scan(self) -> None:
         self._scan_again_s = time.monotonic() + SCAN_S
-        if self._folder is None:
+        if self._folder is None or self._is_closed:
             return
         for path in self._folder.glob(f"{self._fingerprint}.*"):
             if path.name not in self._links:
@@ -91,8 +93,10 @@ class LocalModels:
 
     async def _connect(self, path: Path) -> None:
         def lost() -> None:
-            self._links.pop(path.name, None)
+            if link is not None and self._links.get(path.name) is link:
+                del self._links[path.name]
 
+        link: JobLink | None = None
         try:
             link = await JobLink.connect(path, pid_in(path.name), lost)
         except ConnectionRefusedError:  # its replica was killed
@@ -100,7 +104,10 @@ class LocalModels:
         except OSError:  # it is gone since the folder was read
             return
         else:
-            self._links[path.name] = link
+            if link.is_lost or self._is_closed or path.name in self._links:
+                link.hang_up()  # another look at the folder was faster, or it is too late
+            else:
+                self._links[path.name] = link
 
 
 async def _run(

@@ -12,7 +12,7 @@ import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -87,10 +87,12 @@ class Batcher:
         self._readying = False
         self._ages = itertools.count()
         self._running: Sequence[Ask] = ()
-        self._thread = ThreadPoolExecutor(1, "engine", begin)
+        self._thread = ThreadPoolExecutor(1, "engine")
+        self._first = begin
         self._work: asyncio.Future[None] | None = None
         self._failed = 0
-        self._is_closed = False
+        self._over = ""
+        """Why nothing is run any more; empty while it is."""
         self.broken = ""
         """Why no pass will ever succeed again; empty while they do."""
         self.passes = 0
@@ -99,16 +101,7 @@ class Batcher:
 
     async def close(self) -> None:
         """Ends; what waits is Unavailable. A pass that runs is waited for."""
-        with self._lock:
-            self._is_closed = True
-            left = [*self._running, *self._next, *self._waiting]
-            futures = [ask.answer for ask in left] + [made for _call, made in self._calls]
-            self._waiting.clear()
-            self._next = []
-            self._calls.clear()
-        for future in futures:
-            if not future.done():
-                future.set_exception(Unavailable(STOPPED))
+        self._end(self._over or STOPPED)
         if self._work is not None:
             await asyncio.wait((self._work,))
         await asyncio.to_thread(self._thread.shutdown)
@@ -118,10 +111,10 @@ class Batcher:
 
         Raises:
             MemoryError: it does not fit into the device's memory, all alone.
-            Unavailable: the batcher was closed.
+            Unavailable: the batcher was closed, or is broken.
         """
-        if self._is_closed:
-            raise Unavailable(STOPPED)
+        if self._over:
+            raise Unavailable(self._over)
         answer = self._loop.create_future()
         ask = Ask(kind, ids, about, answer, URGENCY.get(), len(ids) + extra_tokens)
         ask.age = next(self._ages)
@@ -135,9 +128,9 @@ class Batcher:
         return await answer
 
     async def in_thread(self, call: Callable[[], Any]) -> Any:
-        """What `call` returns, run between two passes. Raises Unavailable where it was closed."""
-        if self._is_closed:
-            raise Unavailable(STOPPED)
+        """What `call` returns, run between two passes. Raises Unavailable as `ask`."""
+        if self._over:
+            raise Unavailable(self._over)
         made = self._loop.create_future()
         with self._lock:
             self._calls.append((call, made))
@@ -161,13 +154,40 @@ class Batcher:
         return bool(self._running) and not self._next and self._waiting_tokens >= self._budget
 
     def _begin(self) -> None:
-        if self._is_closed:
-            return
-        self._work = self._loop.run_in_executor(self._thread, self._serve)
+        if not self._over:
+            self._work = self._loop.run_in_executor(self._thread, self._serve)
+
+    def _end(self, why: str) -> None:
+        """Runs nothing any more; who waits is told why."""
+        with self._lock:
+            self._over = why
+            left = [*self._running, *self._next, *self._waiting]
+            futures = [ask.answer for ask in left] + [made for _call, made in self._calls]
+            self._waiting.clear()
+            self._next = []
+            self._calls.clear()
+        settle(futures, [Unavailable(why) for _ in futures])
+
+    def _break(self, error: BaseException) -> None:
+        """The thread ended by a fault of ours or of a library, and nothing would run what waits."""
+        _log.critical("the engine's thread ended", exc_info=error)
+        # Before anybody is told: what fails with the engine is run again elsewhere.
+        self.broken = self.broken or f"the engine's thread ended: {error!r}"
+        self._end(self.broken)
 
     # ---- in the thread -------------------------------------------------------------------------
 
     def _serve(self) -> None:
+        try:
+            first, self._first = self._first, None
+            if first is not None:
+                first()
+            self._serve_all()
+        except BaseException as error:  # noqa: BLE001 - else all that comes would wait for ever
+            with contextlib.suppress(RuntimeError):  # as in `_tell`
+                self._loop.call_soon_threadsafe(self._break, error)
+
+    def _serve_all(self) -> None:
         """Runs what waits until nothing does."""
         while True:
             with self._lock:
@@ -177,7 +197,7 @@ class Batcher:
                     batch = [ask for ask in self._next if not ask.answer.done()] or self._take()
                     self._next = []
                 self._running = batch
-                if self._is_closed or (call is None and not batch):
+                if self._over or (call is None and not batch):
                     self._works = False
                     return
             if call is not None:
@@ -192,13 +212,7 @@ class Batcher:
     def _told(self, futures: Sequence[asyncio.Future[Any]], answers: Sequence[Any]) -> None:
         """In the loop."""
         self._make_ready()
-        for future, answer in zip(futures, answers, strict=True):
-            if future.done():
-                continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+        settle(futures, answers)
 
     def _take(self) -> list[Ask]:
         """The next batch: the most urgent ask, and others of its kind and about its length."""
@@ -217,7 +231,7 @@ class Batcher:
     def _passed(self, batch: Sequence[Ask]) -> list[Any]:
         """Answers of a batch. One that fails is halved: what is one's fault is not the others'."""
         try:
-            answers = self._pass(batch[0].kind, batch)
+            answers = self._answers(batch)
         except PassOutOfMemory as error:
             if len(batch) == 1:
                 return [MemoryError(str(error))]
@@ -240,9 +254,29 @@ class Batcher:
         self.padded_tokens += max(len(ask.ids) for ask in batch) * len(batch)
         return answers
 
+    def _answers(self, batch: Sequence[Ask]) -> list[Any]:
+        answers = self._pass(batch[0].kind, batch)
+        if len(answers) != len(batch):  # whose they are cannot be told
+            raise RuntimeError(f"{len(answers)} answers to {len(batch)} asks")
+        return answers
+
     def _halves(self, batch: Sequence[Ask]) -> list[Any]:
         middle = len(batch) // 2
         return [*self._passed(batch[:middle]), *self._passed(batch[middle:])]
+
+
+def settle(futures: Iterable[asyncio.Future[Any]], answers: Iterable[Any]) -> None:
+    """Tells each its answer, or raises an exception in the place of one, where anybody waits."""
+    for future, answer in zip(futures, answers, strict=True):
+        if future.done():
+            continue
+        if not isinstance(answer, BaseException):
+            future.set_result(answer)
+        elif isinstance(answer, StopIteration) or not isinstance(answer, Exception):
+            # No future takes the one; the others would end or cancel who waits.
+            future.set_exception(RuntimeError(repr(answer)))
+        else:
+            future.set_exception(answer)
 
 
 def _returned(call: Callable[[], Any]) -> Any:

@@ -7,8 +7,8 @@ They come inside the conversation, as data URIs or base64: nothing is fetched.
 from __future__ import annotations
 
 import base64
-import binascii
 import io
+import math
 import wave
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,9 @@ from rewardplane.rewards.text.chat import Message
 from rewardplane.rewards.types import InvalidInput
 
 MAX_PIXELS = 64 * 2**20
-"""Of one image: a small file may unfold to gigabytes."""
+"""Of all images of a conversation: a small file may unfold to gigabytes."""
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+"""What is read; some others run programs."""
 
 
 def has_media(messages: Sequence[Message]) -> bool:
@@ -90,7 +92,8 @@ class MediaProcessor:
         if kind == "text":
             return {"type": "text", "text": part["text"]}
         if kind == "image_url" and self._sees:
-            images.append(_image(part["image_url"]["url"]))
+            left = MAX_PIXELS - sum(image.width * image.height for image in images)
+            images.append(_image(part["image_url"]["url"], left))
             return {"type": "image"}
         if kind == "input_audio" and self._extractor is not None:
             sounds.append(_sound(part["input_audio"], int(self._extractor.sampling_rate)))
@@ -98,19 +101,24 @@ class MediaProcessor:
         raise InvalidInput(f"the model takes no part of type {kind!r}")
 
 
-def _image(url: str) -> Any:
-    from PIL import Image, UnidentifiedImageError
+def _image(url: str, max_pixels: int) -> Any:
+    from PIL import Image
 
     head, comma, data = url.partition(",")
     if not comma or not head.startswith("data:") or not head.endswith(";base64"):
         raise InvalidInput(f"want the image itself as a data URI, not {url[:40]!r}")
     try:
-        image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
-        if image.width * image.height > MAX_PIXELS:
-            raise InvalidInput(f"an image of {image.width} x {image.height} is too large")
-        return image.convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=FORMATS)
+        size = image.size  # read from its header: nothing is unfolded yet
+        pixels = image.convert("RGB") if math.prod(size) <= max_pixels else None
+    except Exception as error:  # noqa: BLE001 - a decoder raises what it likes
         raise InvalidInput(f"an image cannot be read: {error}") from None
+    if pixels is None:
+        raise InvalidInput(
+            f"an image of {size[0]} x {size[1]} is too large: a conversation may have"
+            f" {MAX_PIXELS} pixels in all"
+        )
+    return pixels
 
 
 def _sound(sound: Mapping[str, Any], rate: int) -> Any:
@@ -122,8 +130,9 @@ def _sound(sound: Mapping[str, Any], rate: int) -> Any:
         with wave.open(io.BytesIO(base64.b64decode(sound["data"], validate=True))) as reader:
             shape = reader.getnchannels(), reader.getsampwidth(), reader.getframerate()
             frames = reader.readframes(reader.getnframes())
-    except (wave.Error, EOFError, binascii.Error) as error:
+        samples = np.frombuffer(frames, "<i2" if shape[1] == 2 else "u1")
+    except Exception as error:  # noqa: BLE001 - a decoder raises what it likes
         raise InvalidInput(f"the sound cannot be read: {error}") from None
     if shape != (1, 2, rate) or not frames:
         raise InvalidInput(f"want one channel of 16 bits at {rate} Hz, got {shape}")
-    return np.frombuffer(frames, "<i2").astype("float32") / 32_768
+    return samples.astype("float32") / 32_768

@@ -114,7 +114,7 @@ class Prompter:
                     rendered.append(self._with_media(self.media, one))
                 else:
                     rendered.append(self.render(one.messages, asks=one.asks))
-            except InvalidInput as error:
+            except Exception as error:  # noqa: BLE001 - told to whoever asked for this one
                 rendered.append(error)
         texts = [text for text in rendered if isinstance(text, str)]
         try:

@@ -10,12 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from rewardplane.rewards.text.chat import Message
 from rewardplane.rewards.types import Unavailable
 
-from .batcher import STOPPED
+from .batcher import STOPPED, settle
 from .prompts import Prompt, Prompter, Wanted
 
 AT_ONCE = 32
@@ -53,11 +54,14 @@ class Tokeniser:
         """What `call` returns, run between two hops. Raises Unavailable where it was closed."""
         if self._is_closed:
             raise Unavailable(STOPPED)
-        ran = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        ran = asyncio.get_running_loop().run_in_executor(self._thread, partial(_returned, call))
         await asyncio.wait((ran,))
         if ran.cancelled():
             raise Unavailable(STOPPED)
-        return ran.result()
+        returned, fault = ran.result()
+        if fault is not None:
+            raise fault
+        return cast("_T", returned)
 
     def close(self) -> None:
         """Ends; who waits gets Unavailable."""
@@ -78,28 +82,33 @@ class Tokeniser:
             return
         wanted = [one for one, _made in taken]
         hop = asyncio.get_running_loop().run_in_executor(
-            self._thread, self._prompter.prompts, wanted
+            self._thread, partial(_returned, partial(self._prompter.prompts, wanted))
         )
         hop.add_done_callback(lambda _: self._told([made for _, made in taken], hop))
 
     def _told(
         self,
         asked: Sequence[asyncio.Future[Prompt]],
-        hop: asyncio.Future[list[Prompt | Exception]],
+        hop: asyncio.Future[tuple[Any, BaseException | None]],
     ) -> None:
         if hop.cancelled():
             _stop(asked)
             return
-        fault = hop.exception()
-        answers = [fault] * len(asked) if fault is not None else hop.result()
-        for made, answer in zip(asked, answers, strict=True):
-            if made.done():
-                continue
-            if isinstance(answer, BaseException):
-                made.set_exception(answer)
-            else:
-                made.set_result(answer)
-        self._next()
+        try:
+            answers, fault = hop.result()
+            if fault is None and len(answers) != len(asked):
+                fault = RuntimeError(f"{len(answers)} prompts of {len(asked)} conversations")
+            settle(asked, answers if fault is None else [fault] * len(asked))
+        finally:
+            self._next()  # whatever happened, others wait
+
+
+def _returned(call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """What a call returned, or raised: not every exception passes from a thread to a loop."""
+    try:
+        return call(), None
+    except BaseException as error:  # noqa: BLE001 - told to whoever asked
+        return None, error if isinstance(error, Exception) else RuntimeError(repr(error))
 
 
 def _stop(asked: Iterable[asyncio.Future[Prompt]]) -> None:

@@ -15,6 +15,7 @@ import os
 import pickle
 import socket
 import struct
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -25,6 +26,9 @@ from .job import Part
 
 _log = logging.getLogger(__name__)
 
+CONNECT_S = 2.0
+MAX_BYTES = 2**31 - 1
+"""Of a message: a length beyond that is none."""
 HOLD_S = 0.01
 """How long a replica keeps to itself that it has room beside a job: that may be over by then."""
 
@@ -58,6 +62,8 @@ class _Framed(asyncio.Protocol):
         at = 0
         while len(got) - at >= _LENGTH.size:
             (size,) = _LENGTH.unpack_from(got, at)
+            if size > MAX_BYTES:  # what raises here ends the connection
+                raise ValueError(f"a message of {size} bytes")
             end = at + _LENGTH.size + size
             if len(got) < end:
                 break
@@ -107,15 +113,16 @@ class JobHost:
         self.facts = facts
         self.ends: set[_HostEnd] = set()
         self._server: asyncio.Server | None = None
+        self._is_over = False
         self._path: Path | None = None
 
     async def start(self, folder: Path, name: str) -> None:
-        """Listens on the socket `name`.<pid> in the folder; nothing where it does already.
+        """Listens on the socket `name`.<pid> in the folder; nothing where it does, or has stopped.
 
         Raises:
             OSError: it cannot be made.
         """
-        if self._server is not None:
+        if self._server is not None or self._is_over:
             return
         path = folder / f"{name}.{os.getpid()}"
         # Bound under another name: whoever finds a socket may take one that refuses for a dead one.
@@ -137,6 +144,7 @@ class JobHost:
 
     async def drain(self, grace_s: float) -> None:
         """Lets no more jobs in, waits until those that run have ended or the grace is over."""
+        self._is_over = True
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -145,9 +153,14 @@ class JobHost:
                 self._path.unlink()
         for end in self.ends:
             end.say(_STOPS)
-        running = [task for end in self.ends for task in end.tasks.values()]
-        if running:
-            await asyncio.wait(running, timeout=grace_s)
+        until_s = time.monotonic() + grace_s
+        # Jobs still come from gateways that have not read yet that this one stops.
+        while running := [task for end in self.ends for task in end.tasks.values()]:
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                break
+            await asyncio.wait(running, timeout=left_s)
+            await asyncio.sleep(0)
         for end in list(self.ends):
             end.hang_up()
         await asyncio.sleep(0)  # in which the connections are closed
@@ -233,6 +246,8 @@ class JobLink(_Framed):
         """What the replica serves, as it said last."""
         self.stops = False
         """Whether the replica takes no more jobs."""
+        self.is_lost = False
+        """Whether the connection has ended."""
 
     @classmethod
     async def connect(cls, path: Path, pid: int, on_lost: Callable[[], None]) -> JobLink:
@@ -243,7 +258,8 @@ class JobLink(_Framed):
             OSError: it cannot be reached, or is not process `pid`.
         """
         loop = asyncio.get_running_loop()
-        transport, link = await loop.create_unix_connection(lambda: cls(on_lost), str(path))
+        async with asyncio.timeout(CONNECT_S):
+            transport, link = await loop.create_unix_connection(lambda: cls(on_lost), str(path))
         peer = transport.get_extra_info("socket").getsockopt(
             socket.SOL_SOCKET, socket.SO_PEERCRED, 12
         )
@@ -265,11 +281,12 @@ class JobLink(_Framed):
         told = self._answers[number] = asyncio.Queue[tuple[Any, ...]]()
         items = sum(message[1] for message in messages)
         self.items += items
-        self.say((number, reward, messages, backlog))
-        if self._transport is None or self._transport.is_closing():
-            told.put_nowait(_GONE)
-        ended = False
+        ended = True
         try:
+            if self._transport is None or self._transport.is_closing():
+                raise LinkLost(*_GONE)
+            self.say((number, reward, messages, backlog))
+            ended = False
             while True:
                 answer = await told.get()
                 if len(answer) == 1:
@@ -308,6 +325,7 @@ class JobLink(_Framed):
         """Ends what waits for the replica."""
         del exc
         self._transport = None
+        self.is_lost = True
         for told in self._answers.values():
             told.put_nowait(_GONE)
         self._on_lost()

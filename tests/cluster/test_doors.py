@@ -52,6 +52,43 @@ def test_one_that_does_not_ask_any_more_is_gone(monkeypatch: pytest.MonkeyPatch)
     assert doors.share("m", "b", OWN) == OWN
 
 
+def test_an_actor_started_anew_gives_no_more_than_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = [100.0]
+    monkeypatch.setattr(doors_module.time, "monotonic", lambda: now_s[0])
+    doors = Doors(anew=True)  # which before had the doors a, b and c
+    third = DoorLimits(21, 1_000.0, None, 3)
+    assert doors.share("m", "new", OWN) is None, "it knows of none, but there may be some"
+    assert doors.share("m", "a", OWN, 3) == third
+    assert doors.share("m", "new", OWN) is None
+    assert doors.share("m", "b", OWN, 3) == third
+    now_s[0] += 0.9 * doors_module.STALE_S
+    for name in ("a", "b", "c"):
+        told = doors.share("m", name, OWN, 3)
+        assert told is not None
+        assert told.parts >= 3
+    now_s[0] += 0.2 * doors_module.STALE_S
+    assert doors.share("m", "new", OWN) is None
+    fourth = DoorLimits(16, 750.0, None, 4)
+    assert [doors.share("m", name, OWN, 3) for name in ("a", "b", "c")] == [fourth] * 3
+    assert doors.share("m", "new", OWN) == fourth
+    doors.leave("m", "c")
+    assert doors.share("m", "a", OWN, 4) == third
+
+
+def test_after_a_restart_the_part_of_one_that_is_gone_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = [100.0]
+    monkeypatch.setattr(doors_module.time, "monotonic", lambda: now_s[0])
+    doors = Doors(anew=True)
+    assert doors.share("m", "a", OWN, 2) == DoorLimits(32, 1_500.0, None, 2)
+    now_s[0] += 1.1 * doors_module.STALE_S
+    assert doors.share("m", "a", OWN, 2) == OWN
+    assert Doors().share("m", "a", OWN) == OWN, "and a first one need not wait"
+
+
 def test_the_first_weights_of_a_version_count() -> None:
     doors = Doors()
     assert doors.first_weights("one", "x") == "x"

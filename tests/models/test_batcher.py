@@ -200,3 +200,60 @@ async def test_the_device_does_not_wait_for_a_loop_that_is_held_up() -> None:
     assert len(device.passes) - before >= 4, "one that runs and one ahead are two"
     assert await asyncio.gather(*asks) == [5] * 40
     await batcher.close()
+
+
+class Faulty(Device):
+    """Does what no device should."""
+
+    def __call__(self, kind: str, batch: Sequence[Ask]) -> list[Any]:
+        answers = super().__call__(kind, batch)
+        for index, one in enumerate(batch):
+            if isinstance(one.about, type) and issubclass(one.about, BaseException):
+                if not issubclass(one.about, Exception):
+                    raise one.about
+                answers[index] = one.about("odd")
+        if any(one.about == "short" for one in batch):
+            answers.pop()
+        return answers
+
+
+async def test_an_exception_that_no_future_takes_is_one_items_alone() -> None:
+    batcher = Batcher(Faulty(), 10_000, 64)
+    abouts = ["", StopIteration, "", "short", ""]
+    for _ in range(2):
+        answers = await asyncio.gather(
+            *(batcher.ask("k", range(9), about) for about in abouts), return_exceptions=True
+        )
+        assert [a for a in answers if a == 9] == [9] * 3
+        assert str(answers[1]) == "StopIteration('odd')"
+        assert "0 answers to 1 asks" in str(answers[3]), "nobody gets another one's"
+    assert not batcher.broken
+    await batcher.close()
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+async def test_a_thread_that_ends_leaves_nobody_waiting(kind: type[BaseException]) -> None:
+    batcher = Batcher(Faulty(pass_s=0.05), 10, 1)
+    asks = [batcher.ask("k", range(9), about) for about in ("", kind, "", "")]
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(
+            *asks, batcher.ask("l", range(3), ""), return_exceptions=True
+        )
+        assert answers[0] == 9
+        assert [type(answer) for answer in answers[1:]] == [Unavailable] * 4
+        assert kind.__name__ in batcher.broken
+        for late in (batcher.ask("k", range(5), None), batcher.in_thread(list)):
+            with pytest.raises(Unavailable, match="the engine's thread ended"):
+                await late
+        await batcher.close()
+
+
+async def test_a_thread_that_cannot_begin_is_told() -> None:
+    def begin() -> None:
+        raise OSError("no such device")
+
+    batcher = Batcher(Device(), 10, 1, begin)
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable, match="no such device"):
+            await batcher.ask("k", range(9), "")
+        await batcher.close()

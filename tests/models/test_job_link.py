@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import struct
+import sys
+import textwrap
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
@@ -214,3 +218,132 @@ async def test_large_messages_come_whole(tmp_path: Path) -> None:
 
 async def _all(link: JobLink, messages: Any) -> list[float]:
     return [figures["size"] async for _p, _r, figures in link.run(None, messages, (0, 0.0))]
+
+
+@pytest.mark.parametrize("stray", [b"x", b"\xff\xff\xff\xff", b"\x04\0\0\0abcd", b"\x09\0\0\0abc"])
+async def test_strays_disturb_nobody_else(tmp_path: Path, stray: bytes) -> None:
+    linked = Linked(tmp_path, dict(engine(latency_s=0.1)))
+    async with linked as rig:
+        call = rig.answer(asked(request_of("it", ["a", "b"])))
+        await asyncio.sleep(0.05)
+        reader, writer = await asyncio.open_unix_connection(str(only(tmp_path)))
+        writer.write(stray)
+        await asyncio.sleep(0.05)
+        assert reasons(flat(await call)) == Counter(SCORED=2)
+        assert rig.metrics.rewards["it"].retries == 0
+        async with asyncio.timeout(5):
+            await linked.links.drain(1)
+            assert not await _read(reader), "it is hung up"
+        writer.close()
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    """What was said but that the replica stops."""
+    try:
+        said = await reader.read()
+    except ConnectionResetError:
+        return b""
+    return b"" if len(said) < 32 else said
+
+
+async def test_a_replica_that_says_nonsense_is_lost_at_once(tmp_path: Path) -> None:
+    async def mad(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        (size,) = struct.unpack("<I", await reader.readexactly(4))
+        await reader.readexactly(size)
+        writer.write(b"\xff\xff\xff\xffno length")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_unix_server(mad, str(tmp_path / "x.1"))
+    lost = asyncio.Event()
+    link = await JobLink.connect(tmp_path / "x.1", os.getpid(), lost.set)
+    async with asyncio.timeout(5):
+        with pytest.raises(LinkLost, match="hung up"):
+            await _all(link, [])
+        await lost.wait()
+        with pytest.raises(LinkLost, match="hung up"):
+            await _all(link, [])
+    assert (link.items, link.is_lost) == (0, True)
+    server.close()
+
+
+async def test_what_cannot_be_sent_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        link = await _link(tmp_path, stack)
+        with pytest.raises(TypeError, match="pickle"):
+            await _all(link, [(None, 7, (_ for _ in ()))])
+        assert link.items == 0
+        assert not link._answers
+        link.hang_up()
+        await asyncio.sleep(0.05)
+
+
+async def test_jobs_that_come_while_it_stops_end_too(tmp_path: Path) -> None:
+    async def slow(*_: Any) -> AsyncGenerator[Any, None]:
+        await asyncio.sleep(0.3)
+        yield [], True, {"size": 1.0}
+
+    host = JobHost(slow, lambda: None)
+    await host.start(tmp_path, "x")
+    path = only(tmp_path)
+    link = await JobLink.connect(path, os.getpid(), lambda: None)
+    first = asyncio.create_task(_all(link, []))
+    await asyncio.sleep(0.15)
+    stop = asyncio.create_task(host.drain(10))
+    late = asyncio.create_task(_all(link, []))  # it has not read yet that this one stops
+    assert await first == [1.0]
+    assert await late == [1.0]
+    await stop
+    await asyncio.sleep(0.05)
+    await host.start(tmp_path, "x")
+    assert not names(tmp_path), "a probe that is late lets nobody in again"
+
+
+async def test_two_looks_at_a_folder_leave_one_connection(tmp_path: Path) -> None:
+    host = JobHost(_answers, lambda: None)
+    await host.start(tmp_path, "x")
+    local = LocalModels(tmp_path, "x")
+    path = only(tmp_path)
+    await asyncio.gather(*(local._connect(path) for _ in range(3)))
+    await asyncio.sleep(0.05)
+    assert len(local._links) == len(host.ends) == 1
+    late = asyncio.create_task(local._connect(path))
+    local._links.clear()
+    await local.close()
+    await late
+    assert not local._links
+    await host.drain(1)
+    await asyncio.sleep(0.05)
+
+
+async def test_a_replica_that_is_killed_loses_its_jobs_at_once(tmp_path: Path) -> None:
+    code = """
+        import asyncio, pathlib, sys
+        from rewardplane.replica.job_link import JobHost
+
+        async def run(*_):
+            yield [], True, {"size": 1.0}
+            await asyncio.sleep(600)
+
+        async def main():
+            await JobHost(run, lambda: "facts").start(pathlib.Path(sys.argv[1]), "x")
+            print("up", flush=True)
+            await asyncio.sleep(600)
+
+        asyncio.run(main())
+    """
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", textwrap.dedent(code), str(tmp_path)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    assert await child.stdout.readline() == b"up\n"
+    path = only(tmp_path)
+    links = [await JobLink.connect(path, child.pid, lambda: None) for _gateway in range(2)]
+    runs = [asyncio.create_task(_all(link, [])) for link in links for _ in range(20)]
+    await asyncio.sleep(0.3)
+    child.send_signal(signal.SIGKILL)
+    async with asyncio.timeout(10):
+        ended = await asyncio.gather(*runs, return_exceptions=True)
+        await child.wait()
+    assert [str(one) for one in ended] == ["the replica hung up"] * 40
