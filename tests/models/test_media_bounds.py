@@ -42,7 +42,7 @@ def png(width: int, height: int) -> bytes:
 
 def saved(form: str, size: tuple[int, int] = (8, 8)) -> bytes:
     out = io.BytesIO()
-    Image.new("RGB", size).save(out, form)
+    Image.effect_noise(size, 50).save(out, form)
     return out.getvalue()
 
 
@@ -71,7 +71,7 @@ BAD = {
     "no base64": (image("data:image/png;base64,a b"), "cannot be read"),
     "large": (image(uri(png(9_000, 9_000))), "9000 x 9000 is too large"),
     "larger than Pillow takes": (image(uri(png(60_000, 60_000))), "cannot be read"),
-    "cut off": (image(uri(saved("PNG")[:50])), "cannot be read"),
+    "cut off": (image(uri(saved("PNG", (64, 64))[:500])), "cannot be read"),
     "a program": (image(uri(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")), "cannot be"),
     "another format": (image(uri(saved("TIFF"))), "cannot be read"),
     "no key": ({"type": "image_url"}, "image_url"),
