@@ -177,7 +177,7 @@ def _is_restarted() -> bool:
     if not ray.is_initialized():
         return False
     context = ray.get_runtime_context()
-    return context.get_actor_id() is not None and context.was_current_actor_reconstructed
+    return context.get_actor_id() is not None and bool(context.was_current_actor_reconstructed)
 
 
 def _handle(app: str) -> Any:
