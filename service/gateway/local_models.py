@@ -74,14 +74,18 @@ class LocalModels:
         self._links.clear()
 
     async def _choose(self, count: int) -> JobLink | None:
-        if len(self._links) < count and time.monotonic() >= self._scan_again_s:
+        serving = self._serving()
+        if len(serving) < count and time.monotonic() >= self._scan_again_s:
             await self._scan()
-        serving = [link for link in self._links.values() if not link.stops]
+            serving = self._serving()
         link = min(serving, key=_items, default=None)
         if link is None or len(serving) >= count:
             return link
         others = self._elsewhere_items / (count - len(serving))
         return link if link.items <= others else None
+
+    def _serving(self) -> list[JobLink]:
+        return [link for link in self._links.values() if not link.stops]
 
     async def _scan(self) -> None:
         self._scan_again_s = time.monotonic() + SCAN_S

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from array import array
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -21,7 +22,7 @@ from rewardplane.v1 import frame_pb2 as frames
 RECENT_ITEMS = 200
 RECENT_BYTES = 8 * 2**20
 TIME_S = 60.0
-"""How long the scoring may take; what is not done then is left out."""
+"""How long the scoring may take, of all rewards together; what is not done then is left out."""
 
 Definition = tuple[str, bytes]
 Run = Callable[[Definition, Sequence[Message], tuple[int, float]], AsyncGenerator[Answer, None]]
@@ -69,11 +70,16 @@ async def shadow(run: Run, jobs: Sequence[Scored]) -> list[str]:
     for job in jobs:
         by_reward.setdefault(job.definition[0], []).append(job)
     told: list[str] = []
+    until_s = time.monotonic() + TIME_S
     for same in by_reward.values():
         name = json.loads(same[0].definition[1])["name"]
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            told.append(f"reward {name}: not scored, {TIME_S:g} s are over")
+            continue
         before: list[list[float]] = []
         after: list[list[float]] = []
-        for job, rewards in zip(same, await _rewards(run, same), strict=True):
+        for job, rewards in zip(same, await _rewards(run, same, left_s), strict=True):
             for at, end in _ranges(job):
                 both = zip(job.rewards[at:end], rewards[at:end], strict=True)
                 pairs = [pair for pair in both if not math.isnan(pair[0])]
@@ -83,11 +89,11 @@ async def shadow(run: Run, jobs: Sequence[Scored]) -> list[str]:
     return told
 
 
-async def _rewards(run: Run, jobs: Sequence[Scored]) -> list[list[float]]:
+async def _rewards(run: Run, jobs: Sequence[Scored], within_s: float) -> list[list[float]]:
     """The rewards that the jobs, of one reward, get now; NaN where they get none."""
     found = [[math.nan] * len(job.rewards) for job in jobs]
     messages: list[Message] = [
-        ([job.data], n, _ranges(job), TIME_S, TIME_S, TIME_S, "shadow", False)
+        ([job.data], n, _ranges(job), within_s, within_s, within_s, "shadow", False)
         for job in jobs
         for n in (len(job.rewards),)
     ]
@@ -127,7 +133,7 @@ def compared(before: Sequence[Sequence[float]], after: Sequence[Sequence[float]]
     xs, ys = [x for x, _ in both], [y for _, y in both]
     turned = pairs = 0
     for olds, news in zip(before, after, strict=True):
-        for i in range(len(olds)):
+        for i in range(min(len(olds), RECENT_ITEMS)):  # of larger groups enough to tell
             for j in range(i):
                 was, now = olds[i] - olds[j], news[i] - news[j]
                 if was and not math.isnan(now):

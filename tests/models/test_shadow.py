@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
 from array import array
 from typing import Any
 
 import pytest
+from rewardplane.models import host as host_module
+from rewardplane.models import shadow as shadow_module
 from rewardplane.models.host import ModelHost
 from rewardplane.models.shadow import RECENT_BYTES, RECENT_ITEMS, Recent, Scored, compared
 
@@ -80,3 +83,34 @@ async def test_of_a_large_job_the_first_groups_are_enough() -> None:
         (told,) = await old.hosts["m"].shadow(jobs)
     assert "without a reward" not in told
     assert "rank correlation 1.000" in told
+
+
+async def test_many_slow_rewards_take_the_time_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"r{number}" for number in range(6)]
+    old = Hosts({"models": {"m": dict(STUB)}, "rewards": dict.fromkeys(names, RM)})
+    async with old as rig:
+        for name in names:
+            await rig.answer(asked(request_of(name, ["a", "b"])))
+        jobs = old.hosts["m"].recent()
+    slow = Hosts({"models": {"m": dict(engine(latency_s=20.0))}, "rewards": {"r": RM}})
+    new = ModelHost(slow.config.models["m"])
+    monkeypatch.setattr(host_module, "self_test", _no_test)
+    await new.start()
+    monkeypatch.setattr(shadow_module, "TIME_S", 1.0)
+    begin_s = time.monotonic()
+    told = await new.shadow(jobs)
+    assert time.monotonic() - begin_s < 5.0
+    await new.stop()
+    assert told[0] == "reward r0: 2 items, 2 without a reward"
+    assert told[-1] == "reward r5: not scored, 1 s are over"
+
+
+async def _no_test(*_: Any) -> list[Any]:
+    return []
+
+
+def test_a_large_group_is_compared_in_no_time() -> None:
+    before = [[float(n) for n in range(20_000)]]
+    begin_s = time.monotonic()
+    assert "20000 items: rank correlation 1.000" in compared(before, before)
+    assert time.monotonic() - begin_s < 3.0
