@@ -9,7 +9,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import ray
 from rewardplane.client.client import RewardClient
+from rewardplane.cluster.doors import DoorLimits
+from rewardplane.cluster.membership import NAME as MEMBERSHIP
+from rewardplane.cluster.names import NAMESPACE
 from rewardplane.config.load import parse
 from rewardplane.rewards import Content, Example, Group, Part, Reason, Response, Score, ScoreError
 
@@ -133,14 +137,29 @@ async def test_two_doors_have_one_limit(service: Service, serves: Any) -> None:
         given["models"] = {FLASH: {**own, **limits, "timeout_s": 55}}
         await asyncio.to_thread(service.cluster.reload, parse(given, FOLDER))
         assert not old.done(), "both are to be there at once"
+        # Who knows the parts forgets them all; nobody takes more than its own for that.
+        membership = ray.get_actor(MEMBERSHIP, namespace=NAMESPACE)
+        ray.kill(membership, no_restart=False)
+        assert await _share_of(membership) is None, "others may be there that have not asked yet"
         (new,) = await client.score("good", asked([f"new {n}" for n in range(60)]), timeout_s=100)
         assert all(isinstance(one, Score) for one in new)
         assert not old.done()
         old.cancel()
         times = sorted(endpoint.times_s)
+        await asyncio.to_thread(service.cluster.upkeep)
     assert len(times) > 150
     for first, begin_s in enumerate(times):
         for last in range(first, len(times)):
             # A second's worth at once, and what comes evenly after it.
             most = per_minute / 60 * (1 + times[last] - begin_s)
             assert last - first + 1 <= most + 3
+
+
+async def _share_of(membership: Any) -> Any:
+    """What one that has no door yet is told, by an actor that has been started anew."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await membership.share.remote("another", "x", DoorLimits(1, None, None))
+            except ray.exceptions.RayError:
+                await asyncio.sleep(0.2)
