@@ -347,3 +347,26 @@ async def test_a_replica_that_is_killed_loses_its_jobs_at_once(tmp_path: Path) -
         ended = await asyncio.gather(*runs, return_exceptions=True)
         await child.wait()
     assert [str(one) for one in ended] == ["the replica hung up"] * 40
+
+
+async def test_both_ways_to_a_replica_have_the_same_outcomes(tmp_path: Path) -> None:
+    words = [f"a {n}" for n in range(40)] + ["nan", "hang", "nan b", "a 1"]
+    found: list[list[tuple[Any, ...]]] = []
+    for folder in (None, tmp_path):
+        linked = Linked(tmp_path, dict(engine(latency_s=0.01)))
+        linked.local._folder = folder
+        async with linked as rig:
+            request = asked(request_of("it", words[:20], words[20:]))
+            request.options.item_timeout.FromMilliseconds(700)
+            outcomes = flat(await rig.answer(request, 20))
+            assert bool(linked.elsewhere) == (folder is None)
+        found.append(
+            [
+                (one.reward, one.components)
+                if isinstance(one, Score)
+                else (one.reason, one.message)
+                for one in outcomes
+            ]
+        )
+    assert found[0] == found[1]
+    assert len(found[0]) == len(words)
