@@ -1,8 +1,8 @@
 """What the replicas of models tell each other by way of the membership actor.
 
 An endpoint's limits are those of the whole service, also while a reload has an old and a new
-version of its model side by side: each gets an equal part of the lower limits. A new one starts
-when all that were there before have taken up theirs.
+version of its model side by side: each gets an equal part of the lower limits, and one call at
+once at least. A new one starts when all that were there before have taken up theirs.
 
 An actor that was started anew knows of no doors: until all can have asked it, each keeps the part
 that it has, and none opens.

@@ -6,7 +6,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError
@@ -21,6 +24,10 @@ from .names import NAMESPACE
 ASK_S = 1.0
 WAIT_S = 0.1
 TELL_S = 5.0
+PATIENCE_S = 30.0
+"""How long one that starts asks an actor that does not answer."""
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +53,7 @@ class Presence:
         if self._config.settings.runs != "endpoint" or self._membership is None:
             return ()
         while True:
-            self._share = await self._ask()
+            self._share = await self._patiently(self._ask)
             if self._share is not None:
                 return self._share
             await asyncio.sleep(WAIT_S)
@@ -56,7 +63,7 @@ class Presence:
         if self._membership is None:
             return
         if self._config.settings.runs != "endpoint":
-            await self._compare(host)
+            await self._patiently(partial(self._compare, host))
         self._following = asyncio.ensure_future(self._follow(host))
 
     async def leave(self) -> None:
@@ -81,6 +88,18 @@ class Presence:
                 _log.warning("the membership actor does not answer: %s", error)
             except Exception:  # noqa: BLE001 - of one that asks no more others would take the part
                 _log.exception("what the membership actor said cannot be followed")
+
+    async def _patiently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """What `ask` returns: an actor that is being started anew is no reason to load again."""
+        until_s = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await ask()
+            except RayError as error:
+                if time.monotonic() >= until_s:
+                    raise
+                _log.warning("the membership actor does not answer: %s", error)
+                await asyncio.sleep(ASK_S)
 
     async def _ask(self) -> DoorLimits | None:
         at = ModelEndpoint.model_validate(self._config.settings.endpoint)
