@@ -19,6 +19,8 @@ from rewardplane.gateway.load import Load, merged
 from .doors import DoorLimits, Doors
 from .names import MODEL
 
+_log = logging.getLogger(__name__)
+
 NAME = "rewardplane-membership"
 POLL_S = 1.0
 STALE_S = 10.0
@@ -177,7 +179,11 @@ def _is_restarted() -> bool:
     if not ray.is_initialized():
         return False
     context = ray.get_runtime_context()
-    return context.get_actor_id() is not None and bool(context.was_current_actor_reconstructed)
+    try:
+        return context.get_actor_id() is not None and bool(context.was_current_actor_reconstructed)
+    except Exception:  # noqa: BLE001 - it asks Ray's control service; for certain, all wait a while
+        _log.exception("whether this actor was started anew cannot be told")
+        return True
 
 
 def _handle(app: str) -> Any:
