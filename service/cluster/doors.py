@@ -37,8 +37,6 @@ class DoorLimits(NamedTuple):
 @dataclass(slots=True)
 class _Door:
     limits: DoorLimits
-    has: int = 0
-    """As one of how many it has its part; 0: it has none yet."""
     knows: int = 0
     """Of how many doors it has been told."""
     is_open: bool = False
@@ -55,25 +53,24 @@ class Doors:
         self._weights: dict[str, str] = {}
 
     def share(
-        self, model: str, replica: str, limits: DoorLimits, has: int = 0
+        self, model: str, replica: str, limits: DoorLimits, *, has_part: bool = False
     ) -> DoorLimits | None:
-        """The part of a replica that has the limits `limits` by itself; None: it is to wait.
+        """The part of a replica that has the limits `limits` by itself.
 
-        `has`: as one of how many it has a part now; 0: it has none yet.
+        None: it is to wait, or to keep the part that it has (`has_part`).
         """
         now_s = time.monotonic()
         known = self._doors.get(model, {})
         doors = {k: door for k, door in known.items() if now_s - door.seen_s < STALE_S}
         self._doors[model] = doors
         own = doors.setdefault(replica, _Door(limits))
-        own.limits, own.seen_s, own.has = limits, now_s, has
-        own.is_open = own.is_open or has > 0
-        parts = len(doors)
+        own.limits, own.seen_s = limits, now_s
+        own.is_open = own.is_open or has_part
         if now_s < self._knows_all_s:
-            parts = max(parts, *(door.has for door in doors.values()))
-        elif not own.is_open:
+            return None
+        parts = own.knows = len(doors)
+        if not own.is_open:
             own.is_open = all(door.knows >= parts for door in doors.values() if door is not own)
-        own.knows = parts
         if not own.is_open:
             return None
         return DoorLimits(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,10 +140,10 @@ class Membership:
         return merged(found) if found else None
 
     async def share(
-        self, model: str, replica: str, limits: DoorLimits, has: int = 0
+        self, model: str, replica: str, limits: DoorLimits, *, has_part: bool = False
     ) -> DoorLimits | None:
         """As `Doors.share`."""
-        return self._doors.share(model, replica, limits, has)
+        return self._doors.share(model, replica, limits, has_part=has_part)
 
     async def close_door(self, model: str, replica: str) -> None:
         """As `Doors.leave`."""
@@ -180,7 +181,11 @@ def _is_restarted() -> bool:
         return False
     context = ray.get_runtime_context()
     try:
-        return context.get_actor_id() is not None and bool(context.was_current_actor_reconstructed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Ray about itself
+            return context.get_actor_id() is not None and bool(
+                context.was_current_actor_reconstructed
+            )
     except Exception:  # noqa: BLE001 - it asks Ray's control service; for certain, all wait a while
         _log.exception("whether this actor was started anew cannot be told")
         return True

@@ -104,8 +104,9 @@ class Presence:
     async def _ask(self) -> DoorLimits | None:
         at = ModelEndpoint.model_validate(self._config.settings.endpoint)
         own = DoorLimits(at.concurrency, at.requests_per_minute, at.tokens_per_minute)
-        has = 0 if self._share is None else self._share.parts
-        return await self._membership.share.remote(self._config.name, self._id, own, has)
+        return await self._membership.share.remote(
+            self._config.name, self._id, own, has_part=self._share is not None
+        )
 
     async def _compare(self, host: ModelHost) -> None:
         """Looks whether the weights are those that this version of the model began with."""

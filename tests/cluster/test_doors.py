@@ -57,24 +57,26 @@ def test_an_actor_started_anew_gives_no_more_than_there_is(
 ) -> None:
     now_s = [100.0]
     monkeypatch.setattr(doors_module.time, "monotonic", lambda: now_s[0])
+    lower = DoorLimits(6, 300.0, None)
     doors = Doors(anew=True)  # which before had the doors a, b and c
-    third = DoorLimits(21, 1_000.0, None, 3)
     assert doors.share("m", "new", OWN) is None, "it knows of none, but there may be some"
-    assert doors.share("m", "a", OWN, 3) == third
+    for _ in range(2):
+        for name in ("a", "b"):
+            assert doors.share("m", name, OWN, has_part=True) is None, "it keeps what it has"
+        assert doors.share("m", "new", OWN) is None
+        now_s[0] += 0.4 * doors_module.STALE_S
+    assert doors.share("m", "c", lower, has_part=True) is None
     assert doors.share("m", "new", OWN) is None
-    assert doors.share("m", "b", OWN, 3) == third
-    now_s[0] += 0.9 * doors_module.STALE_S
-    for name in ("a", "b", "c"):
-        told = doors.share("m", name, OWN, 3)
-        assert told is not None
-        assert told.parts >= 3
-    now_s[0] += 0.2 * doors_module.STALE_S
+    now_s[0] += 0.3 * doors_module.STALE_S
+    assert doors.share("m", "new", OWN) is None, "the others have not made room"
+    fourth = DoorLimits(1, 75.0, None, 4)
+    for name in ("a", "b"):
+        assert doors.share("m", name, OWN, has_part=True) == fourth
     assert doors.share("m", "new", OWN) is None
-    fourth = DoorLimits(16, 750.0, None, 4)
-    assert [doors.share("m", name, OWN, 3) for name in ("a", "b", "c")] == [fourth] * 3
+    assert doors.share("m", "c", lower, has_part=True) == fourth
     assert doors.share("m", "new", OWN) == fourth
     doors.leave("m", "c")
-    assert doors.share("m", "a", OWN, 4) == third
+    assert doors.share("m", "a", OWN, has_part=True) == DoorLimits(21, 1_000.0, None, 3)
 
 
 def test_after_a_restart_the_part_of_one_that_is_gone_comes_back(
@@ -83,9 +85,9 @@ def test_after_a_restart_the_part_of_one_that_is_gone_comes_back(
     now_s = [100.0]
     monkeypatch.setattr(doors_module.time, "monotonic", lambda: now_s[0])
     doors = Doors(anew=True)
-    assert doors.share("m", "a", OWN, 2) == DoorLimits(32, 1_500.0, None, 2)
+    assert doors.share("m", "a", OWN, has_part=True) is None
     now_s[0] += 1.1 * doors_module.STALE_S
-    assert doors.share("m", "a", OWN, 2) == OWN
+    assert doors.share("m", "a", OWN, has_part=True) == OWN
     assert Doors().share("m", "a", OWN) == OWN, "and a first one need not wait"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -140,7 +141,7 @@ async def test_two_doors_have_one_limit(service: Service, serves: Any) -> None:
         # Who knows the parts forgets them all; nobody takes more than its own for that.
         membership = ray.get_actor(MEMBERSHIP, namespace=NAMESPACE)
         ray.kill(membership, no_restart=False)
-        assert await _share_of(membership) is None, "others may be there that have not asked yet"
+        await _is_anew(membership)
         (new,) = await client.score("good", asked([f"new {n}" for n in range(60)]), timeout_s=100)
         assert all(isinstance(one, Score) for one in new)
         assert not old.done()
@@ -155,11 +156,11 @@ async def test_two_doors_have_one_limit(service: Service, serves: Any) -> None:
             assert last - first + 1 <= most + 3
 
 
-async def _share_of(membership: Any) -> Any:
-    """What one that has no door yet is told, by an actor that has been started anew."""
+async def _is_anew(membership: Any) -> None:
+    """Returns when the actor has been started anew: nobody is let in, others may be there."""
     async with asyncio.timeout(60):
         while True:
-            try:
-                return await membership.share.remote("another", "x", DoorLimits(1, None, None))
-            except ray.exceptions.RayError:
-                await asyncio.sleep(0.2)
+            with contextlib.suppress(ray.exceptions.RayError):
+                if await membership.share.remote("other", "x", DoorLimits(1, None, None)) is None:
+                    return
+            await asyncio.sleep(0.2)

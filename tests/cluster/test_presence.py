@@ -1,0 +1,130 @@
+"""What a replica makes of a membership actor that fails, or is started anew; without Ray."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from ray.exceptions import RayActorError
+from rewardplane.cluster import presence as module
+from rewardplane.cluster.doors import DoorLimits, Doors
+from rewardplane.cluster.presence import Presence
+from rewardplane.config.load import parse
+from rewardplane.config.models import ModelConfig
+from rewardplane.models.host import ModelHost
+
+from ..models.hosting import RM, STUB
+from ..support.rig import FOLDER
+
+ENDPOINT = {"runs": "endpoint", "base_url": "http://localhost:1/v1", "name": "x"}
+
+
+class Membership:
+    """The actor, as a handle shows it; `faults` are what its next answers are instead."""
+
+    def __init__(self) -> None:
+        self.doors = Doors()
+        self.faults: list[Exception] = []
+        self.asked: list[bool] = []
+        self.share = self._remote(self._share)
+        self.first_weights = self._remote(self._first_weights)
+        self.close_door = self._remote(lambda *_: None)
+
+    def _remote(self, call: Callable[..., Any]) -> Any:
+        async def remote(*given: Any, **named: Any) -> Any:
+            if self.faults:
+                raise self.faults.pop()
+            return call(*given, **named)
+
+        return SimpleNamespace(remote=remote)
+
+    def _share(self, model: str, replica: str, limits: DoorLimits, *, has_part: bool) -> Any:
+        self.asked.append(has_part)
+        return self.doors.share(model, replica, limits, has_part=has_part)
+
+    def _first_weights(self, part: str, digest: str) -> str:
+        return self.doors.first_weights(part, digest)
+
+
+@pytest.fixture
+def membership(monkeypatch: pytest.MonkeyPatch) -> Membership:
+    """The actor of this cluster."""
+    actor = Membership()
+    context = SimpleNamespace(get_actor_id=lambda: "me")
+    ray = SimpleNamespace(get_runtime_context=lambda: context, get_actor=lambda *_, **__: actor)
+    monkeypatch.setattr(module, "ray", ray)
+    for name in ("ASK_S", "WAIT_S", "TELL_S"):
+        monkeypatch.setattr(module, name, 0.02)
+    return actor
+
+
+def model(given: dict[str, Any]) -> ModelConfig:
+    kind = {"kind": "judge", "model": "m", "ask": "Good?"} if given is ENDPOINT else RM
+    return parse({"models": {"m": given}, "rewards": {"it": kind}}, FOLDER).models["m"]
+
+
+async def test_one_that_starts_waits_for_an_actor_that_comes_back(membership: Membership) -> None:
+    membership.faults = [RayActorError() for _ in range(5)]
+    presence = Presence(model(ENDPOINT))
+    async with asyncio.timeout(20):
+        limits = await presence.opened()
+    assert isinstance(limits, DoorLimits)
+    assert limits.parts == 1
+    await presence.leave()
+
+
+async def test_one_that_starts_does_not_wait_for_ever(
+    membership: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.1)
+    membership.faults = [RayActorError() for _ in range(1_000)]
+    async with asyncio.timeout(20):
+        with pytest.raises(RayActorError):
+            await Presence(model(ENDPOINT)).opened()
+
+
+async def test_a_door_is_told_of_whatever_the_actor_says(membership: Membership) -> None:
+    """One that asked no more would keep its part, and the others would take it too."""
+    limited: list[Any] = []
+    host = cast("ModelHost", SimpleNamespace(limit=lambda *limits: limited.append(limits)))
+    presence = Presence(model(ENDPOINT))
+    async with asyncio.timeout(20):
+        await presence.opened()
+        await presence.follow(host)
+        membership.faults = [TypeError("odd"), RayActorError(), ValueError("odd")]
+        before = len(membership.asked)
+        while membership.faults or len(membership.asked) < before + 3:
+            await asyncio.sleep(0.01)
+        assert all(membership.asked[-2:]), "it has its part"
+        membership.doors.share("m", "other", DoorLimits(2, None, None))
+        while not limited:
+            await asyncio.sleep(0.01)
+        assert limited[0] == (1, None, None, 2)
+        membership.doors = Doors(anew=True)
+        before = len(membership.asked)
+        while len(membership.asked) < before + 5:
+            await asyncio.sleep(0.01)
+        assert all(membership.asked[-3:])
+    assert len(limited) == 1
+    membership.faults = [RayActorError()]
+    await presence.leave()
+
+
+async def test_what_was_written_over_is_nobodys_first(membership: Membership) -> None:
+    """An actor that has forgotten which weights were first does not learn it from the others."""
+    facts = SimpleNamespace(weights_digest="new")
+    host = cast("ModelHost", SimpleNamespace(facts=facts, changed=""))
+    presence = Presence(model(dict(STUB)))
+    fingerprint = model(dict(STUB)).fingerprint
+    membership.doors.first_weights(fingerprint, "old")
+    async with asyncio.timeout(20):
+        assert await presence.opened() == ()
+        await presence.follow(host)
+        assert "were written over" in host.changed
+        membership.doors = Doors()
+        await asyncio.sleep(0.2)
+    assert membership.doors.first_weights(fingerprint, "old") == "old"
+    await presence.leave()
