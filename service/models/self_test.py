@@ -310,7 +310,10 @@ async def _golden(config: ModelConfig, model: Model) -> Check:
 async def _together(
     ask: Callable[[list[int]], Awaitable[float]], rows: list[list[int]]
 ) -> list[float]:
-    return list(await asyncio.gather(*(ask(row) for row in rows)))
+    # The longest first: a batch is what goes with its first one, and that is nothing longer.
+    order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
+    told = await asyncio.gather(*(ask(rows[index]) for index in order))
+    return [value for _index, value in sorted(zip(order, told, strict=True))]
 
 
 def _spread(values: Sequence[float]) -> float:

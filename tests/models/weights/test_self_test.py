@@ -124,6 +124,8 @@ async def test_sound_models_pass(eos_model: Path, scalar_model: Path, chat_model
     ):
         loaded = await load_model(made)
         checks = await self_test(made, loaded.inner)
+        batcher = loaded.inner.engine.batcher
+        assert batcher.padded_tokens > batcher.real_tokens, "no row was tried with padding"
         await loaded.close()
         assert [check for check in checks if check.fault] == []
         assert len(checks) >= 3
