@@ -143,10 +143,27 @@ class Client:
 
     def __init__(self, rules: CallRules) -> None:
         self._rules = rules
+        self._parts = 1
         self._by_loop: WeakKeyDictionary[
             asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, Gate]
         ] = WeakKeyDictionary()
         self._figures: dict[str, float] = {}
+
+    def limit(
+        self,
+        concurrency: int,
+        requests_per_minute: float | None,
+        tokens_per_minute: float | None,
+        parts: int = 1,
+    ) -> None:
+        """Other limits from now on, of this event loop: one of `parts` that share the endpoint."""
+        limits = concurrency, requests_per_minute, tokens_per_minute
+        connected = self._by_loop.get(asyncio.get_running_loop())
+        if connected is not None:
+            connected[1].limit(*limits, pays=max(0, parts - self._parts))
+        else:
+            self._connect(Gate.beside(*limits) if parts > 1 else Gate(*limits))
+        self._parts = parts
 
     async def post(
         self, url: str, body: Mapping[str, Any], timeout_s: float = math.inf, tokens: float = 0.0
@@ -206,18 +223,21 @@ class Client:
             await session.close()
 
     def _connected(self) -> tuple[aiohttp.ClientSession, Gate]:
-        loop = asyncio.get_running_loop()
-        connected = self._by_loop.get(loop)
+        connected = self._by_loop.get(asyncio.get_running_loop())
         if connected is None:
-            import aiohttp  # a tenth of a second, which listing the kinds must not cost
-
             rules = self._rules
-            gate = Gate(rules.concurrency, rules.requests_per_minute, rules.tokens_per_minute)
-            connector = aiohttp.TCPConnector(
-                limit=rules.concurrency, keepalive_timeout=KEEP_ALIVE_S
-            )
-            connected = aiohttp.ClientSession(connector=connector), gate
-            self._by_loop[loop] = connected
+            limits = rules.concurrency, rules.requests_per_minute, rules.tokens_per_minute
+            connected = self._connect(Gate(*limits))
+        return connected
+
+    def _connect(self, gate: Gate) -> tuple[aiohttp.ClientSession, Gate]:
+        import aiohttp  # a tenth of a second, which listing the kinds must not cost
+
+        connector = aiohttp.TCPConnector(
+            limit=self._rules.concurrency, keepalive_timeout=KEEP_ALIVE_S
+        )
+        connected = aiohttp.ClientSession(connector=connector), gate
+        self._by_loop[asyncio.get_running_loop()] = connected
         return connected
 
     async def _try(

@@ -16,18 +16,27 @@ class Bucket:
     Something larger than that is let through when the bucket is full, and paid for afterwards.
     """
 
-    def __init__(self, per_minute: float | None) -> None:
+    def __init__(self, per_minute: float | None, level: float = math.inf) -> None:
+        """`level`: what may be taken at the start; no more than a second's."""
+        self._level = level
+        self._at_s = -math.inf
+        self.limit(per_minute, -math.inf)
+
+    def limit(self, per_minute: float | None, now_s: float) -> None:
+        """Another limit from now on; no more may be taken at once than before."""
+        if self._at_s > -math.inf:
+            self.wait_s(0.0, now_s)
         self._burst = math.inf if per_minute is None else max(1.0, per_minute / 60)
         rate = 0.0 if per_minute is None else max(per_minute - self._burst, per_minute / 2) / 60
         self._per_s = rate
-        self._level = self._burst
-        self._at_s = -math.inf
+        self._level = min(self._level, self._burst)
 
     def wait_s(self, amount: float, now_s: float) -> float:
         """Seconds until `amount` may be taken."""
         if self._burst == math.inf:
             return 0.0
-        self._level = min(self._burst, self._level + (now_s - self._at_s) * self._per_s)
+        if self._at_s > -math.inf:
+            self._level = min(self._burst, self._level + (now_s - self._at_s) * self._per_s)
         self._at_s = now_s
         missing = min(amount, self._burst) - self._level
         # What was waited for to the end must not be found missing by rounding.
@@ -67,6 +76,34 @@ class Gate:
         self._in_flight = 0
         self._held_until_s = -math.inf
         self._timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def beside(
+        cls,
+        concurrency: int,
+        requests_per_minute: float | None,
+        tokens_per_minute: float | None,
+    ) -> Gate:
+        """One whose endpoint others use too: of what may be taken at once it begins with a call."""
+        gate = cls(concurrency)
+        gate._requests = Bucket(requests_per_minute, 1.0)
+        gate._tokens = Bucket(tokens_per_minute, 0.0)
+        return gate
+
+    def limit(
+        self,
+        concurrency: int,
+        requests_per_minute: float | None,
+        tokens_per_minute: float | None,
+        pays: int = 0,
+    ) -> None:
+        """Other limits from now on; `pays`: calls that others have begun with at its expense."""
+        now_s = self._loop.time()
+        self._concurrency = concurrency
+        self._requests.limit(requests_per_minute, now_s)
+        self._requests.take(pays)
+        self._tokens.limit(tokens_per_minute, now_s)
+        self._pump()
 
     async def enter(self, tokens: float, until_s: float, *, again: bool = False) -> None:
         """Waits for its turn; `leave` must follow. `tokens` is what the call may take, a guess.

@@ -1,19 +1,26 @@
-"""The strengths of Bradley and Terry behind comparisons of pairs."""
+"""The strengths of Bradley and Terry behind comparisons of pairs.
+
+Imports numpy, which takes a tenth of a second: import it where it is used.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
-from .pairs import ANCHOR, Compared, sigmoid
+import numpy as np
+from numpy.typing import NDArray
+
+from .pairs import ANCHOR, Compared
 
 _STEPS = 50
 _TOLERANCE = 1e-7
 _SMALLEST_STEP = 2.0**-20
+_LEAST_WEIGHT = 1e-12
+_MAX_DENSE = 1_024
+"""Players whose weights are held as one matrix, of 8 MiB at most."""
 
-_Vector = dict[int, float]
-_Edges = Sequence[tuple[int, int, float]]
-"""Two players, and how much their comparison weighs."""
+_Values = NDArray[np.float64]
+_Places = NDArray[np.intp]
 
 
 def bradley_terry(count: int, made: Sequence[Compared]) -> list[float | None]:
@@ -25,92 +32,129 @@ def bradley_terry(count: int, made: Sequence[Compared]) -> list[float | None]:
     chain of comparisons connects with the most others have none.
     """
     players = [*range(count), *([ANCHOR] if any(one.j == ANCHOR for one in made) else [])]
-    among = set(_most_connected(players, made))
-    made = [one for one in made if one.i in among]
-    # Where the comparisons agree with each other, these are the strengths already.
-    strength = _solved([(one.i, one.j, 1.0) for one in made], _pulls(made, lambda c: c.log_odds))
-    for _ in range(_STEPS):
-
-        def surprise(one: Compared, at: Mapping[int, float] = strength) -> float:
-            return one.wins - sigmoid(at[one.i] - at[one.j])
-
-        edges = [(one.i, one.j, _weight(strength[one.i] - strength[one.j])) for one in made]
-        step = _solved(edges, _pulls(made, surprise))
-        strength, moved = _stepped(made, strength, step)
-        if moved < _TOLERANCE:
-            break
-    zero = strength[ANCHOR] if ANCHOR in strength else _mean(strength)
-    return [strength[i] - zero if i in strength else None for i in range(count)]
+    among = _most_connected(players, made)
+    if not among:
+        return [None] * count
+    among.sort(key=lambda player: (player == ANCHOR, player))  # whom all met comes last
+    place = {player: index for index, player in enumerate(among)}
+    met = _Met(len(among), [one for one in made if one.i in place], place)
+    strength = met.likeliest()
+    zero = strength[-1] if among[-1] == ANCHOR else strength.mean()
+    found: list[float | None] = [None] * count
+    for player, value in zip(among, strength - zero, strict=True):
+        if player != ANCHOR:
+            found[player] = float(value)
+    return found
 
 
-def _stepped(made: Sequence[Compared], at: _Vector, step: _Vector) -> tuple[_Vector, float]:
-    """The strengths after the step, or as large a part of it as makes the comparisons likelier."""
-    now, part = _loss(made, at), 1.0
-    while part >= _SMALLEST_STEP:
-        there = {player: at[player] + part * step[player] for player in at}
-        if _loss(made, there) <= now:
-            return there, max((abs(part * value) for value in step.values()), default=0.0)
-        part /= 2
-    return at, 0.0
+class _Met:
+    """Comparisons of `n` players who are all connected, by their places."""
+
+    def __init__(self, n: int, made: Sequence[Compared], place: dict[int, int]) -> None:
+        self.n = n
+        self.i: _Places = np.array([place[one.i] for one in made], np.intp)
+        self.j: _Places = np.array([place[one.j] for one in made], np.intp)
+        self.odds: _Values = np.array([one.log_odds for one in made])
+        self.wins, _ = _shares(self.odds)
+
+    def likeliest(self) -> _Values:
+        """The strengths that make the comparisons likeliest, up to a constant."""
+        # Where the comparisons agree with each other, these are the strengths already.
+        strength = self._solved(np.ones(len(self.odds)), self.odds)
+        for _ in range(_STEPS):
+            wins, spread = _shares(strength[self.i] - strength[self.j])
+            step = self._solved(np.maximum(spread, _LEAST_WEIGHT), self.wins - wins)
+            strength, moved = self._stepped(strength, step)
+            if moved < _TOLERANCE:
+                break
+        return strength
+
+    def _stepped(self, at: _Values, step: _Values) -> tuple[_Values, float]:
+        """The strengths after the step, or as large a part of it as makes them likelier."""
+        now, part = self._loss(at), 1.0
+        while part >= _SMALLEST_STEP:
+            there = at + part * step
+            if self._loss(there) <= now:
+                return there, float(np.abs(part * step).max())
+            part /= 2
+        return at, 0.0
+
+    def _loss(self, at: _Values) -> float:
+        """How unlikely the comparisons are."""
+        gap = at[self.i] - at[self.j]
+        loss = np.log1p(np.exp(-np.abs(gap))) + np.maximum(gap, 0.0) - self.wins * gap
+        return float(loss.sum())
+
+    def _solved(self, weight: _Values, force: _Values) -> _Values:
+        """The potentials, with mean 0, whose differences, weighted, make the forces.
+
+        One player after the other is left out, and those that he met are joined in his place: in a
+        ring each has four. It adds and never subtracts, so that nothing is lost to rounding.
+        """
+        pulls: _Values = np.zeros(self.n)
+        np.add.at(pulls, self.i, force)
+        np.subtract.at(pulls, self.j, force)
+        found = self._dense(weight, pulls) if self.n <= _MAX_DENSE else self._sparse(weight, pulls)
+        return found - found.mean()
+
+    def _dense(self, weight: _Values, pulls: _Values) -> _Values:
+        met = np.zeros((self.n, self.n))
+        np.add.at(met, (self.i, self.j), weight)
+        met += met.T
+        left: list[tuple[_Places, _Values]] = []
+        for index in range(self.n - 1):
+            row = met[index, index + 1 :]
+            (rivals,) = row.nonzero()
+            share = row[rivals] / row[rivals].sum()
+            rest = met[index + 1 :, index + 1 :]
+            if 2 * len(rivals) > len(row):  # without the detour over places
+                rest += np.outer(row, row / row[rivals].sum())
+            else:
+                rest[np.ix_(rivals, rivals)] += np.outer(row[rivals], share)
+            rivals += index + 1
+            pulls[rivals] += pulls[index] * share
+            pulls[index] /= row.sum()
+            left.append((rivals, share))
+        return _put_back(pulls, left)
+
+    def _sparse(self, weight: _Values, pulls: _Values) -> _Values:
+        met: list[dict[int, float]] = [{} for _ in range(self.n)]
+
+        def join(one: int, other: int, by: float) -> None:
+            low, high = min(one, other), max(one, other)
+            met[low][high] = met[low].get(high, 0.0) + by
+
+        for i, j, by in zip(self.i.tolist(), self.j.tolist(), weight.tolist(), strict=True):
+            join(i, j, by)
+        left: list[tuple[_Places, _Values]] = []
+        for index in range(self.n - 1):
+            rivals = [*met[index].items()]
+            total = sum(by for _rival, by in rivals)
+            for at, (one, by) in enumerate(rivals):
+                for other, second in rivals[at + 1 :]:
+                    join(one, other, by * second / total)
+            places: _Places = np.array([rival for rival, _by in rivals], np.intp)
+            share: _Values = np.array([by / total for _rival, by in rivals])
+            pulls[places] += pulls[index] * share
+            pulls[index] /= total
+            left.append((places, share))
+        return _put_back(pulls, left)
 
 
-def _loss(made: Sequence[Compared], at: Mapping[int, float]) -> float:
-    """How unlikely the comparisons are."""
-    return math.fsum(
-        math.log1p(math.exp(-abs(gap))) + max(gap, 0.0) - one.wins * gap
-        for one in made
-        for gap in (at[one.i] - at[one.j],)
-    )
+def _put_back(pulls: _Values, left: Sequence[tuple[_Places, _Values]]) -> _Values:
+    """The potentials, from the last player back to the first that was left out."""
+    found: _Values = np.zeros(len(pulls))
+    for index in range(len(left) - 1, -1, -1):
+        places, share = left[index]
+        found[index] = pulls[index] + share @ found[places]
+    return found
 
 
-def _weight(gap: float) -> float:
-    wins = sigmoid(gap)
-    return max(wins * (1.0 - wins), 1e-12)
-
-
-def _pulls(made: Sequence[Compared], force: Callable[[Compared], float]) -> _Vector:
-    pulls: _Vector = {}
-    for one in made:
-        by = force(one)
-        pulls[one.i] = pulls.get(one.i, 0.0) + by
-        pulls[one.j] = pulls.get(one.j, 0.0) - by
-    return pulls
-
-
-def _solved(edges: _Edges, want: _Vector) -> _Vector:
-    """The potentials, with mean 0, whose differences over the edges make `want`.
-
-    One player after the other is left out, and those that he met are joined in his place: in a ring
-    each has four. It adds and never subtracts, so that nothing is lost to rounding.
-    """
-    order = sorted(want, key=lambda player: (player == ANCHOR, player))  # whom all met comes last
-    place = {player: index for index, player in enumerate(order)}
-    met: list[dict[int, float]] = [{} for _ in order]
-
-    def join(one: int, other: int, weight: float) -> None:
-        low, high = min(one, other), max(one, other)
-        met[low][high] = met[low].get(high, 0.0) + weight
-
-    for i, j, weight in edges:
-        join(place[i], place[j], weight)
-    pulls = [want[player] for player in order]
-    for index in range(len(order) - 1):
-        rivals = [*met[index].items()]
-        total = math.fsum(met[index].values())
-        for at, (one, weight) in enumerate(rivals):
-            pulls[one] += pulls[index] * weight / total
-            for other, second in rivals[at + 1 :]:
-                join(one, other, weight * second / total)
-    found = [0.0] * len(order)
-    for index in range(len(order) - 2, -1, -1):
-        reached = math.fsum(weight * found[one] for one, weight in met[index].items())
-        found[index] = (pulls[index] + reached) / math.fsum(met[index].values())
-    mean = math.fsum(found) / max(1, len(found))
-    return {player: value - mean for player, value in zip(order, found, strict=True)}
-
-
-def _mean(values: _Vector) -> float:
-    return math.fsum(values.values()) / len(values) if values else 0.0
+def _shares(odds: _Values) -> tuple[_Values, _Values]:
+    """The probabilities of log odds, and each times its complement."""
+    small: _Values = np.exp(-np.abs(odds))
+    wins: _Values = np.where(odds >= 0, 1.0, small) / (1.0 + small)
+    return wins, small / (1.0 + small) ** 2
 
 
 def _most_connected(players: Sequence[int], made: Sequence[Compared]) -> list[int]:

@@ -15,7 +15,6 @@ from ..judging import pairs
 from ..judging.asks_model import AsksModel, spent
 from ..judging.pairs import ANCHOR, Compared
 from ..judging.shown import Shown, joined
-from ..judging.strengths import bradley_terry
 from ..models.model import Label, LabelQuestion
 from ..references import reference
 from ..reward import NO_RESPONSE, Item, Result, Unit, kind
@@ -176,7 +175,7 @@ class Pairwise(AsksModel):
         if self.aggregate == "mean_win":
             values = pairs.mean_wins(len(responses), made)
         else:  # of a large group for some 100 ms: other rewards share the event loop
-            values = await asyncio.to_thread(bradley_terry, len(responses), made)
+            values = await asyncio.to_thread(_strengths, len(responses), made)
         return [
             self._result(index, values[index], planned, made, used[index])
             for index in range(len(responses))
@@ -234,6 +233,12 @@ class Pairwise(AsksModel):
     @cached_property
     def _question(self) -> LabelQuestion:
         return LabelQuestion("choice", self.ask, (Label("A", 1.0), Label("B", 0.0)))
+
+
+def _strengths(count: int, made: Sequence[Compared]) -> list[float | None]:
+    from ..judging.strengths import bradley_terry  # numpy takes a while, and others do without
+
+    return bradley_terry(count, made)
 
 
 def _message(head: Sequence[Any], first: Sequence[Any], second: Sequence[Any]) -> Message:

@@ -155,6 +155,16 @@ class EndpointModel:
         text = said if schema is not None else without_thoughts(said)
         return Completion(text, "length" if cut else "stop", usage)
 
+    def limit(
+        self,
+        concurrency: int,
+        requests_per_minute: float | None,
+        tokens_per_minute: float | None,
+        parts: int = 1,
+    ) -> None:
+        """Other limits from now on, as one of `parts` that share the endpoint's."""
+        self._client.limit(concurrency, requests_per_minute, tokens_per_minute, parts)
+
     def take_figures(self) -> dict[str, float]:
         """What happened since the last call: calls, retries, tokens, by metric name."""
         return self._client.take_figures()

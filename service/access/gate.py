@@ -195,10 +195,18 @@ class Gate:
 
     async def follow(self) -> None:
         """Takes up what changes, until it is cancelled."""
+        own = ""
         try:
             while True:
                 await asyncio.sleep(CHECK_S)
-                await self._renew()
+                try:
+                    await self._renew()
+                except Exception as error:  # noqa: BLE001 - the old rules go on; tried again
+                    self.fault = own = repr(error)
+                    _log.exception("access cannot be looked after")
+                else:
+                    if self.fault == own:
+                        self.fault = own = ""
         finally:
             for task in self._asking.values():
                 task.cancel()

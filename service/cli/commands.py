@@ -300,6 +300,8 @@ def reload(port: Port = 50051) -> None:
         fail(error)
     if state.fault:
         fail(f"not reloaded, the old rewards go on being served:\n{state.fault}")
+    for note in state.notes:
+        OUT.print(note, markup=False, soft_wrap=True)
     OUT.print(
         f"reloaded {state.config}; changed: {', '.join(state.changed) or 'nothing'}",
         markup=False,

@@ -18,7 +18,7 @@ from typing import Any
 from rewardplane.config.load import RewardConfig, ServiceConfig
 from rewardplane.config.settings import Limits
 from rewardplane.host.options import Options
-from rewardplane.host.progress import DeployFailed, Progress, Stopped
+from rewardplane.host.progress import DeployFailed, Progress, Stopped, way_back
 from rewardplane.replica.worker_host import local_folder
 
 from . import placement
@@ -26,8 +26,9 @@ from .applications import DRAINED_S, READY_S, apps_of, bring_up, in_place, prepa
 from .connecting import connect
 from .membership import NAME as MEMBERSHIP
 from .membership import POLL_S, STALE_S, Membership
-from .names import APP_PREFIX, GATEWAY, GATEWAY_APP, NAMESPACE, Deployed, app_name, told
+from .names import APP_PREFIX, GATEWAY_APP, NAMESPACE, Deployed, app_name, told
 from .ownership import Ownership
+from .shadowing import Shadows
 from .status import deploying, gateways_up
 
 SWITCH_S = 60.0
@@ -146,18 +147,20 @@ class Cluster:
         if (self._options.keep if keep is None else keep) and not self._is_local:
             ray.shutdown()
             return
-        if GATEWAY_APP in self._apps:
-            serve.delete(GATEWAY_APP)
-        if not self._is_local:
-            for app in self._apps - {GATEWAY_APP}:
-                serve.delete(app, _blocking=False)
-        if self._membership is not None:
-            ray.kill(self._membership)
         folder = local_folder(ray.get_runtime_context().get_session_name())
-        ray.shutdown()
-        if folder is not None and self._is_local:
-            # Replicas that Ray ended with their node leave their sockets behind.
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            if GATEWAY_APP in self._apps:
+                serve.delete(GATEWAY_APP)
+            if not self._is_local:
+                for app in self._apps - {GATEWAY_APP}:
+                    serve.delete(app, _blocking=False)
+            if self._membership is not None:
+                ray.kill(self._membership)
+        finally:  # Serve's controller may be gone
+            ray.shutdown()
+            if folder is not None and self._is_local:
+                # Replicas that Ray ended with their node leave their sockets behind.
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _begin(self, config: ServiceConfig, progress: Progress) -> None:
         import ray
@@ -223,16 +226,20 @@ class Cluster:
         made = [r for r in config.rewards.values() if r.fingerprint not in served]
         asking = [r for r in made if r.model is not None and app_name(r.model) not in swaps]
         beside = {app: part for app, part in fresh.items() if app not in swaps}
+        shadows = Shadows(fresh, self._up, self._membership)
         self._deploy(beside, asking, progress, patient=patient)
+        shadows.tell(beside, progress)
         try:
             self._publish(config, progress)
-        except BaseException:
+        except BaseException as error:
             if old:  # not all of them took it up: they go back
-                self._put_in_force(old)
                 self._retire_later(config, apps_of(old))
+                with way_back(error):
+                    self._put_in_force(old)
             raise
         for app, gone in swaps.items():
             self._swap(gone, app, config, progress)
+        shadows.tell(swaps, progress)
         if old:
             self._retire_later(old, wanted)
         for part in wanted.values():
@@ -287,13 +294,14 @@ class Cluster:
             self._deploy({app: model}, asking, progress, patient=True)
         except Stopped:
             raise
-        except Exception:
+        except Exception as error:
             if self._config is not None:
                 before = apps_of(self._config)
                 back = {old: part for old, part in before.items() if old not in self._up}
-                self._deploy(back, [], Progress(), patient=True)
-                self._publish(self._config, Progress())
                 self._retire_later(config, before)
+                with way_back(error):
+                    self._deploy(back, [], Progress(), patient=True)
+                    self._publish(self._config, Progress())
             raise
 
     def _retire_later(self, config: ServiceConfig, wanted: Mapping[str, Deployed]) -> None:
@@ -380,17 +388,10 @@ class Cluster:
 
     def _follow_nodes(self) -> None:
         """Has as many gateways as there are nodes for them."""
-        import ray
-        from ray.serve._private.common import DeploymentID
-        from ray.serve.context import _get_global_client
-
         nodes = placement.gateway_nodes(self._options.gateways)
         wanted = nodes * self._options.gateways_per_node
         if nodes and wanted != self._gateways:
-            client: Any = _get_global_client()
-            of = DeploymentID(name=GATEWAY, app_name=GATEWAY_APP)
-            scaled = client._controller.update_deployment_replicas.remote(of, wanted)
-            ray.get(scaled, timeout=ANSWER_S)
+            placement.scale_gateways(wanted, ANSWER_S)
             if self._gateways > 0:
                 _log.warning("gateways: %d, as there are nodes; %d before", wanted, self._gateways)
             self._gateways = wanted

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -26,6 +27,7 @@ from rewardplane.gateway.breath import in_breaths
 from rewardplane.gateway.doors.door import address_of
 from rewardplane.gateway.lane import Answers, PoolLane, ReplicaLost, Send
 from rewardplane.gateway.load import Load, merged
+from rewardplane.gateway.local_models import LocalModels
 from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.gateway.served import ServedReward
 from rewardplane.host import logs
@@ -57,7 +59,8 @@ class Gateway:
         self._id = ray.get_runtime_context().get_actor_id()
         self._membership: Any = ray.get_actor(MEMBERSHIP, namespace=NAMESPACE)
         self._told = told(options, Limits(**limits))
-        self._front = Front(options, Limits(**limits), _lane, _end_process)
+        self._models: dict[str, LocalModels] = {}
+        self._front = Front(options, Limits(**limits), self._lane, _end_process)
         async with asyncio.timeout(FIRST_CONFIG_S):
             while not self._front.rewards.generation:
                 await self._follow_once()
@@ -91,6 +94,9 @@ class Gateway:
             except RayError as error:
                 _log.warning("the configuration cannot be asked for: %s", error)
                 await asyncio.sleep(1.0)
+            except Exception:  # noqa: BLE001 - what is served goes on being served
+                _log.exception("the configuration in force cannot be served; it is tried again")
+                await asyncio.sleep(1.0)
 
     async def _report(self) -> None:
         """Tells what there is to do where the number of replicas follows that."""
@@ -98,31 +104,49 @@ class Gateway:
         while True:
             # To look at very many calls takes time that is theirs.
             await asyncio.sleep(max(REPORT_S, min(IDLE_REPORT_S, 10 * took_s)))
-            scaled = self._front.rewards.scaled()
             is_due = time.monotonic() - told_s >= IDLE_REPORT_S
-            if not scaled or not (is_due or any(one.pool.backlog_items for one in scaled)):
-                continue
-            told_s = time.monotonic()
-            loads = await loads_of(scaled)
-            took_s = time.monotonic() - told_s
             try:
+                scaled = self._front.rewards.scaled()
+                if not scaled or not (is_due or any(one.pool.backlog_items for one in scaled)):
+                    continue
+                told_s = time.monotonic()
+                loads = await loads_of(scaled)
+                took_s = time.monotonic() - told_s
                 async with asyncio.timeout(ANSWER_S):
                     counts = await self._membership.report.remote(self._id, loads)
+                for served in scaled:
+                    if (count := counts.get(_part_of(served).fingerprint)) is not None:
+                        served.note_replicas(*count)
             except (RayError, TimeoutError) as error:
                 _log.warning("what there is to do cannot be told: %s", error)
-                continue
-            for served in scaled:
-                if (count := counts.get(_part_of(served).fingerprint)) is not None:
-                    served.note_replicas(*count)
+            except Exception:  # noqa: BLE001 - a fault in what is told ends no gateway
+                _log.exception("what there is to do cannot be told")
+                await asyncio.sleep(IDLE_REPORT_S)
 
     async def _follow_once(self) -> None:
         rewards = self._front.rewards
         news = await self._membership.ask.remote(
             self._id, rewards.generation, sorted(rewards.in_use()), self._address, self._told
         )
+        for gone in self._models.keys() - rewards.in_use():
+            await self._models.pop(gone).close()
         if news is not None:
             generation, data = news
             self._front.switch(ServiceConfig.from_dict(data), generation)
+
+    def _lane(self, served: ServedReward) -> PoolLane:
+        """The queue in front of a reward's replicas, or of its model's."""
+        model = served.config.model
+        if model is None:
+            replicas = _replicas_of(served)
+            return PoolLane(served, replicas.send, replicas.start)
+        local = self._models.get(model.fingerprint)
+        if local is None:
+            local = self._models[model.fingerprint] = LocalModels(_folder(), model.fingerprint)
+        definition, by_handle = definition_of(served.config), _model_of(served)
+        return PoolLane(
+            served, local.sender(definition, by_handle, lambda: served.up, served.note_model)
+        )
 
     async def __del__(self) -> None:
         await self._front.stop(DRAIN_S)
@@ -152,11 +176,9 @@ def _end_process(why: str) -> None:
     os._exit(1)
 
 
-def _lane(served: ServedReward) -> PoolLane:
-    if served.config.model is not None:
-        return PoolLane(served, _model_of(served))
-    replicas = _replicas_of(served)
-    return PoolLane(served, replicas.send, replicas.start)
+def _folder() -> Path | None:
+    """Where the replicas of this node listen."""
+    return local_folder(ray.get_runtime_context().get_session_name())
 
 
 def _replicas_of(served: ServedReward) -> LocalReplicas:
@@ -174,8 +196,7 @@ def _replicas_of(served: ServedReward) -> LocalReplicas:
             async for answer in answers:
                 yield answer
 
-    folder = local_folder(ray.get_runtime_context().get_session_name())
-    return LocalReplicas(folder, config, send, lambda: served.up)
+    return LocalReplicas(_folder(), config, send, lambda: served.up)
 
 
 def _model_of(served: ServedReward) -> Send:

@@ -16,6 +16,7 @@ from typing import Any
 
 from rewardplane.gateway.load import Load, merged
 
+from .doors import DoorLimits, Doors
 from .names import MODEL
 
 NAME = "rewardplane-membership"
@@ -45,6 +46,7 @@ class Membership:
         self._counts: dict[str, tuple[int, int]] = {}
         self._owner = ""
         self._owned_s = 0.0
+        self._doors = Doors()
 
     async def publish(self, config: dict[str, Any]) -> int:
         """Puts a configuration in force; returns its generation."""
@@ -99,16 +101,21 @@ class Membership:
         """
         from ray.exceptions import RayError
         from ray.serve.exceptions import RayServeException
-        from ray.serve.handle import DeploymentHandle
 
-        logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        handle: Any = DeploymentHandle(MODEL, app)
         try:
-            await handle.prepare.remote(definition)
+            await _handle(app).prepare.remote(definition)
         except (RayError, RayServeException) as error:
             lines = str(getattr(error, "cause", None) or error).strip().splitlines()
             return lines[-1] if lines else repr(error)
         return ""
+
+    async def recent(self, app: str) -> list[Any]:
+        """As `ModelHost.recent`, of a replica of an application."""
+        return await _handle(app).recent.remote()
+
+    async def shadow(self, app: str, jobs: list[Any]) -> list[str]:
+        """As `ModelHost.shadow`, of a replica of an application."""
+        return await _handle(app).shadow.remote(jobs)
 
     async def report(self, gateway: str, loads: dict[str, Load]) -> dict[str, tuple[int, int]]:
         """What a gateway has to do, by the fingerprint of the reward or model.
@@ -129,6 +136,18 @@ class Membership:
         found = [loads[part] for _at_s, loads in self._loads.values() if part in loads]
         return merged(found) if found else None
 
+    async def share(self, model: str, replica: str, limits: DoorLimits) -> DoorLimits | None:
+        """As `Doors.share`."""
+        return self._doors.share(model, replica, limits)
+
+    async def close_door(self, model: str, replica: str) -> None:
+        """As `Doors.leave`."""
+        self._doors.leave(model, replica)
+
+    async def first_weights(self, part: str, digest: str) -> str:
+        """As `Doors.first_weights`."""
+        return self._doors.first_weights(part, digest)
+
     async def leave(self, gateway: str) -> None:
         """A gateway stops."""
         self._gateways.pop(gateway, None)
@@ -147,3 +166,11 @@ class Membership:
         now_s = time.monotonic()
         self._gateways = {k: g for k, g in self._gateways.items() if now_s - g.seen_s < STALE_S}
         return list(self._gateways.values())
+
+
+def _handle(app: str) -> Any:
+    """The replicas of a model's application."""
+    from ray.serve.handle import DeploymentHandle
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    return DeploymentHandle(MODEL, app)

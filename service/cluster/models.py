@@ -9,21 +9,27 @@ import logging
 import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import serve
 from rewardplane.config.models import ModelConfig
 from rewardplane.config.replicas import range_of
 from rewardplane.host import logs
-from rewardplane.models.host import ModelHost
+from rewardplane.models.host import EngineGone, ModelHost
+from rewardplane.models.loading import load_model
+from rewardplane.replica.job_link import JobHost
 from rewardplane.replica.memory import keep_freed_memory
+from rewardplane.replica.worker_host import local_folder
 
 from .gateway import DRAIN_S
 from .names import MODEL
 from .placement import actor_options
+from .presence import Presence
 from .serve_policy import sizing
 
 _log = logging.getLogger(__name__)
@@ -39,26 +45,54 @@ HEALTH_TIMEOUT_S = 60.0
 
 
 class ModelReplica:
-    """A replica of a model that gateways reach by Serve's handle."""
+    """A replica of a model that gateways reach by a socket on its node, else by Serve's handle."""
 
     async def __init__(self, config: dict[str, Any]) -> None:
         logs.to_stderr()
         keep_freed_memory()
-        self._host = ModelHost(ModelConfig.from_dict(config))
-        async with _alone_on_card(self._host.config):
-            await self._host.start()
+        model = ModelConfig.from_dict(config)
+        self._presence = Presence(model)
+        limits = await self._presence.opened()
+        self._host = ModelHost(model, partial(load_model, limits=limits))
+        self._links = JobHost(self._run, lambda: self._host.facts)
+        try:
+            async with _alone_on_card(model):
+                await self._host.start()
+        except BaseException:
+            await self._presence.leave()
+            raise
+        await self._presence.follow(self._host)
 
     async def check_health(self) -> None:
-        """Serve's probe."""
+        """Serve's probe; gateways of this node may come as soon as the first one has passed."""
         self._host.check_health()
+        folder = local_folder(ray.get_runtime_context().get_session_name())
+        if folder is not None:
+            try:
+                await self._links.start(folder, self._host.config.fingerprint)
+            except OSError as error:
+                _log.warning("no socket in %s, calls come by Serve's handle: %s", folder, error)
 
     async def run(
         self, definition: Any, messages: Any, backlog: tuple[int, float]
     ) -> AsyncGenerator[Any, None]:
         """As `ModelHost.run`; the first that is yielded says what the model is."""
         yield asdict(self._host.facts)
-        async for answer in self._host.run(definition, messages, backlog):
-            yield answer
+        async with aclosing(self._run(definition, messages, backlog)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def _run(
+        self, definition: Any, messages: Any, backlog: tuple[int, float]
+    ) -> AsyncGenerator[Any, None]:
+        try:
+            async with aclosing(self._host.run(definition, messages, backlog)) as answers:
+                async for answer in answers:
+                    yield answer
+        except EngineGone as error:
+            # Until the next probe, what is sent again would come here again, to no avail.
+            _log.critical("the replica ends: %s", error)
+            os._exit(1)
 
     async def prepare(self, definition: Any) -> dict[str, Any]:
         """Makes a reward ready; what the model is.
@@ -69,9 +103,19 @@ class ModelReplica:
         self._host.prepare(definition)
         return asdict(self._host.facts)
 
+    async def recent(self) -> list[Any]:
+        """As `ModelHost.recent`."""
+        return self._host.recent()
+
+    async def shadow(self, jobs: list[Any]) -> list[str]:
+        """As `ModelHost.shadow`."""
+        return await self._host.shadow(jobs)
+
     async def __del__(self) -> None:
-        """Called by Serve when the replica stops."""
+        """Called by Serve when the replica stops; it knows nothing of what came by sockets."""
+        await self._links.drain(end_s(self._host.config))
         await self._host.stop()
+        await self._presence.leave()
 
 
 @asynccontextmanager
@@ -102,10 +146,15 @@ def model_application(model: ModelConfig, first: int = 0) -> Any:
         max_constructor_retry_count=TRIES,
         health_check_period_s=5,
         health_check_timeout_s=HEALTH_TIMEOUT_S,
-        graceful_shutdown_timeout_s=DRAIN_S if range_of(settings.replicas) is None else END_S,
+        graceful_shutdown_timeout_s=end_s(model),
         graceful_shutdown_wait_loop_s=0.1,
     )
     return deployment.bind(model.as_dict())
+
+
+def end_s(model: ModelConfig) -> float:
+    """How long what a replica runs may take to end when it stops."""
+    return DRAIN_S if range_of(model.settings.replicas) is None else END_S
 
 
 def _environment(model: ModelConfig) -> dict[str, str]:

@@ -68,11 +68,13 @@ class BacklogPolicy:
 
     def _answered(self, future: Any) -> None:
         """On a thread of Ray's."""
-        if future.exception() is not None:
-            self._membership = None
-        elif future.result() is not None:
-            self._told = time.monotonic(), future.result()
-        self._is_asking = False
+        try:
+            if future.cancelled() or future.exception() is not None:
+                self._membership = None
+            elif future.result() is not None:
+                self._told = time.monotonic(), future.result()
+        finally:
+            self._is_asking = False
 
 
 def autoscaling(part: str, replicas: ReplicaRange, first: int, start_s: float) -> AutoscalingConfig:

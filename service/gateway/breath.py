@@ -34,8 +34,11 @@ def at_once(steps: Steps[_T]) -> _T:
             return end.value
 
 
-async def in_breaths(steps: Steps[_T]) -> _T:
-    """Does the work with pauses; returns its result. What is cancelled is not done to its end."""
+async def in_breaths(steps: Steps[_T], *, patient: bool = False) -> _T:
+    """Does the work with pauses; returns its result. What is cancelled is not done to its end.
+
+    `patient`: not at once, but in turns to come, beside what else is done there.
+    """
     done: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
 
     def work() -> Steps[None]:
@@ -51,27 +54,47 @@ async def in_breaths(steps: Steps[_T]) -> _T:
                 done.set_result(result)
 
     working = work()
-    go_on(working)
+    if patient:
+        _turns_of().wait(working)
+    else:
+        go_on(working)
     try:
         return await done
     finally:
         working.close()
 
 
-def go_on(steps: Steps[None], then: Callable[[], None] | None = None) -> None:
+def go_on(
+    steps: Steps[None],
+    then: Callable[[], None] | None = None,
+    failed: Callable[[Exception], None] | None = None,
+) -> None:
     """Does the work to its end whoever waits for it, now and in later turns; calls `then`.
 
-    What either raises is the caller's as long as this has not returned, then the loop's to log.
+    What either raises `failed` gets; without it, it is the caller's as long as this has not
+    returned, then the loop's to log.
     """
-    for _ in steps:  # what is short has no pause, and needs no loop
-        loop = asyncio.get_running_loop()
-        turns = _turns.get(loop)
-        if turns is None:
-            turns = _turns[loop] = _Turns(loop)
-        turns.add(steps, then)
-        return
-    if then is not None:
-        then()
+    try:
+        for _ in steps:  # what is short has no pause, and needs no loop
+            _turns_of().add(steps, then, failed)
+            return
+        if then is not None:
+            then()
+    except Exception as error:
+        if failed is None:
+            raise
+        failed(error)
+
+
+def _turns_of() -> _Turns:
+    loop = asyncio.get_running_loop()
+    turns = _turns.get(loop)
+    if turns is None:
+        turns = _turns[loop] = _Turns(loop)
+    return turns
+
+
+_Work = tuple[Steps[None], Callable[[], None] | None, Callable[[Exception], None] | None]
 
 
 class _Turns:
@@ -81,11 +104,16 @@ class _Turns:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._left: deque[tuple[Steps[None], Callable[[], None] | None]] = deque()
+        self._left: deque[_Work] = deque()
         self._is_due = False
         """Whether a turn is to come, or is now."""
 
-    def add(self, steps: Steps[None], then: Callable[[], None] | None) -> None:
+    def add(
+        self,
+        steps: Steps[None],
+        then: Callable[[], None] | None,
+        failed: Callable[[Exception], None] | None,
+    ) -> None:
         """Takes work that is at its first pause."""
         until_s = time.perf_counter() + BREATH_S
         # Where there is other work, or it has had a breath: the rest in a turn to come.
@@ -96,7 +124,12 @@ class _Turns:
                 if then is not None:
                     then()
                 return
-        self._left.append((steps, then))
+        self._left.append((steps, then, failed))
+        self._have_a_turn()
+
+    def wait(self, steps: Steps[None]) -> None:
+        """Does the work in turns to come."""
+        self._left.append((steps, None, None))
         self._have_a_turn()
 
     def _have_a_turn(self) -> None:
@@ -109,13 +142,19 @@ class _Turns:
         left = self._left
         try:
             while left and time.perf_counter() < until_s:
-                steps, then = left.popleft()
-                for _ in steps:
-                    left.append((steps, then))
-                    break
-                else:
-                    if then is not None:
-                        then()
+                work = left.popleft()
+                steps, then, failed = work
+                try:
+                    for _ in steps:
+                        left.append(work)
+                        break
+                    else:
+                        if then is not None:
+                            then()
+                except Exception as error:
+                    if failed is None:
+                        raise
+                    failed(error)
         finally:  # whatever one of them raises, the others go on
             self._is_due = False
             self._have_a_turn()

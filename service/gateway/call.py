@@ -5,6 +5,7 @@ Items of a call are numbered through all its groups: group 0's responses, then g
 
 from __future__ import annotations
 
+import logging
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,11 +27,13 @@ from rewardplane.replica.segment import (
 )
 from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError
 from rewardplane.wire.frame import Span
-from rewardplane.wire.item_errors import DEADLINE_EXECUTING, NEVER_STARTED
+from rewardplane.wire.item_errors import DEADLINE_EXECUTING, NEVER_STARTED, OWN_FAULT
 
 from .job_waits import Wait
 from .served import ServedReward
 from .tracing import Trace
+
+_log = logging.getLogger(__name__)
 
 LEFT_OUT = 4
 """The state of an item of a member's call that is not to run: a gate does not hold, or its outcome
@@ -97,6 +100,8 @@ class Call:
     `data` is the serialized `ScoreRequest`, `spans[g]` where group g lies in it, `served[g]` its
     reward, `offsets[g]` the number of its first item. `on_done` is called once, when no item is
     pending any more; `on_items`, where it is set, with the numbers of items that got their outcome.
+    Neither may raise: lanes call them. An item's state is set last, right before it is settled, so
+    that what fails in between leaves it pending.
     """
 
     __slots__ = (
@@ -216,10 +221,10 @@ class Call:
         """Places the score of the one item of a call, where there is nothing to it but a reward."""
         if self.closed or self.states[item]:
             return
-        self.states[item] = SCORED
         self.rewards[item] = reward
         self.elapsed_us[item] = elapsed_us
         self.queue_us[0] = waited_us
+        self.states[item] = SCORED
         self.settle((item,))
 
     def place(self, part: Part, places: Sequence[Range], k: int, waited_us: int) -> None:
@@ -240,7 +245,6 @@ class Call:
 
     def _place_run(self, part: Part, at: int, first: int, end: int, k: int) -> None:
         stop = at + end - first
-        self.states[first:end] = part.states[at:stop]
         self.rewards[first:end] = array("d", part.rewards[8 * at : 8 * stop])
         self.elapsed_us[first:end] = array("Q", part.elapsed_us[8 * at : 8 * stop])
         if self.stride and part.components:
@@ -253,6 +257,7 @@ class Call:
         for index, extra in part.extras.items():
             if at <= index < stop:
                 self.extras[first + index - at] = extra
+        self.states[first:end] = part.states[at:stop]
         self.settle(range(first, end))
 
     def _place_each(self, part: Part, places: Sequence[Range], k: int) -> None:
@@ -267,9 +272,10 @@ class Call:
             self.elapsed_us[item] = elapsed_us[index]
             if index in part.extras:
                 self.extras[item] = part.extras[index]
-            self.states[item] = part.states[index]
         if self.stride and part.components:
             self._place_components(part, [at[i] for i in fresh], fresh, k)
+        for index in fresh:
+            self.states[at[index]] = part.states[index]
         self.settle([at[i] for i in fresh])
 
     def _place_components(
@@ -294,11 +300,22 @@ class Call:
             self.states[first:end] = bytes((FAILED,)) * (end - first)
             self.settle(range(first, end))
 
+    def failed_here(self, served: ServedReward, error: Exception) -> None:
+        """By a fault of ours no more comes of a reward: its pending items get that as outcome."""
+        _log.error("reward %s: %s failed", served.name, self.options.label, exc_info=error)
+        if not self.closed:
+            offsets = self.offsets
+            groups = [group for group, one in enumerate(self.served) if one is served]
+            self.fail([(offsets[group], offsets[group + 1]) for group in groups], OWN_FAULT)
+
     def expire(self) -> None:
         """The time to answer has come; what has no outcome is an error."""
         for plan in self.plans:
             if not self.closed:
-                plan.expire()
+                try:
+                    plan.expire()
+                except Exception:  # noqa: BLE001 - our fault; what it leaves fails below
+                    _log.exception("%s could not be told that its time is over", self.options.label)
         if not self.closed:
             self.fail(self.sent, DEADLINE_EXECUTING)
             self.fail([(0, self.n)], NEVER_STARTED)
@@ -310,7 +327,10 @@ class Call:
         self.data = b""
         if self.plans:
             for plan in self.plans:
-                plan.close()
+                try:
+                    plan.close()
+                except Exception:  # noqa: BLE001 - our fault, not the call's: it has its outcomes
+                    _log.exception("%s could not be closed", self.options.label)
 
     def _note_groups(self, places: Iterable[Range], waited_us: int, isolation: int) -> None:
         for first, end in places:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 from array import array
 from bisect import bisect_right
@@ -25,6 +26,8 @@ from rewardplane.wire.item_errors import CANCELLED, NEVER_STARTED
 from .call import LEFT_OUT, Call
 from .served import ServedReward
 from .subcall import Groups, Layout
+
+_log = logging.getLogger(__name__)
 
 Start = Callable[[Call, ServedReward, Groups], None]
 """Hands groups of a call to the lane of a reward."""
@@ -82,6 +85,9 @@ class CompositeRun:
             child.on_items = self._told
         self._run(self._first, range(len(layout.groups)))
 
+    def _failed(self, error: Exception) -> None:
+        self._call.failed_here(self._served, error)
+
     def expire(self) -> None:
         """The members' calls end with what they have; no wave starts any more."""
         self._expired = True
@@ -99,7 +105,10 @@ class CompositeRun:
             if child.pending:
                 child.fail([(0, child.n)], CANCELLED)
             child.close()
-            self._count(child)
+            try:
+                self._count(child)
+            except Exception:  # noqa: BLE001 - our fault, not the call's: it has its outcomes
+                _log.exception("reward %s: its member %s was not counted", self._served.name, name)
             reached = child.n - child.states.count(LEFT_OUT)
             self._served.figures.member_items[name] += reached
             self._served.members[name].calls -= 1
@@ -120,7 +129,13 @@ class CompositeRun:
                 self._start(self._calls[name], members[name], chosen)
 
     def _told(self, items: Sequence[int]) -> None:
-        """Items of a member's call have their outcomes."""
+        """Items of a member's call have their outcomes. Nothing is raised into its lane."""
+        try:
+            self._note(items)
+        except Exception as error:  # noqa: BLE001 - our fault: the items must not wait
+            self._failed(error)
+
+    def _note(self, items: Sequence[int]) -> None:
         offsets, left, ready = self._layout.offsets, self._left, self._ready
         group = bisect_right(offsets, items[0]) - 1
         if isinstance(items, range):
@@ -145,7 +160,13 @@ class CompositeRun:
         elif ready and not self._flushes:
             # With what else ends in this turn of the loop.
             self._flushes = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._flush_later)
+
+    def _flush_later(self) -> None:
+        try:
+            self._flush()
+        except Exception as error:  # noqa: BLE001 - our fault: the items must not wait
+            self._failed(error)
 
     def _flush(self) -> None:
         """Takes the groups whose wave is over a wave further, or combines their outcomes."""
@@ -235,18 +256,20 @@ class CompositeRun:
         for group in groups:
             self._note_group(group)
         told: list[int] = []
-        for place, in_call in layout.runs(groups):
-            if self._blend(place, in_call):
-                told += range(*in_call)
-                continue
-            first = bisect_right(layout.offsets, place[0]) - 1
-            while layout.offsets[first] < place[1]:
-                told += self._combine_group(first)
-                first += 1
-        if told:
-            # Whole runs are told as such: who is told looks at groups, not at items.
-            whole = told[-1] - told[0] == len(told) - 1
-            call.settle(range(told[0], told[-1] + 1) if whole else told)
+        try:
+            for place, in_call in layout.runs(groups):
+                if self._blend(place, in_call):
+                    told += range(*in_call)
+                    continue
+                first = bisect_right(layout.offsets, place[0]) - 1
+                while layout.offsets[first] < place[1]:
+                    self._combine_group(first, told)
+                    first += 1
+        finally:
+            if told:
+                # Whole runs are told as such: who is told looks at groups, not at items.
+                whole = told[-1] - told[0] == len(told) - 1
+                call.settle(range(told[0], told[-1] + 1) if whole else told)
 
     def _blend(self, place: Range, in_call: Range) -> bool:
         """Combines items, if all have their gates held and a reward of each member."""
@@ -294,8 +317,8 @@ class CompositeRun:
             call.components[begin * stride + at : stop * stride : stride] = array("d", column)
             at += 1
 
-    def _combine_group(self, group: int) -> list[int]:
-        """Combines a group's items one by one; returns those of the call that were pending."""
+    def _combine_group(self, group: int, told: list[int]) -> None:
+        """Combines a group's items one by one; `told` gets those of the call that were pending."""
         layout, call = self._layout, self._call
         numbers = range(layout.offsets[group], layout.offsets[group + 1])
         places = [(i, at) for i in numbers if not call.states[at := layout.in_parent(i, group)]]
@@ -314,7 +337,7 @@ class CompositeRun:
             else:
                 call.extras[at] = fault_of(replace(made, usage=_usage(outcomes.values())))
                 call.states[at] = FAILED
-        return [at for _item, at in places]
+            told.append(at)
 
     def _place_components(self, item: int, at: int, own: Sequence[float]) -> None:
         """Each member's reward and components; NaN where it has none."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from rewardplane.config.load import INLINE_CHARS
 from rewardplane.replica.items import unreadable
@@ -47,21 +48,29 @@ class InlineRun:
             raise ValueError(f"reward {served.name!r} is not of the inline lane")
         self._call = call
         self._reward = served.reward
-        self._reward_name = served.name
+        self._served = served
         self._names = served.component_names
         self._clip = Clip(*served.config.clip)
         self._too_large = too_large
         self._most_items = FIRST_ITEMS
         self._groups = groups
+        self._unsettled = 0, 0
+        """The items that are being scored."""
 
     def start(self) -> None:
         """Scores for a breath; the rest follows when others had their turn."""
         trace = self._call.trace
-        if trace is None:
-            go_on(self._score_all(self._groups))
-        else:
-            trace.began_inline(self._reward_name)
-            go_on(self._score_all(self._groups), lambda: trace.ran_inline(self._reward_name))
+        then = None
+        if trace is not None:
+            trace.began_inline(self._served.name)
+            then = partial(trace.ran_inline, self._served.name)
+        go_on(self._score_all(self._groups), then, self._failed)
+
+    def _failed(self, error: Exception) -> None:
+        first, end = self._unsettled
+        if not self._call.closed:
+            self._call.states[first:end] = bytes(end - first)
+        self._call.failed_here(self._served, error)
 
     def _score_all(self, groups: Groups) -> Steps[None]:
         """Scores group by group; yields where there may be a pause."""
@@ -93,9 +102,11 @@ class InlineRun:
                 while at < stop:
                     count = min(most, self._most_items, stop - at)
                     responses = group.responses[at - first : at - first + count]
+                    self._unsettled = at, at + count
                     self._score(example, responses, at)
                     took_ns = time.perf_counter_ns() - begin_ns
                     call.spread(at, at + count, took_ns // 1000)
+                    self._unsettled = 0, 0
                     call.settle(range(at, at + count))
                     self._most_items = max(1, min(CHUNK_ITEMS, count * CHUNK_NS // max(1, took_ns)))
                     at += count

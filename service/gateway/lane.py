@@ -155,8 +155,12 @@ class PoolLane:
             jobs = self._take()
             if jobs:
                 self._in_flight += 1
-                if len(jobs) > 1 or not self._start_at_once(jobs[0]):
-                    self._own(self._carry(jobs), jobs)
+                try:
+                    if len(jobs) > 1 or not self._start_at_once(jobs[0]):
+                        self._own(self._carry(jobs), jobs)
+                except Exception as error:  # noqa: BLE001 - as in `_carry`
+                    self._in_flight -= 1
+                    self._failed(jobs, error)
         if (self._waiting or self._tasks or self._direct) and self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
@@ -186,10 +190,10 @@ class PoolLane:
             if run is not None:
                 self._direct.pop(run, None)
                 self._in_flight_items -= items
-            self._served.note_figures(figures)
             if error is not None:
                 self._lose([job], str(error) or type(error).__name__)
             self._pump_soon()
+            self._served.note_figures(figures)
 
         run = self._start(message_of(job, now_s), told, ended)
         if run is None:
@@ -281,8 +285,7 @@ class PoolLane:
         except ReplicaLost as error:
             self._lose(jobs, str(error))
         except Exception as error:  # noqa: BLE001 - the outcomes must not wait for the deadline
-            _log.exception("reward %s: a call to a replica failed", self._served.name)
-            self._lose(jobs, repr(error))
+            self._failed(jobs, error)
         finally:
             self._in_flight_items -= items
             if holds_slot:
@@ -343,6 +346,11 @@ class PoolLane:
             self._is_measured = True
             self.item_s = max(1e-7, 0.7 * self.item_s + 0.3 * item_s)
 
+    def _failed(self, jobs: list[list[Shard]], error: Exception) -> None:
+        """By a fault of ours jobs did not get to their end."""
+        _log.error("reward %s: a call to a replica failed", self._served.name, exc_info=error)
+        self._lose(jobs, repr(error))
+
     def _lose(self, jobs: list[list[Shard]], why: str) -> None:
         """A replica is gone: what it left unfinished goes elsewhere, in front of what waits."""
         left = [s for job in jobs for s in job if not s.dead and s.pending]
@@ -362,8 +370,8 @@ class PoolLane:
             elif shard.losses == MAX_LOSSES:
                 self._alone.extend(shard.split())
             else:
-                why_lost = crashed if self._served.lane == "model" else lost
-                shard.call.fail(shard.places, why_lost(shard.losses))
+                times, is_model = shard.losses, self._served.lane == "model"
+                shard.call.fail(shard.places, crashed(times) if is_model else lost(times, why))
         if self._alone and (self._lonely is None or self._lonely.done()):
             self._lonely = asyncio.get_running_loop().create_task(self._carry_alone())
 

@@ -101,13 +101,34 @@ class ReuseRun:
 
     def start(self) -> None:
         """Looks the items up and starts what is new."""
-        call, layout, reuse = self._call, self._layout, self._reuse
+        call, layout = self._call, self._layout
         call.plans.append(self)
         seed = self._served.digest.encode()
         # They may be large: they are made and kept only for calls that want them.
         person = b"details" * call.options.details + b"judged" * call.options.judgements
         leads: dict[int, Flight] = {}
         known: list[int] = []
+        try:
+            shared = self._look_up(leads, known, seed, person)
+            counted = self._served.figures.counted
+            counted["cache_items.run"] += len(leads)
+            counted["cache_items.shared"] += shared
+            counted["cache_items.cached"] += len(known)
+            if leads:
+                self._execute(layout, leads)
+        except BaseException:
+            for flight in leads.values():
+                self._hand_on(flight, flight.followers)
+            raise
+        finally:
+            if known:
+                call.settle(known)
+
+    def _look_up(
+        self, leads: dict[int, Flight], known: list[int], seed: bytes, person: bytes
+    ) -> int:
+        """Finds what must be executed, and what is known; returns how many wait for others."""
+        call, layout, reuse = self._call, self._layout, self._reuse
         shared = 0
         for group, frame in enumerate(layout.frames):
             example = blake2b(frame.example, digest_size=32, key=seed).digest()
@@ -129,14 +150,7 @@ class ReuseRun:
                 else:
                     flight.followers.append((self, at))
                     shared += 1
-        counted = self._served.figures.counted
-        counted["cache_items.run"] += len(leads)
-        counted["cache_items.shared"] += shared
-        counted["cache_items.cached"] += len(known)
-        if leads:
-            self._execute(layout, leads)
-        if known:
-            call.settle(known)
+        return shared
 
     def expire(self) -> None:
         """What executes ends with what it has."""
@@ -171,52 +185,81 @@ class ReuseRun:
         self._submit(call, self._served, layout.with_frames(chosen))
 
     def _told(self, execution: _Execution, items: Sequence[int]) -> None:
-        """Items that were executed have their outcomes: so have those that are equal."""
-        layout = execution.layout
+        """Items that were executed have their outcomes: so have those that are equal.
+
+        Nothing is raised into the lane that tells it.
+        """
         to_settle: dict[ReuseRun, list[int]] = {self: []}
         handed_on: list[tuple[Flight, list[tuple[ReuseRun, int]]]] = []
+        fault: Exception | None = None
         for item in items:
             flight = execution.leads.pop(item)
-            group = bisect_right(layout.offsets, item) - 1
-            entry = execution.entry(item, group)
-            self._reuse.flights.pop(flight.name, None)
-            if entry.state == SCORED:
-                self._reuse.put(flight.name[0], entry)
-            is_final = entry.state == SCORED or (entry.extra or [0])[0] not in _RETRYABLE
-            at = layout.in_parent(item, group)
-            number = layout.groups[group]
-            queue_us = execution.call.queue_us[group]
-            self._call.queue_us[number] = max(self._call.queue_us[number], queue_us)
-            if self._place(at, entry, entry.elapsed_us):
-                to_settle[self].append(at)
-            shared = entry
-            if entry.state == FAILED and entry.extra is not None:
-                # What judges took in vain is told once.
-                shared = replace(entry, extra=entry.extra[:2])
-            waiting: list[tuple[ReuseRun, int]] = []
-            for run, place in flight.followers:
-                if run is not self and not is_final:
-                    waiting.append((run, place))
-                elif run._place(place, shared, 0):
-                    to_settle.setdefault(run, []).append(place)
-            if waiting:
-                handed_on.append((flight, waiting))
+            try:
+                if waiting := self._share(execution, item, flight, to_settle):
+                    handed_on.append((flight, waiting))
+            except Exception as error:  # noqa: BLE001 - our fault: no item may wait for it
+                fault = error
+                self._reuse.flights.pop(flight.name, None)
+                handed_on.append((flight, flight.followers))
         # Only now: a call that is over closes its run, which looks at what executes.
         for flight, waiting in handed_on:
             self._hand_on(flight, waiting)
         for run, places in to_settle.items():
             if places:
                 run._call.settle(places)
+        if fault is not None:
+            self._call.failed_here(self._served, fault)
+
+    def _share(
+        self,
+        execution: _Execution,
+        item: int,
+        flight: Flight,
+        to_settle: dict[ReuseRun, list[int]],
+    ) -> list[tuple[ReuseRun, int]]:
+        """Places an outcome wherever it is waited for; returns who must execute the item anew."""
+        layout = execution.layout
+        group = bisect_right(layout.offsets, item) - 1
+        entry = execution.entry(item, group)
+        self._reuse.flights.pop(flight.name, None)
+        if entry.state == SCORED:
+            self._reuse.put(flight.name[0], entry)
+        is_final = entry.state == SCORED or (entry.extra or [0])[0] not in _RETRYABLE
+        at = layout.in_parent(item, group)
+        number = layout.groups[group]
+        queue_us = execution.call.queue_us[group]
+        self._call.queue_us[number] = max(self._call.queue_us[number], queue_us)
+        if self._place(at, entry, entry.elapsed_us):
+            to_settle[self].append(at)
+        shared = entry
+        if entry.state == FAILED and entry.extra is not None:
+            # What judges took in vain is told once.
+            shared = replace(entry, extra=entry.extra[:2])
+        waiting: list[tuple[ReuseRun, int]] = []
+        for run, place in flight.followers:
+            if run is not self and not is_final:
+                waiting.append((run, place))
+            elif run._place(place, shared, 0):
+                to_settle.setdefault(run, []).append(place)
+        return waiting
 
     def _hand_on(self, flight: Flight, waiting: Sequence[tuple[ReuseRun, int]]) -> None:
         """The first of those that wait, of a call that is not over, executes the item itself."""
         self._reuse.flights.pop(flight.name, None)
+        flights = self._reuse.flights
         live = [(run, at) for run, at in waiting if run is not self and run._is_pending(at)]
-        if not live:
-            return
-        leader, at = live[0]
-        again = self._reuse.flights[flight.name] = Flight(flight.name, leader, live[1:])
-        leader._lead(at, again)
+        while live and flight.name not in flights:
+            leader, at = live[0]
+            again = flights[flight.name] = Flight(flight.name, leader, live[1:])
+            try:
+                leader._lead(at, again)
+            except Exception as error:  # noqa: BLE001 - our fault: the others must not wait for it
+                if flights.get(flight.name) is again:
+                    del flights[flight.name]
+                leader._call.failed_here(leader._served, error)
+                live = [(run, at) for run, at in live[1:] if run._is_pending(at)]
+            else:
+                return
 
     def _lead(self, at: int, flight: Flight) -> None:
         """Executes an item of the call that waited for another one's outcome."""

@@ -258,19 +258,19 @@ class Scorer:
     def _close(self, call: Call, size: int, then: Callable[[Call], None]) -> None:
         """Every item has its outcome: gives the places back and counts; `then` gets the call."""
         if call.trace is not None:
-            call.trace.close(call)
+            try:
+                call.trace.close(call)
+            except Exception:  # noqa: BLE001 - our fault, not the call's: it has its outcomes
+                _log.exception("%s: its trace could not be closed", call.options.label)
         call.close()
         self._deadlines.remove(call, call.options.answer_by_s)
         for served, count in call.items.items():
             served.calls -= 1
             served.items -= count
-        metrics = self._metrics
-        metrics.waits.end(call.waits)
-        if metrics.sights is not None:
-            metrics.sights.call_ended(call, call.job)
         self._admission.leave(call.n, size)
         for usage in call.usages:
             usage.leave(call.n)
+        self._metrics.waits.end(call.waits)
         if call.trace is not None:
             then = partial(_answer_traced, then)
         if call.n == 1:
@@ -280,16 +280,22 @@ class Scorer:
             go_on(self._counted(call), partial(then, call))
 
     def _count_item(self, call: Call) -> None:
+        metrics = self._metrics
         try:
-            reasons = self._metrics.item_ended(call)
+            if metrics.sights is not None:
+                metrics.sights.call_ended(call, call.job)
+            reasons = metrics.item_ended(call)
         except Exception:  # noqa: BLE001 - our fault, not the call's: it has its outcomes
             _log.exception("%s: its outcome could not be counted", call.options.label)
         else:
             log_outcomes(call, reasons)
 
     def _counted(self, call: Call) -> Steps[None]:
+        metrics = self._metrics
         try:
-            reasons = yield from self._metrics.items_ended(call)
+            if metrics.sights is not None:
+                metrics.sights.call_ended(call, call.job)
+            reasons = yield from metrics.items_ended(call)
         except Exception:  # noqa: BLE001 - our fault, not the call's: it has its outcomes
             _log.exception("%s: its outcomes could not be counted", call.options.label)
             return
@@ -314,20 +320,18 @@ class Scorer:
                 yield
 
     def _start_lane(self, call: Call, served: ServedReward, groups: Groups) -> None:
-        if served.lane != "inline":
-            if served.combining is not None:
+        try:
+            if served.lane == "inline":
+                InlineRun(call, served, groups, partial(_submit, call, served)).start()
+            elif served.combining is not None:
                 groups = list(groups)
                 CompositeRun(call, served, groups, self._start_lane, self._metrics.count).start()
             elif served.reusable and self.reuse.is_worth(served):
                 ReuseRun(call, served, list(groups), _submit, self.reuse).start()
             else:
                 _submit(call, served, groups)
-            return
-
-        def too_large(left: Groups) -> None:
-            _submit(call, served, left)
-
-        InlineRun(call, served, groups, too_large).start()
+        except Exception as error:  # noqa: BLE001 - our fault: other rewards' items go on
+            call.failed_here(served, error)
 
 
 def _traced(trace: CallTrace, steps: Steps[Call]) -> Steps[Call]:
@@ -358,7 +362,7 @@ def _judge_tokens(call: Call) -> float:
 
 
 def _submit(call: Call, served: ServedReward, groups: Groups) -> None:
-    go_on(_submitting(call, served, groups))
+    go_on(_submitting(call, served, groups), failed=partial(call.failed_here, served))
 
 
 def _submitting(call: Call, served: ServedReward, groups: Groups) -> Steps[None]:

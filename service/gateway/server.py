@@ -23,12 +23,12 @@ from rewardplane.access.gate import Gate
 from rewardplane.config.settings import Limits
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
-from rewardplane.wire.errors import CallError, InvalidRequest
+from rewardplane.wire.errors import CallError, InvalidRequest, Unauthenticated
 from rewardplane.wire.errors import Internal as InternalError
 from rewardplane.wire.status import Trailers, code_of, encode
 
 from .admission import Admission
-from .breath import Steps, go_on
+from .breath import Steps, go_on, in_breaths
 from .call import Call
 from .doors.connections import Connections
 from .doors.door import Door, DoorKind, Identities, Lost, door_class
@@ -36,16 +36,16 @@ from .doors.health import CHECK, WATCH, Health
 from .doors.rpc import Rpc
 from .loop_lag import LoopLag
 from .metrics import MIXED, Metrics
-from .render import render_health, render_info, render_items, render_validation, rendering
+from .render import render_health, render_info, render_validation, rendering
 from .scorer import Scorer
 from .served import ServedRewards
+from .stream_messages import stream_messages
 from .validate import Validator
 
 _log = logging.getLogger(__name__)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RewardService"].full_name
-STREAM_BREATH_S = 0.001
-"""How long one stream may hold the loop: there are many of them."""
+_PROVING = "authorization", "x-forwarded-client-cert"
 SEND_S = 60.0
 """The longest that the reader of a stream whose client set no deadline may leave it full."""
 
@@ -80,10 +80,10 @@ class Servicer:
 
     def refuse(self, rpc: Rpc, error: Exception) -> None:
         """Ends a call by an error, whatever it is, and counts it."""
+        rpc.fail(*told(error))
         if isinstance(error, CallError):
             why = error.metadata.get("why") or error.metadata.get("quota") or error.reason
             self._metrics.refused(why, rpc.caller.name if rpc.caller is not None else "")
-        rpc.fail(*told(error))
 
     def _score(self, rpc: Rpc) -> None:
         scoring = _Scoring(rpc, self._metrics)
@@ -137,19 +137,19 @@ class Servicer:
             request = parsed(frames.StreamRequestFrame, _taken(rpc)).request
             stream = self._scorer.stream(request, *_of(rpc), rpc.caller)
             del request
-            until_s = 0.0
+            patient = False
             async with aclosing(cast("Any", stream)) as told_items:
                 async for call, items in told_items:
-                    if time.perf_counter() > until_s:  # a reader may take all without a pause
-                        await asyncio.sleep(0)
-                        until_s = time.perf_counter() + STREAM_BREATH_S
                     reward, job = _reward_of(call), call.options.job
-                    for message in render_items(call, items):
+                    # There are many streams: all of them together take one breath a turn.
+                    made = await in_breaths(stream_messages(call, items), patient=patient)
+                    patient = True
+                    for message in made:
                         # What it holds is no longer counted once every item has its outcome.
                         read_by_s = time.monotonic() + patience_s
                         if by_s is not None:
                             read_by_s = min(read_by_s, by_s)
-                        if not await rpc.send(message.SerializeToString(), read_by_s):
+                        if not await rpc.send(message, read_by_s):
                             code = "CANCELLED"
                             return
             rpc.finish()
@@ -348,14 +348,14 @@ def identities_of(gate: Gate | None) -> Identities | None:
 
 def _caller(gate: Gate, rpc: Rpc) -> Caller:
     """Who calls. Raises CallError."""
-    authorization: str | None = None
-    forwarded: str | None = None
+    found: dict[str, str] = {}
     for key, value in rpc.metadata:
-        if key == "authorization" and isinstance(value, str):
-            authorization = value
-        elif key == "x-forwarded-client-cert" and isinstance(value, str):
-            forwarded = value
-    return gate.caller(authorization, rpc.certificate, forwarded)
+        if key in _PROVING and isinstance(value, str):
+            if key in found:  # a proxy may have looked at the other one
+                raise Unauthenticated(f"more than one {key}", {"why": "MALFORMED_TOKEN"})
+            found[key] = value
+    token, forwarded = map(found.get, _PROVING)
+    return gate.caller(token, rpc.certificate, forwarded)
 
 
 def told(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:

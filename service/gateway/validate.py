@@ -6,7 +6,10 @@ import asyncio
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from rewardplane.access.caller import Caller
 from rewardplane.config.document import BadDocument, read
@@ -36,6 +39,8 @@ from .metrics import Metrics
 from .scorer import Scorer
 from .served import ServedRewards
 
+_T = TypeVar("_T")
+
 INLINE_NAME = "inline"
 MAX_CONFIG_CHARS = 256 * 1024
 MAX_AT_ONCE = 2
@@ -53,6 +58,7 @@ class Validator:
         self._limits = limits
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
         self._waiting = 0
+        self._reader = ThreadPoolExecutor(1, "configurations")
 
     async def validate(
         self,
@@ -88,14 +94,34 @@ class Validator:
                 for name, reward in self._scorer.rewards.configs().items()
                 if caller is None or caller.may_name(name)
             }
-            # A long text takes a second to read, in which others want the loop.
-            config = await asyncio.to_thread(_inline, request.inline_config, beside)
+            config = await self.reading(_inline, request.inline_config, beside)
             if remaining_s is not None:
                 remaining_s -= time.monotonic() - begin_s
             call = await self.score_apart(
                 config, request.example, request.response, remaining_s, traceparent, caller
             )
         return call, _remarks(call, request)
+
+    async def reading(self, read: Callable[..., _T], *args: Any) -> _T:
+        """What `read` makes of what a request brought: in a thread, one request after another.
+
+        A long text takes a second, in which others want the loop.
+
+        Raises:
+            Overloaded: too many wait.
+        """
+        with self._waits():
+            return await asyncio.get_running_loop().run_in_executor(self._reader, read, *args)
+
+    @contextmanager
+    def _waits(self) -> Generator[None]:
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded(f"{self._waiting} rewards wait for their trial", retry_after_s=5.0)
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
     async def score_apart(
         self,
@@ -119,16 +145,11 @@ class Validator:
         """
         if caller is not None:
             caller.check_inline()
-        if self._waiting >= MAX_WAITING:
-            raise Overloaded(f"{self._waiting} rewards wait for their trial", retry_after_s=5.0)
         if remaining_s is None:
             remaining_s = self._limits.default_deadline_s
-        self._waiting += 1
-        try:
+        with self._waits():
             request = one_item(example, response, INLINE_NAME)
             return await self._score_apart(config, request, remaining_s, traceparent, caller)
-        finally:
-            self._waiting -= 1
 
     async def _score_apart(
         self,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+_log = logging.getLogger(__name__)
 
 POLL_S = 0.05
 TELL_AFTER_S = 1.0
@@ -29,6 +33,17 @@ class Progress:
         self._tell = tell or _ignore
         self._stopped = stopped or _never
         self._last = ""
+        self.notes: list[str] = []
+        """What is worth knowing when it is over."""
+
+    def note(self, text: str) -> None:
+        """Tells a text that is worth knowing when it is over, too.
+
+        Raises:
+            Stopped: a signal has come.
+        """
+        self.notes.append(text)
+        self.say(text)
 
     def say(self, text: str) -> None:
         """Tells a text, unless it is the one told before.
@@ -72,6 +87,30 @@ class Progress:
         """
         if left := self.wait(lacking, limit_s):
             raise DeployFailed(f"after {limit_s:g} s: {left}")
+
+
+@contextmanager
+def way_back(error: BaseException) -> Generator[None]:
+    """The way back to what was served, after `error`.
+
+    Raises:
+        DeployFailed: it fails too; the message tells both. After `Stopped` only the log has it.
+    """
+    try:
+        yield
+    except Exception as another:  # noqa: BLE001 - told, or logged, beside the first
+        if isinstance(error, Stopped) or not isinstance(error, Exception):
+            _log.exception("the way back to what was served failed")
+            return
+        raise DeployFailed(
+            f"{_said(error)}; and the way back to what was served failed: {_said(another)}; "
+            "reload once more"
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    kind = "" if isinstance(error, DeployFailed) else f"{type(error).__name__}: "
+    return f"{kind}{error}"
 
 
 def _ignore(_text: str) -> None:

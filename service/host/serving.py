@@ -169,7 +169,7 @@ def check_ports(options: Options) -> None:
 def _reload(service: Service, path: Path, state: State, progress: Progress) -> None:
     state.reloads += 1
     state.is_reloading = True
-    state.changed, state.fault = (), ""
+    state.changed, state.fault, state.notes = (), "", ()
     try:
         state.changed = tuple(service.reload(load(path), progress))
     except (ConfigError, DeployFailed) as error:
@@ -177,7 +177,13 @@ def _reload(service: Service, path: Path, state: State, progress: Progress) -> N
         _log.error("not reloaded: %s", "; ".join(str(error).splitlines()))
     except Stopped:
         state.fault = "the service was told to stop"
+    except Exception as error:  # noqa: BLE001 - what serves goes on, whatever became of the new
+        state.fault = f"{type(error).__name__}: {error}"
+        _log.exception("not reloaded")
     else:
+        state.notes = tuple(progress.notes)
+        for note in state.notes:
+            _log.info("%s", note)
         _log.info("reloaded: %s", ", ".join(state.changed) or "nothing changed")
     state.is_reloading = False
     state.waits_for = ""

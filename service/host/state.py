@@ -39,6 +39,8 @@ class State:
     is_reloading: bool = False
     waits_for: str = ""
     changed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What else is worth knowing of the last reload."""
     fault: str = ""
     is_late: bool = False
     """Whether what was to be told last could not be written."""

@@ -19,6 +19,7 @@ import httptools
 from rewardplane.wire.errors import InvalidRequest, Overloaded
 
 from .exchange import Answer, Bodies, Request, TooLarge, refusal
+from .framing import fault_in
 from .tls import shown_by
 
 HEAD_S = 20.0
@@ -32,6 +33,7 @@ MAX_WAITING = 256
 """Requests of a connection that may come while others are answered, at the most."""
 _SMALL_BYTES = 512
 """Smaller pieces of a body are put together: each of two bytes would take thirty times as many."""
+_OF_UPGRADE = (b"connection", b"upgrade")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -88,6 +90,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
+        self._doubled: list[bytes] = []
+        """The names of headers that came again."""
         self._in_head = False
         self._unparsed = 0
         """Bytes since a head or a piece of a body was complete."""
@@ -118,9 +122,7 @@ class Connection(asyncio.Protocol):
             return
         self._unparsed += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._is_last = True  # the request itself is answered; nothing is switched
+            self._parse(data)
         except httptools.HttpParserError as error:
             if not self._is_last:
                 self._give_up(refusal(400, InvalidRequest.reason, f"no valid HTTP: {error}"))
@@ -128,6 +130,29 @@ class Connection(asyncio.Protocol):
             why = f"a head has at most {MAX_HEAD_BYTES} bytes"
             self._give_up(refusal(431, InvalidRequest.reason, why))
         self._go_on()
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._is_last:
+                return
+            # Nothing is switched, so that it is a request like any other, and may have a body.
+            head = self._without_upgrade()
+            self._parser = httptools.HttpRequestParser(self)
+            self._parse(head + data[upgrade.args[0] :])
+
+    def _without_upgrade(self) -> bytes:
+        """The head that has come, so that the parser does not stop behind it."""
+        parser, headers = self._parser, self._headers
+        version = parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (parser.get_method(), self._url, version)]
+        if b"close" in headers.pop(b"connection", b"").lower():
+            lines.append(b"connection: close")
+        headers.pop(b"upgrade", None)
+        lines += [b"%b: %b" % header for header in headers.items()]
+        lines += [b"%b: " % name for name in self._doubled if name not in _OF_UPGRADE]
+        return b"\r\n".join((*lines, b"", b""))
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
@@ -193,6 +218,7 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         self._url = b""
         self._headers = {}
+        self._doubled = []
         self._read_by = min(self._read_by, time.monotonic() + HEAD_S)
 
     def on_url(self, url: bytes) -> None:
@@ -202,7 +228,11 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or one behind a chunked body."""
         if self._in_head:
-            self._headers.setdefault(name.lower(), value)
+            name = name.lower()
+            if name in self._headers:
+                self._doubled.append(name)
+            else:
+                self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         """The head has come."""
@@ -210,12 +240,19 @@ class Connection(asyncio.Protocol):
         self._unparsed = 0
         self._read_by = time.monotonic() + READ_S
         parser, headers = self._parser, self._headers
-        is_old = parser.get_http_version() != "1.1"
         method = parser.get_method().decode("ascii")
+        switches = parser.should_upgrade()
+        if switches and method != "CONNECT":
+            return  # it comes again, without that; see `_parse`
+        version = parser.get_http_version()
+        is_old = version != "1.1"
         request = Request(method, _path_of(self._url), headers, self._certificate)
         expects = headers.get(b"expect", b"").lower() == b"100-continue" and not is_old
-        keep_alive = not is_old and parser.should_keep_alive() and not parser.should_upgrade()
+        keep_alive = not is_old and parser.should_keep_alive() and not switches
         self._coming = coming = _Incoming(request, keep_alive=keep_alive, wants_continue=expects)
+        if (fault := fault_in(version, headers, self._doubled)) is not None:
+            self._give_up(fault)
+            return
         refused = self._port.refused(request)
         if refused is None and int(headers.get(b"content-length", b"0")) > self._most:
             refused = self._too_large(coming)
@@ -328,12 +365,12 @@ class Connection(asyncio.Protocol):
     async def _answer(self, incoming: _Incoming) -> None:
         try:
             answer = await self._port.answer(incoming.request)
+            self._task = None
+            self._send(incoming, answer)
+            self._go_on()
         except BaseException:
             self._transport.abort()
             raise
-        self._task = None
-        self._send(incoming, answer)
-        self._go_on()
 
     def _send(self, incoming: _Incoming, answer: Answer) -> None:
         if not self._transport.is_closing():

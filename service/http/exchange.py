@@ -101,6 +101,11 @@ def json_answer(
     return Answer(_ENCODER.encode(value).encode("utf-8", "replace"), status, headers or {})
 
 
+def echoed(value: object) -> Answer:
+    """An answer that tells what the request brought as it came: Python's NaN, half characters."""
+    return Answer(json.dumps(value).encode())
+
+
 def refusal(
     status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Answer:

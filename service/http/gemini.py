@@ -87,7 +87,7 @@ class GeminiValidation:
         caller: Caller | None,
     ) -> MemberOutcome:
         try:
-            config = await asyncio.to_thread(gemini_reward, member.config, settings)
+            config = await self._validator.reading(gemini_reward, member.config, settings)
         except ConfigError as error:
             raise InvalidRequest(str(error), violations=[("config", str(error))]) from None
         call = await self._validator.score_apart(

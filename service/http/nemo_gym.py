@@ -16,7 +16,7 @@ from rewardplane.rewards.text.end_tokens import without_end_tokens
 from rewardplane.rewards.types import Reason, Response, Score
 from rewardplane.wire.errors import InvalidRequest
 
-from .exchange import Answer, Handler, Request, json_answer
+from .exchange import Answer, Handler, Request, echoed, json_answer
 from .facade import Asked, Facade, Item, switched_off
 from .items import example_of, turns_of
 from .request import json_object
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rewardplane.config.settings import NemoGymUrl
 
 _NAME = "nemo_gym"
+_LARGEST = 1e100
+"""No reward is larger, and as many as fit in a body have a sum."""
 
 
 class NemoGym(Facade):
@@ -60,7 +62,7 @@ class NemoGym(Facade):
             told = verdict_of(None)
         else:
             told = verdict_of(settings.value_on_error, outcome.reason, outcome.message)
-        return json_answer({**fields, **told})
+        return echoed({**fields, **told})
 
     async def session(self, request: Request) -> Answer:
         """There is nothing to keep: the id of the session, where it has one.
@@ -88,8 +90,10 @@ class NemoGym(Facade):
         for one in cast("list[object]", verified):
             told = cast("dict[str, object]", one) if isinstance(one, dict) else {}
             reward = told.get("reward")
-            if isinstance(reward, int | float) and not told.get("mask_sample"):
-                rewards.append(reward)
+            # JSON's numbers have no bounds, and Python reads more than JSON has.
+            is_number = isinstance(reward, int | float) and abs(reward) < _LARGEST
+            if is_number and not told.get("mask_sample"):
+                rewards.append(cast("float", reward))
         mean = {"mean/reward": sum(rewards) / len(rewards)} if rewards else {}
         return json_answer({"agent_metrics": mean, "key_metrics": mean})
 

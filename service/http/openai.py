@@ -5,7 +5,6 @@ Contract: `POST /v1/fine_tuning/alpha/graders/validate` and `/run` of the OpenAI
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -77,7 +76,8 @@ class OpenAIGraders:
         if "grader" not in document:
             raise _invalid("grader", "missing")
         try:
-            config = await asyncio.to_thread(openai_reward, document["grader"], self._rewards.http)
+            http = self._rewards.http
+            config = await self._validator.reading(openai_reward, document["grader"], http)
         except ConfigError as error:
             fault = str(error).removeprefix("inline.")
             raise InvalidRequest(fault, violations=[("grader", fault)]) from None

@@ -205,6 +205,8 @@ class HttpFace:
                 return refusal(413, "TOO_LARGE", str(error))
             case BadMessage():
                 return refusal(400, InvalidRequest.reason, str(error))
+            case RecursionError():
+                return refusal(400, InvalidRequest.reason, "the body is nested too deeply")
             case CallError():
                 why = error.metadata.get("why") or error.metadata.get("quota") or error.reason
                 caller = request.caller
@@ -223,10 +225,14 @@ class HttpFace:
         return self._date[1]
 
     def _expire(self) -> None:
+        self._expiring = asyncio.get_running_loop().call_later(EXPIRE_S, self._expire)
         now_s = time.monotonic()
         for connection in list(self._connections):
-            connection.expire(now_s)
-        self._expiring = asyncio.get_running_loop().call_later(EXPIRE_S, self._expire)
+            try:
+                connection.expire(now_s)
+            except Exception:  # noqa: BLE001 - our fault: the others are looked at all the same
+                _log.exception("a connection is ended by our own fault")
+                connection.abort()
 
 
 async def _health(_request: Request) -> Answer:

@@ -26,6 +26,10 @@ MOST_MASS = 1.01
 """What labels may have together; more is rounding no longer, but numbers that are no shares."""
 
 
+Media = Mapping[str, Any]
+"""Tensors by the names that the model's `forward` has for them."""
+
+
 class EngineFailed(Exception):
     """A model cannot be served; the message says why."""
 
@@ -33,7 +37,8 @@ class EngineFailed(Exception):
 class Engine(Protocol):
     """Token ids in, numbers or tokens out. Each raises MemoryError where memory does not suffice.
 
-    Whoever is cancelled while it waits leaves nothing that runs.
+    Whoever is cancelled while it waits leaves nothing that runs. `media` is what the model gets
+    beside the ids (`Prompt.media`); only an engine whose prompter makes any is given any.
     """
 
     @property
@@ -54,16 +59,22 @@ class Engine(Protocol):
         """Frees what it holds."""
         ...
 
-    async def score(self, ids: Sequence[int]) -> float:
+    async def score(self, ids: Sequence[int], media: Media | None = None) -> float:
         """The scalar head's number at the last token, no activation."""
         ...
 
-    async def label_logprobs(self, ids: Sequence[int], label_ids: Sequence[int]) -> list[float]:
+    async def label_logprobs(
+        self, ids: Sequence[int], label_ids: Sequence[int], media: Media | None = None
+    ) -> list[float]:
         """The log-probability of each label as the next token, over the whole vocabulary."""
         ...
 
     async def generate(
-        self, ids: Sequence[int], sampling: Sampling, schema: Mapping[str, Any] | None
+        self,
+        ids: Sequence[int],
+        sampling: Sampling,
+        schema: Mapping[str, Any] | None,
+        media: Media | None = None,
     ) -> tuple[list[int], str]:
         """The tokens that follow, without the end token, and why they end ("stop", "length")."""
         ...
@@ -117,7 +128,7 @@ class EngineModel:
         """As `Model.scalar`."""
         del timeout_s
         prompt = await self._tokeniser.prompt(messages, asks=False)
-        value = await self.engine.score(prompt.ids)
+        value = await self.engine.score(prompt.ids, prompt.media)
         self._check_number(value, "the model's number is")
         return Scalar(value, len(prompt.ids), prompt.cut_tokens)
 
@@ -139,7 +150,7 @@ class EngineModel:
             # They follow the end of the rendered prompt, which is the same for all prompts.
             find = partial(self.prompter.label_ids, whole, texts)
             label_ids = self._label_ids[texts] = await self._tokeniser.run(find)
-        logprobs = await self.engine.label_logprobs(prompt.ids, label_ids)
+        logprobs = await self.engine.label_logprobs(prompt.ids, label_ids, prompt.media)
         # As logits or scores they would have other shares and, of one step, no upper end.
         mass = math.fsum(math.exp(min(x, 1.0)) for x in logprobs)
         self._check_number(math.inf if mass > MOST_MASS else mass, "the labels' probability is")
@@ -166,7 +177,7 @@ class EngineModel:
         prompt = await self._tokeniser.prompt(messages, asks=True, room=room)
         # What was kept free for the answer is what it may have: there is no more.
         bounded = replace(sampling, max_tokens=room)
-        ids, reason = await self.engine.generate(prompt.ids, bounded, schema)
+        ids, reason = await self.engine.generate(prompt.ids, bounded, schema, prompt.media)
         decode = partial(self.prompter.tokenizer.decode, ids, skip_special_tokens=True)
         text: str = await self._tokeniser.run(decode)
         usage = Usage(len(prompt.ids), len(ids), 0, 1)

@@ -7,6 +7,7 @@ The only file that imports torch and transformers, and it does so when weights a
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 import sys
@@ -19,64 +20,34 @@ from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 
 from .batcher import Ask, Batcher, PassOutOfMemory
-from .engine import MAX_ANSWER_TOKENS, EngineFailed
+from .engine import MAX_ANSWER_TOKENS, EngineFailed, Media
+from .hf_files import has_more_than_text, split_args
+from .schema import Schemas
 from .weights import digest_of
 
 _log = logging.getLogger(__name__)
 
 BATCH_TOKENS = {"cpu": 2_048, "cuda": 16_384}
-MAX_BATCH = 512
 SWITCH_S = 1e-4
 """After how long a thread gives up the interpreter to another one."""
 
 
 @dataclass(slots=True, frozen=True)
-class _Args:
-    """The `engine:` of a model that `hf` runs; what is not known goes to `from_pretrained`."""
+class About:
+    """What is asked of a row: labels' ids or how to sample; its media, its answer's schema."""
 
-    batch_tokens: int | None = None
-    """Tokens of a forward pass, padding included. None: 2,048 on a CPU, 16,384 on a GPU."""
-    max_batch: int = MAX_BATCH
-    """Sequences of a forward pass."""
-    label: int | None = None
-    """The output of a scalar head with several."""
-    template: Mapping[str, Any] | None = None
-    """Variables of the chat template, such as `enable_thinking: false`."""
-
-
-def split_args(engine: Mapping[str, Any]) -> tuple[_Args, dict[str, Any]]:
-    """Our arguments, and those of `from_pretrained`."""
-    names = _Args.__dataclass_fields__
-    ours = {k: v for k, v in engine.items() if k in names}
-    return _Args(**ours), {k: v for k, v in engine.items() if k not in names}
-
-
-def load_tokenizer(config: ModelConfig) -> Any:
-    """The tokenizer of a model, as its files say."""
-    from transformers import AutoTokenizer
-
-    settings = config.settings
-    return AutoTokenizer.from_pretrained(settings.path, revision=settings.revision or None)
-
-
-def max_tokens_of(config: ModelConfig, tokenizer: Any) -> int:
-    """The longest conversation: as configured, else as the weights say."""
-    from transformers import AutoConfig
-
-    settings = config.settings
-    weights = AutoConfig.from_pretrained(settings.path, revision=settings.revision or None)
-    text = weights.get_text_config()
-    longest = getattr(text, "max_position_embeddings", None) or 2**20
-    if settings.max_tokens is not None and settings.max_tokens > longest:
-        raise EngineFailed(f"max_tokens: the weights take {longest} tokens at most")
-    return settings.max_tokens or min(longest, int(tokenizer.model_max_length))
+    what: Any
+    media: Media | None = None
+    schema: Mapping[str, Any] | None = None
 
 
 class HfEngine:
-    """An `Engine` on transformers."""
+    """An `Engine` on transformers. What has media beside its ids gets a forward pass of its own."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, tokenizer: Any = None) -> None:
         self._config = config
+        self._tokenizer = tokenizer
+        self._schemas: Schemas | None = None
         self._args, self._loading = split_args(config.settings.engine)
         self._batcher: Batcher | None = None
         self._facts = ModelFacts(config.settings.path, config.settings.revision, engine="hf")
@@ -108,14 +79,14 @@ class HfEngine:
         finally:
             hashing.cancel()
         settings, device = self._config.settings, self.model.device.type
-        most = 1 if settings.determinism == "serial" else self._args.max_batch
+        alone = settings.determinism == "serial" or has_more_than_text(self.model.config)
+        most = 1 if alone else self._args.max_batch
         budget = self._args.batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["cuda"])
         begin = self._use_cpus if device == "cpu" else None
         # Between two operations of a pass its thread needs the interpreter, for microseconds: with
         # the interval that is usual it waits up to 5 ms for it, as often as the loop is at work.
         sys.setswitchinterval(SWITCH_S)
         self._batcher = Batcher(self.run_pass, budget, most, begin)
-        self._batcher.start()
 
     async def close(self) -> None:
         """As `Engine.close`."""
@@ -123,22 +94,27 @@ class HfEngine:
             await self._batcher.close()
         self.model = None
 
-    async def score(self, ids: Sequence[int]) -> float:
+    async def score(self, ids: Sequence[int], media: Media | None = None) -> float:
         """As `Engine.score`."""
-        return await self.batcher.ask("score", ids, None)
+        return await self.batcher.ask("score", ids, About(None, media))
 
-    async def label_logprobs(self, ids: Sequence[int], label_ids: Sequence[int]) -> list[float]:
+    async def label_logprobs(
+        self, ids: Sequence[int], label_ids: Sequence[int], media: Media | None = None
+    ) -> list[float]:
         """As `Engine.label_logprobs`."""
-        return await self.batcher.ask("labels", ids, label_ids)
+        return await self.batcher.ask("labels", ids, About(label_ids, media))
 
     async def generate(
-        self, ids: Sequence[int], sampling: Sampling, schema: Mapping[str, Any] | None
+        self,
+        ids: Sequence[int],
+        sampling: Sampling,
+        schema: Mapping[str, Any] | None,
+        media: Media | None = None,
     ) -> tuple[list[int], str]:
-        """As `Engine.generate`; transformers holds no answer to a schema."""
-        del schema
+        """As `Engine.generate`; the answer is held to the schema."""
         room = sampling.max_tokens or MAX_ANSWER_TOKENS
         kind = f"generate {sampling.temperature} {sampling.top_p} {sampling.seed} {room}"
-        return await self.batcher.ask(kind, ids, sampling, room)
+        return await self.batcher.ask(kind, ids, About(sampling, media, schema), room)
 
     def _use_cpus(self) -> None:
         """So many threads for what this thread computes: OpenMP counts for each thread apart."""
@@ -167,7 +143,10 @@ class HfEngine:
         if dtype == "auto":
             dtype = "bfloat16" if device == "cuda" else "float32"
         scalar = settings.head == "scalar"
-        kind = "AutoModelForSequenceClassification" if scalar else "AutoModelForCausalLM"
+        revision = settings.revision or None
+        weights = transformers.AutoConfig.from_pretrained(settings.path, revision=revision)
+        chat = "MultimodalLM" if has_more_than_text(weights) else "CausalLM"
+        kind = f"AutoModelFor{'SequenceClassification' if scalar else chat}"
         options: dict[str, Any] = {"dtype": getattr(torch, dtype), **self._loading}
         if device == "cuda":
             options.setdefault("device_map", "cuda" if settings.gpus <= 1 else "auto")
@@ -176,7 +155,7 @@ class HfEngine:
                 fraction = min(1.0, settings.memory_gb * 2**30 / whole)
                 torch.cuda.set_per_process_memory_fraction(fraction)
         model = getattr(transformers, kind).from_pretrained(
-            settings.path, revision=settings.revision or None, **options
+            settings.path, revision=revision, **options
         )
         model.eval()
         self.model = model
@@ -184,6 +163,9 @@ class HfEngine:
         pad = model.config.get_text_config().pad_token_id
         # Any id will do: the attention mask says what is padding, and the pooling here heeds it.
         self.pad = pad if pad is not None and 0 <= pad < vocabulary else 0
+        fast = getattr(self._tokenizer, "backend_tokenizer", None) is not None
+        if not scalar and fast and (ends := self._ends()):
+            self._schemas = Schemas(self._tokenizer, vocabulary, ends)
         self.check_head()
 
     def check_head(self) -> None:
@@ -224,11 +206,13 @@ class HfEngine:
 
         try:
             with torch.inference_mode():
+                rows = [ask.ids for ask in batch]
+                media = batch[0].about.media if len(batch) == 1 else None
                 if kind == "score":
-                    return self.scores([ask.ids for ask in batch])
+                    return self.scores(rows, media)
                 if kind == "labels":
-                    return self.labels([ask.ids for ask in batch], [a.about for a in batch])
-                return self._generated(batch)
+                    return self.labels(rows, [a.about.what for a in batch], media)
+                return self._generated(batch, media)
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise PassOutOfMemory(str(error).split(".")[0]) from None
@@ -240,16 +224,19 @@ class HfEngine:
                 self.batcher.broken = str(error).splitlines()[0]
             raise
 
-    def scores(self, rows: Sequence[Sequence[int]]) -> list[float]:
-        """The head's numbers at each row's last token."""
-        numbers = self.model.score(self._last_states(rows)).float()
+    def scores(self, rows: Sequence[Sequence[int]], media: Media | None = None) -> list[float]:
+        """The head's numbers at each row's last token; `media` are those of one row."""
+        numbers = self.model.score(self._last_states(rows, self._there(media))).float()
         return numbers[:, self._args.label or 0].tolist()
 
     def labels(
-        self, rows: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]]
+        self,
+        rows: Sequence[Sequence[int]],
+        wanted: Sequence[Sequence[int]],
+        media: Media | None = None,
     ) -> list[list[float]]:
         """The log-probabilities of the wanted tokens after each row."""
-        logprobs = self._next_logits(rows).float().log_softmax(-1)
+        logprobs = self._next_logits(rows, self._there(media)).float().log_softmax(-1)
         return [line[list(ids)].tolist() for line, ids in zip(logprobs, wanted, strict=True)]
 
     def reference(self, ids: Sequence[int]) -> list[float]:
@@ -266,15 +253,31 @@ class HfEngine:
                 text.pad_token_id = pad
         return (logits[0] if logits.dim() == 2 else logits[0, -1]).float().tolist()
 
-    def _last_states(self, rows: Sequence[Sequence[int]]) -> Any:
+    def _there(self, media: Media | None) -> dict[str, Any]:
+        """The tensors on the model's device, numbers in its type."""
+        return {
+            name: tensor.to(
+                self.model.device, self.model.dtype if tensor.is_floating_point() else None
+            )
+            for name, tensor in (media or {}).items()
+        }
+
+    def _last_states(self, rows: Sequence[Sequence[int]], media: Media) -> Any:
         import torch
 
         ids, mask = self._padded(rows)
-        states = self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+        inputs = {"input_ids": ids, "attention_mask": mask, **media}
+        states = self.model.base_model(**inputs, use_cache=False)
         last = mask.sum(1) - 1
         return states.last_hidden_state[torch.arange(len(rows), device=ids.device), last]
 
-    def _next_logits(self, rows: Sequence[Sequence[int]]) -> Any:
+    def _next_logits(self, rows: Sequence[Sequence[int]], media: Media) -> Any:
+        if has_more_than_text(self.model.config):  # it places its tokens itself, one row alone
+            ids, mask = self._padded(rows)
+            inputs = {"input_ids": ids, "attention_mask": mask, **media}
+            if "logits_to_keep" in inspect.signature(self.model.forward).parameters:
+                inputs["logits_to_keep"] = 1
+            return self.model(**inputs, use_cache=False).logits[:, -1]
         # On the left, so that the last column is the last token of all, and models that scale or
         # cap their logits do so themselves.
         ids, mask = self._padded(rows, left=True)
@@ -299,10 +302,16 @@ class HfEngine:
             mask[index, at] = 1
         return ids.to(self.model.device), mask.to(self.model.device)
 
-    def _generated(self, batch: Sequence[Ask]) -> list[tuple[list[int], str]]:
-        import torch
+    def _ends(self) -> list[int]:
+        """The tokens that end an answer."""
+        ends = self.model.generation_config.eos_token_id
+        return list(ends) if isinstance(ends, list) else [] if ends is None else [ends]
 
-        sampling: Sampling = batch[0].about
+    def _generated(self, batch: Sequence[Ask], media: Media | None) -> list[tuple[list[int], str]]:
+        import torch
+        from transformers import LogitsProcessorList
+
+        sampling: Sampling = batch[0].about.what
         room = sampling.max_tokens or MAX_ANSWER_TOKENS
         ids, mask = self._padded([ask.ids for ask in batch], left=True)
         draws = bool(sampling.temperature)
@@ -311,14 +320,18 @@ class HfEngine:
             options |= {"temperature": sampling.temperature, "top_p": sampling.top_p or 1.0}
             options["top_k"] = 0
             torch.manual_seed(sampling.seed if sampling.seed is not None else torch.seed() % 2**31)
-        ends = self.model.generation_config.eos_token_id
-        ends = set(ends if isinstance(ends, list) else [ends])
+        ends = set(self._ends())
+        schemas = [ask.about.schema for ask in batch]
+        held = self._schemas.held(schemas) if self._schemas is not None else None
+        if held is not None:
+            options["logits_processor"] = LogitsProcessorList([held])
         written = self.model.generate(
             input_ids=ids,
             attention_mask=mask,
             max_new_tokens=room,
             pad_token_id=self.pad,
             stopping_criteria=[_until_nobody_waits(batch)],
+            **self._there(media),
             **options,
         )[:, ids.shape[1] :].tolist()
         answers: list[tuple[list[int], str]] = []

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
+from array import array
 from collections import Counter, OrderedDict
 from collections.abc import (
     AsyncGenerator,
@@ -26,15 +28,17 @@ from rewardplane.config.models import ModelConfig
 from rewardplane.replica.answers import OF_JOB, Answer, Message, answers
 from rewardplane.replica.async_runner import AsyncRunner
 from rewardplane.replica.job import Job, ranges_in
-from rewardplane.replica.segment import PENDING, Segment
+from rewardplane.replica.segment import PENDING, SCORED, Segment
 from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.run import Clip
+from rewardplane.rewards.types import Reason, ScoreError
 from rewardplane.wire.item_errors import NEVER_STARTED
 
 from .engine import EngineFailed
 from .loading import Loaded, load_model
 from .places import Places
 from .self_test import self_test
+from .shadow import Definition, Recent, Scored, shadow
 from .shared import TALLY
 
 _log = logging.getLogger(__name__)
@@ -46,9 +50,6 @@ MAX_REWARDS = 1_024
 AHEAD = 1.5
 """Items that may be here, in places of the engine: those beyond 1 wait in front of it."""
 
-Definition = tuple[str, bytes]
-"""A reward: its fingerprint, and `RewardConfig.as_dict` as JSON."""
-
 
 class EngineGone(Exception):
     """The engine is no more: what was in it is to be run again elsewhere."""
@@ -57,7 +58,9 @@ class EngineGone(Exception):
 class _Ready:
     """A reward that has its model."""
 
-    def __init__(self, config: RewardConfig, loaded: Loaded, places: Places) -> None:
+    def __init__(self, definition: Definition, loaded: Loaded, places: Places) -> None:
+        self.definition = definition
+        config = RewardConfig.from_dict(json.loads(definition[1]))
         reward = config.build()
         reward.bind(loaded.model)
         reward.setup()
@@ -93,6 +96,9 @@ class ModelHost:
         self._rewards: OrderedDict[str, _Ready] = OrderedDict()
         self._items = 0
         self._noise: float | None = None
+        self._recent = Recent()
+        self.changed = ""
+        """Why its numbers are another model's than those before: no item gets one."""
 
     async def start(self) -> None:
         """Loads the model and tests it.
@@ -129,6 +135,18 @@ class ModelHost:
         """
         if self._ready_model().broken:
             raise EngineGone(self._ready_model().broken)
+
+    def recent(self) -> list[Scored]:
+        """What was scored last; nothing of an endpoint, which takes money for each answer."""
+        return self._recent.jobs()
+
+    async def shadow(self, jobs: Sequence[Scored]) -> list[str]:
+        """What this model makes of the last jobs of another one, in words: a line a reward."""
+        return await shadow(self.run, jobs)
+
+    def limit(self, *limits: Any) -> None:
+        """Other limits from now on: of an endpoint, `EndpointModel.limit`."""
+        self._ready_model().inner.limit(*limits)
 
     def prepare(self, definition: Definition) -> None:
         """Makes a reward ready.
@@ -180,10 +198,21 @@ class ModelHost:
                 ready.tally.update(tally)
 
     async def _run(self, ready: _Ready, job: Job, tally: Counter[str]) -> None:
+        if self.changed:
+            job.fail(job.ranges, ScoreError(Reason.MODEL_CHANGED, self.changed))
+            return
         work = job.work(job.ranges)
         segment = Segment.with_payload(job.n, ready.component_count, work.size, work.write)
         segment.words[0] = job.words
         TALLY.set(tally)
+        if job.n == 1:  # there is nothing to tell before its end
+            try:
+                await ready.runner.run(segment)
+                self._tell(job, segment)
+                self._end(ready, job, segment)
+            finally:
+                segment.close()
+            return
         task = asyncio.get_running_loop().create_task(ready.runner.run(segment))
         try:
             ended = False
@@ -192,13 +221,22 @@ class ModelHost:
                 ended = bool(done)
                 self._tell(job, segment)
             task.result()
-            job.fail(ranges_in(segment.read_states(), PENDING, job.ranges), NEVER_STARTED)
+            self._end(ready, job, segment)
         finally:
             segment.stop[0] = 1
             if not task.done():
                 task.cancel()
                 await asyncio.wait((task,))
             segment.close()
+
+    def _end(self, ready: _Ready, job: Job, segment: Segment) -> None:
+        """Tells what is left of a job that has ended, and remembers what it was."""
+        states = segment.read_states()
+        job.fail(ranges_in(states, PENDING, job.ranges), NEVER_STARTED)
+        if SCORED in states and self.config.settings.runs != "endpoint":
+            rewards = zip(segment.rewards, states, strict=True)
+            told = array("d", (r if state == SCORED else math.nan for r, state in rewards))
+            self._recent.add(Scored(ready.definition, b"".join(job.data), told))
 
     def _tell(self, job: Job, segment: Segment) -> None:
         if self._ready_model().dead:
@@ -209,11 +247,11 @@ class ModelHost:
         job.tell(segment)
 
     def _reward(self, definition: Definition) -> _Ready:
-        fingerprint, data = definition
+        fingerprint, _data = definition
         ready = self._rewards.get(fingerprint)
         if ready is None:
-            config = RewardConfig.from_dict(json.loads(data))
-            ready = self._rewards[fingerprint] = _Ready(config, self._ready_model(), self._places)
+            ready = _Ready(definition, self._ready_model(), self._places)
+            self._rewards[fingerprint] = ready
             while len(self._rewards) > MAX_REWARDS:
                 self._rewards.popitem(last=False)
         self._rewards.move_to_end(fingerprint)

@@ -50,8 +50,10 @@ def keeps(config: ModelConfig, model: Model) -> bool:
     return model.head == "scalar" and model.facts.dtype == "float32"
 
 
-async def load_model(config: ModelConfig) -> Loaded:
+async def load_model(config: ModelConfig, limits: Sequence[Any] = ()) -> Loaded:
     """Loads a model's weights, or opens the door to its endpoint.
+
+    `limits`: those of an endpoint that others use too, as `EndpointModel.limit` takes them.
 
     Raises:
         EngineFailed: it cannot be served.
@@ -60,15 +62,17 @@ async def load_model(config: ModelConfig) -> Loaded:
     if runs == "python":
         return Loaded(config, await _own_engine(config))
     if runs == "endpoint":
-        return Loaded(config, await _endpoint(config))
+        return Loaded(config, await _endpoint(config, limits))
     prompter = await asyncio.to_thread(_prompter, config)
-    engine = _engine(config, prompter.max_tokens)
+    engine = _engine(config, prompter)
     await engine.start()
     return Loaded(config, EngineModel(config.name, config.settings.head, engine, prompter))
 
 
-async def _endpoint(config: ModelConfig) -> EndpointModel:
+async def _endpoint(config: ModelConfig, limits: Sequence[Any]) -> EndpointModel:
     model = EndpointModel(config.name, ModelEndpoint.model_validate(config.settings.endpoint))
+    if limits:
+        model.limit(*limits)
     try:
         await model.start()
     except (ValueError, RewardFault) as error:
@@ -77,18 +81,18 @@ async def _endpoint(config: ModelConfig) -> EndpointModel:
     return model
 
 
-def _engine(config: ModelConfig, max_tokens: int) -> Engine:
+def _engine(config: ModelConfig, prompter: Prompter) -> Engine:
     if config.settings.runs == "hf":
         from .hf import HfEngine
 
-        return HfEngine(config)
+        return HfEngine(config, prompter.tokenizer)
     from .vllm_engine import VllmEngine
 
-    return VllmEngine(config, max_tokens)
+    return VllmEngine(config, prompter.max_tokens)
 
 
 def _prompter(config: ModelConfig) -> Prompter:
-    from .hf import load_tokenizer, max_tokens_of, split_args
+    from .hf_files import load_processor, load_tokenizer, max_tokens_of, split_args
 
     settings = config.settings
     try:
@@ -96,7 +100,8 @@ def _prompter(config: ModelConfig) -> Prompter:
         longest = max_tokens_of(config, tokenizer)
         options = dict(split_args(settings.engine)[0].template or {})
         cuts = settings.too_long == "cut_prompt"
-        return Prompter(tokenizer, longest, cuts=cuts, options=options)
+        media = load_processor(config) if settings.runs == "hf" else None
+        return Prompter(tokenizer, longest, cuts=cuts, options=options, media=media)
     except ImportError as error:
         raise EngineFailed(f"{error}: pip install 'rewardplane[judge]'") from None
     except (OSError, ValueError) as error:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from rewardplane.rewards.text.chat import Message
 from rewardplane.rewards.types import InvalidInput
 
+from .media import MediaProcessor, has_media
+
 _MAX_CUTS = 8
 
 
 @dataclass(slots=True)
 class Prompt:
-    """Token ids, and how many of the prompt's tokens were cut to fit."""
+    """Token ids, and how many of the prompt's tokens were cut to fit.
+
+    `media`: what the model gets beside them, by name, where images or sounds are among them.
+    """
 
     ids: list[int]
     cut_tokens: int = 0
+    media: dict[str, Any] | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,14 +41,21 @@ class Prompter:
     """Renders and tokenises for one model. Its methods may run in any thread."""
 
     def __init__(
-        self, tokenizer: Any, max_tokens: int, *, cuts: bool, options: dict[str, Any] | None = None
+        self,
+        tokenizer: Any,
+        max_tokens: int,
+        *,
+        cuts: bool,
+        options: dict[str, Any] | None = None,
+        media: MediaProcessor | None = None,
     ) -> None:
         self.tokenizer = tokenizer
+        self.media = media
         self.max_tokens = max_tokens
         self._cuts = cuts
         self._options = options or {}
         self.bos: int | None = tokenizer.bos_token_id
-        self._control = _control_of(tokenizer)
+        self._control = _control_of(tokenizer, media.marks if media is not None else ())
         # What the tokenizer puts before a plain text is what the model was trained with; a template
         # may have written it already.
         plain = cast("list[int]", tokenizer("x")["input_ids"])
@@ -77,15 +90,30 @@ class Prompter:
                 made.append(error)
         return made
 
+    def _with_media(self, media: MediaProcessor, one: Wanted) -> Prompt:
+        """A prompt in which images or sounds are; nothing of it is cut."""
+        shown, images, sounds = media.taken_apart(one.messages)
+        text = self._rendered(shown, asks=one.asks, template=media.template)
+        ids, given = media.inputs(text, images, sounds)
+        limit = self.max_tokens - one.room
+        if self._adds_bos and ids[:1] != [self.bos]:
+            raise InvalidInput("the chat template begins a conversation with media with no BOS")
+        if len(ids) > limit:
+            raise InvalidInput(f"{len(ids)} tokens with the media, the model takes {limit}")
+        return Prompt(ids, media=given)
+
     def encode(self, messages: Sequence[Message], *, asks: bool) -> list[int]:
         """As `prompt`, whatever the length."""
         return self._begun(self._tokens(self.render(messages, asks=asks)))
 
-    def _encoded(self, wanted: Sequence[Wanted]) -> list[list[int] | Exception]:
-        rendered: list[str | Exception] = []
+    def _encoded(self, wanted: Sequence[Wanted]) -> list[list[int] | Prompt | Exception]:
+        rendered: list[str | Prompt | Exception] = []
         for one in wanted:
             try:
-                rendered.append(self.render(one.messages, asks=one.asks))
+                if self.media is not None and has_media(one.messages):
+                    rendered.append(self._with_media(self.media, one))
+                else:
+                    rendered.append(self.render(one.messages, asks=one.asks))
             except InvalidInput as error:
                 rendered.append(error)
         texts = [text for text in rendered if isinstance(text, str)]
@@ -144,12 +172,28 @@ class Prompter:
 
     def render(self, messages: Sequence[Message], *, asks: bool) -> str:
         """The conversation as the template writes it."""
+        return self._rendered([_plain(message) for message in messages], asks=asks)
+
+    def _written(self, messages: Sequence[Message]) -> str:
+        """A conversation whose next turn is the model's; media are the marks of the template."""
+        if self.media is None or not has_media(messages):
+            return self.render(messages, asks=True)
+        shown, _images, _sounds = self.media.taken_apart(messages)
+        return self._rendered(shown, asks=True, template=self.media.template)
+
+    def _rendered(
+        self, messages: Sequence[Message], *, asks: bool, template: str | None = None
+    ) -> str:
+        """As the template writes messages in which nothing is a control token."""
+        options = (
+            self._options if template is None else {**self._options, "chat_template": template}
+        )
         try:
             text: Any = self.tokenizer.apply_chat_template(
-                [self._as_text(message) for message in messages],
+                [self._no_control(message) for message in messages],
                 tokenize=False,
                 add_generation_prompt=asks,
-                **self._options,
+                **options,
             )
         except InvalidInput:
             raise
@@ -157,11 +201,8 @@ class Prompter:
             raise InvalidInput(f"the chat template refuses the conversation: {error}") from None
         return cast("str", text)
 
-    def _as_text(self, message: Message) -> Message:
-        """A message of text, in which nothing is a control token: ``<|im_end|>`` ends no turn."""
-        return cast("Message", self._no_control(_plain(message)))
-
     def _no_control(self, value: Any) -> Any:
+        """A value in whose texts nothing is a control token: ``<|im_end|>`` ends no turn."""
         if isinstance(value, str):
             apart = self._control
             return value if apart is None else apart.sub(_taken_apart, value)
@@ -177,7 +218,7 @@ class Prompter:
         Raises:
             InvalidInput: a label is no single token there, or two are the same.
         """
-        text = self.render(messages, asks=True)
+        text = self._written(messages)
         before = self._tokens(text)
         found: list[int] = []
         for label in labels:
@@ -228,10 +269,10 @@ def _taken_apart(match: re.Match[str]) -> str:
     return f"{match[0][0]} {match[0][1:]}"
 
 
-def _control_of(tokenizer: Any) -> re.Pattern[str] | None:
+def _control_of(tokenizer: Any, marks: Iterable[str]) -> re.Pattern[str] | None:
     """What the tokenizer takes for a control token wherever it stands, longest first."""
     added: Any = getattr(tokenizer, "added_tokens_decoder", {})
-    tokens = {str(token.content) for token in added.values() if token.special}
+    tokens = {str(token.content) for token in added.values() if token.special} | {*marks}
     found = sorted((t for t in tokens if len(t) > 1), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, found))) if found else None
 

@@ -27,6 +27,10 @@ from rewardplane.rewards.types import RateLimited, RewardFault, Unavailable, Usa
 
 MAX_KEPT = 65_536
 """Answers that are kept, the ones used last."""
+MAX_KEPT_BYTES = 64 * 2**20
+"""What these may take together: a reading may have a judge's reasons."""
+ANSWER_BYTES, LABEL_BYTES = 512, 96
+"""About what an answer takes with its key, and each label of a reading."""
 
 TALLY: ContextVar[Counter[str] | None] = ContextVar("tally", default=None)
 """Where what a reward takes of models is counted: figures by name."""
@@ -51,7 +55,8 @@ class Shared:
         self._model = model
         self._keeps = keeps
         self._flights: dict[bytes, _Flight] = {}
-        self._kept: OrderedDict[bytes, Any] = OrderedDict()
+        self._kept: OrderedDict[bytes, Scalar | LabelReading] = OrderedDict()
+        self.kept_bytes = 0
 
     @property
     def name(self) -> str:
@@ -146,10 +151,16 @@ class Shared:
             except RewardFault as fault:
                 raise self._told(fault, flight) from None
         if keeps:
-            self._kept[key] = answer
-            if len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
+            self._keep(key, answer)
         return answer, flight.is_first()
+
+    def _keep(self, key: bytes, answer: Scalar | LabelReading) -> None:
+        if key in self._kept:  # of another one who asked the same
+            return
+        self._kept[key] = answer
+        self.kept_bytes += _bytes_of(answer)
+        while len(self._kept) > MAX_KEPT or self.kept_bytes > MAX_KEPT_BYTES:
+            self.kept_bytes -= _bytes_of(self._kept.popitem(last=False)[1])
 
     def _told(self, fault: RewardFault, flight: _Flight) -> RewardFault:
         """The fault, for one of all who asked: what it took is counted, and told, once."""
@@ -203,6 +214,12 @@ class Shared:
         tally[f"model_calls.{self.name}"] += 1
         tally[f"model_prompt_tokens.{self.name}"] += prompt_tokens
         tally[f"model_completion_tokens.{self.name}"] += completion_tokens
+
+
+def _bytes_of(answer: Scalar | LabelReading) -> int:
+    if isinstance(answer, Scalar):
+        return ANSWER_BYTES
+    return ANSWER_BYTES + LABEL_BYTES * len(answer.probs) + 4 * len(answer.text)
 
 
 def _label(label: Any) -> list[Any]:

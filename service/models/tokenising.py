@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from rewardplane.rewards.text.chat import Message
+from rewardplane.rewards.types import Unavailable
 
+from .batcher import STOPPED
 from .prompts import Prompt, Prompter, Wanted
 
 AT_ONCE = 32
@@ -33,9 +35,12 @@ class Tokeniser:
         self._thread = ThreadPoolExecutor(1, "tokenizer")
         self._waiting: deque[tuple[Wanted, asyncio.Future[Prompt]]] = deque()
         self._works = False
+        self._is_closed = False
 
     async def prompt(self, messages: Sequence[Message], *, asks: bool, room: int = 0) -> Prompt:
-        """As `Prompter.prompt`."""
+        """As `Prompter.prompt`. Raises Unavailable where it was closed."""
+        if self._is_closed:
+            raise Unavailable(STOPPED)
         loop = asyncio.get_running_loop()
         made: asyncio.Future[Prompt] = loop.create_future()
         self._waiting.append((Wanted(messages, asks, room), made))
@@ -45,14 +50,20 @@ class Tokeniser:
         return await made
 
     async def run(self, call: Callable[[], _T]) -> _T:
-        """What `call` returns, run between two hops."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        """What `call` returns, run between two hops. Raises Unavailable where it was closed."""
+        if self._is_closed:
+            raise Unavailable(STOPPED)
+        ran = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        await asyncio.wait((ran,))
+        if ran.cancelled():
+            raise Unavailable(STOPPED)
+        return ran.result()
 
     def close(self) -> None:
-        """Ends; who waits is cancelled."""
+        """Ends; who waits gets Unavailable."""
+        self._is_closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)
-        for _wanted, made in self._waiting:
-            made.cancel()
+        _stop(made for _wanted, made in self._waiting)
         self._waiting.clear()
 
     def _next(self) -> None:
@@ -61,8 +72,9 @@ class Tokeniser:
             one = self._waiting.popleft()
             if not one[1].done():  # cancelled
                 taken.append(one)
-        self._works = bool(taken)
-        if not taken:
+        self._works = bool(taken) and not self._is_closed
+        if not self._works:
+            _stop(made for _wanted, made in taken)
             return
         wanted = [one for one, _made in taken]
         hop = asyncio.get_running_loop().run_in_executor(
@@ -76,8 +88,7 @@ class Tokeniser:
         hop: asyncio.Future[list[Prompt | Exception]],
     ) -> None:
         if hop.cancelled():
-            for made in asked:
-                made.cancel()
+            _stop(asked)
             return
         fault = hop.exception()
         answers = [fault] * len(asked) if fault is not None else hop.result()
@@ -89,3 +100,9 @@ class Tokeniser:
             else:
                 made.set_result(answer)
         self._next()
+
+
+def _stop(asked: Iterable[asyncio.Future[Prompt]]) -> None:
+    for made in asked:
+        if not made.done():
+            made.set_exception(Unavailable(STOPPED))

@@ -17,7 +17,8 @@ from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.types import Unavailable
 
-from .engine import MAX_ANSWER_TOKENS, EngineFailed
+from .batcher import STOPPED
+from .engine import MAX_ANSWER_TOKENS, EngineFailed, Media
 from .places import URGENCY
 from .weights import digest_of
 
@@ -79,31 +80,40 @@ class VllmEngine:
             await asyncio.to_thread(self._llm.shutdown)
             self._llm = None
 
-    async def score(self, ids: Sequence[int]) -> float:
+    async def score(self, ids: Sequence[int], media: Media | None = None) -> float:
         """As `Engine.score`."""
+        del media
         from vllm import PoolingParams
 
         # Without this vLLM squashes the number of most reward models to between 0 and 1.
         params = PoolingParams(task="classify", use_activation=False)
-        told = self._llm.encode(_prompt(ids), params, self._name(), priority=_priority())
+        told = self._running().encode(_prompt(ids), params, self._name(), priority=_priority())
         data = (await _last(told)).outputs.data
         return chosen(data.flatten().tolist(), self._config.settings.engine.get("label"))
 
-    async def label_logprobs(self, ids: Sequence[int], label_ids: Sequence[int]) -> list[float]:
+    async def label_logprobs(
+        self, ids: Sequence[int], label_ids: Sequence[int], media: Media | None = None
+    ) -> list[float]:
         """As `Engine.label_logprobs`."""
+        del media
         from vllm import SamplingParams
 
         params = SamplingParams(
             max_tokens=1, temperature=0.0, logprob_token_ids=list(label_ids), detokenize=False
         )
-        told = self._llm.generate(_prompt(ids), params, self._name(), priority=_priority())
+        told = self._running().generate(_prompt(ids), params, self._name(), priority=_priority())
         logprobs = (await _last(told)).outputs[0].logprobs[0]
         return [float(logprobs[token].logprob) for token in label_ids]
 
     async def generate(
-        self, ids: Sequence[int], sampling: Sampling, schema: Mapping[str, Any] | None
+        self,
+        ids: Sequence[int],
+        sampling: Sampling,
+        schema: Mapping[str, Any] | None,
+        media: Media | None = None,
     ) -> tuple[list[int], str]:
         """As `Engine.generate`; the answer is held to the schema."""
+        del media
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 
@@ -116,7 +126,7 @@ class VllmEngine:
                 json=dict(schema), disable_any_whitespace=True
             )
         params = SamplingParams(detokenize=False, **options)
-        told = self._llm.generate(_prompt(ids), params, self._name(), priority=_priority())
+        told = self._running().generate(_prompt(ids), params, self._name(), priority=_priority())
         output = (await _last(told)).outputs[0]
         written = list(output.token_ids)
         if output.finish_reason == "length":
@@ -125,6 +135,11 @@ class VllmEngine:
             raise Unavailable(f"vLLM ended an answer before its end: {output.finish_reason}")
         # The end token is the last one, where an end token ended it.
         return written[:-1] if written and output.stop_reason is None else written, "stop"
+
+    def _running(self) -> Any:
+        if self._llm is None:
+            raise Unavailable(STOPPED)
+        return self._llm
 
     def _name(self) -> str:
         return f"{self._config.name}-{next(self._names)}"

@@ -90,6 +90,9 @@ class AsyncRunner:
                     return
                 await self._run_unit(segment, items, lacking[unit[0]], work, unit)
 
+        if self._shares and len(units) == 1:  # whose owner cancels this where nobody waits
+            await consume()
+            return
         tasks = {asyncio.create_task(consume()) for _ in range(min(len(units), self._concurrency))}
         try:
             while tasks:

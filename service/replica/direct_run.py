@@ -63,7 +63,11 @@ class DirectRun:
         if self._task is not None or self._on_end is None:
             return
         self._timer.cancel()
-        left = self._supervisor.end_well(self._attempt) if ended.result() else None
+        try:
+            left = self._supervisor.end_well(self._attempt) if ended.result() else None
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
+            self._finish(error)
+            return
         if left is None:
             self._watch()
         elif left.together or left.alone:

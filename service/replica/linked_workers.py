@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from .control import (
 )
 from .fork_server import Forked
 from .worker import Worker, WorkerFailed, WorkersGone
+
+_log = logging.getLogger(__name__)
 
 _GONE = "the replica hung up"
 
@@ -178,13 +181,18 @@ class LinkedWorkers:
     def _readable(self) -> None:
         try:
             message = receive(self._socket)
+            if message is not None:
+                self._take(message)
         except BlockingIOError:
             return
-        except (OSError, ValueError):
+        except Exception:  # noqa: BLE001 - who waits for this replica goes to another
+            _log.exception("a message of a replica could not be taken in")
             message = None
         if message is None:
             self._lose()
-        elif message.kind == WORKER:
+
+    def _take(self, message: Control) -> None:
+        if message.kind == WORKER:
             self._lent(message)
         elif message.kind == FAILED:
             made = self._singles.pop(message.number, None) if message.number else self._wanted

@@ -121,11 +121,12 @@ class Supervisor:
         """Settles an attempt that its worker is done with; None: that takes a task."""
         if attempt.segment.spent[0] or self._stopping:
             return None
-        self._measure(attempt)
-        left = self._blame.what_is_left(attempt, Ending.DONE)
-        self._end(attempt)
-        self._give_turn()
-        return left
+        try:
+            self._measure(attempt)
+            return self._blame.what_is_left(attempt, Ending.DONE)
+        finally:  # whoever is told of outcomes may raise
+            self._end(attempt)
+            self._give_turn()
 
     async def resume(self, attempt: Attempt) -> None:
         """Watches an attempt that was begun to its end, and runs what is left of its job."""

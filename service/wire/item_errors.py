@@ -18,6 +18,9 @@ NEVER_STARTED: Final = ScoreError(
 MEMORY_EXIT: Final = 77
 """The exit code of a worker that ran out of memory in its own code, so full was it."""
 CANCELLED: Final = ScoreError(Reason.CANCELLED, "the call was cancelled")
+OWN_FAULT: Final = ScoreError(
+    Reason.UNAVAILABLE, "the gateway failed by a fault of its own; its log has the rest"
+)
 
 
 def timed_out(timeout_s: float) -> ScoreError:
@@ -53,10 +56,11 @@ def _signal_name(number: int) -> str:
         return str(number)
 
 
-def lost(attempts: int) -> ScoreError:
-    """Every replica that tried the item was lost."""
+def lost(attempts: int, why: str = "") -> ScoreError:
+    """Every replica that tried the item was lost; `why` the last one was."""
+    last = f"; the last one: {why[:500]}" if why else ""
     return ScoreError(
-        Reason.UNAVAILABLE, f"{attempts} replicas were lost while the item was theirs"
+        Reason.UNAVAILABLE, f"{attempts} replicas were lost while the item was theirs{last}"
     )
 
 

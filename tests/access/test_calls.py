@@ -146,6 +146,19 @@ async def test_each_method_asks_who_calls(tmp_path: Path, door: DoorKind) -> Non
 
 
 @DOORS
+@pytest.mark.parametrize("name", ["authorization", "x-forwarded-client-cert"])
+async def test_two_proofs_of_who_calls_are_none(tmp_path: Path, door: DoorKind, name: str) -> None:
+    """A proxy may have checked one of them, and the service would take the other."""
+    async with guarded(tmp_path, {**CALLERS, "behind_envoy": True}, door) as it:
+        one = (name, "Bearer a" if name == "authorization" else "URI=team-a")
+        request = request_of("math", ["4"], references={"answer": "4"})
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await it.call("Score", request, pb.ScoreResponse, timeout=20, metadata=(one, one))
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert f"more than one {name}" in (caught.value.details() or "")
+
+
+@DOORS
 async def test_the_status_of_a_refusal(tmp_path: Path, door: DoorKind) -> None:
     async with guarded(tmp_path, CALLERS, door) as it:
         with pytest.raises(grpc.RpcError) as told:

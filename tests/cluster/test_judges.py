@@ -113,3 +113,34 @@ async def test_every_kind_reaches_the_endpoint_by_its_name(service: Service, ser
         assert [one.reason for one in found if isinstance(one, ScoreError)] == [
             Reason.MODEL_CHANGED
         ] * 3
+
+
+async def test_two_doors_have_one_limit(service: Service, serves: Any) -> None:
+    """While calls of the old version go on, those of the new one take from the same limit."""
+    per_minute = 1_800
+    limits = {"requests_per_minute": per_minute}
+
+    def asked(words: list[str]) -> list[Group]:
+        return [Group(Example([Content("user", [Part("a prompt")])]), list(map(Response, words)))]
+
+    async with serves(**limits) as endpoint, RewardClient(service.address) as client:
+        old = asyncio.create_task(
+            client.score("good", asked([f"old {n}" for n in range(1_500)]), timeout_s=100)
+        )
+        await asyncio.sleep(0.5)
+        given = rewards(**ASKING)
+        own = {"runs": "endpoint", "base_url": endpoint.base_url, "name": "m", "cpus": 0.1}
+        given["models"] = {FLASH: {**own, **limits, "timeout_s": 55}}
+        await asyncio.to_thread(service.cluster.reload, parse(given, FOLDER))
+        assert not old.done(), "both are to be there at once"
+        (new,) = await client.score("good", asked([f"new {n}" for n in range(60)]), timeout_s=100)
+        assert all(isinstance(one, Score) for one in new)
+        assert not old.done()
+        old.cancel()
+        times = sorted(endpoint.times_s)
+    assert len(times) > 150
+    for first, begin_s in enumerate(times):
+        for last in range(first, len(times)):
+            # A second's worth at once, and what comes evenly after it.
+            most = per_minute / 60 * (1 + times[last] - begin_s)
+            assert last - first + 1 <= most + 3

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rewardplane.client.client import RewardClient
 from rewardplane.config.load import parse
-from rewardplane.host.progress import DeployFailed
+from rewardplane.host.progress import DeployFailed, Progress
+from rewardplane.replica.own_folder import own_folder
 from rewardplane.rewards import Content, Example, Group, Part, Reason, Response, Score, ScoreError
 
 from ..support.functions.stub_model import number_of
@@ -34,12 +35,15 @@ def serves(service: Service, tmp_path: Path) -> Iterator[Any]:
     """Has the service serve a model `m` and rewards that ask it; at the end it is as it was."""
 
     async def serve(
-        model: dict[str, Any] | None = None, reward: dict[str, Any] | None = None, **engine: Any
+        model: dict[str, Any] | None = None,
+        reward: dict[str, Any] | None = None,
+        progress: Progress | None = None,
+        **engine: Any,
     ) -> list[str]:
         engine = {"python_path": [str(STUBS)], "log": str(tmp_path / "log"), **engine}
         given = rewards(plain={**RM, **(reward or {})})
         given["models"] = {"m": {**STUB, "engine": engine, **(model or {})}}
-        return await asyncio.to_thread(service.cluster.reload, parse(given, FOLDER))
+        return await asyncio.to_thread(service.cluster.reload, parse(given, FOLDER), progress)
 
     yield serve
     service.cluster.reload(parse(rewards(), FOLDER))
@@ -120,12 +124,16 @@ async def test_new_weights_under_calls(service: Service, serves: Any, swap: str)
         async with asyncio.timeout(60):
             while not digests:
                 await asyncio.sleep(0.1)
-        await serves({"swap": swap}, latency_s=0.01, weights="two")
+        progress = Progress()
+        await serves({"swap": swap}, progress=progress, latency_s=0.01, weights="two")
         async with asyncio.timeout(60):
             while len(digests) < 2:
                 await asyncio.sleep(0.1)
         stop.set()
     assert sorted(map(len, digests)) == [1, 1]
+    (note,) = progress.notes
+    assert note.startswith("model m, reward plain: "), note
+    assert "rank correlation 1.000" in note, "the stub's numbers are the same"
     async with asyncio.timeout(30):
         while old in pids(service):
             await asyncio.to_thread(service.cluster.upkeep)
@@ -166,3 +174,42 @@ async def test_a_reward_that_its_model_cannot_answer_is_refused(
             head="chat",
             tells_label_mass=False,
         )
+
+
+async def test_weights_that_were_written_over_give_no_number(
+    service: Service, serves: Any, tmp_path: Path
+) -> None:
+    """A replica that starts with others than the first one says so; a reload accepts them."""
+    weights = tmp_path / "weights"
+    weights.write_text("one")
+    await serves(weights_file=str(weights))
+    async with RewardClient(service.address) as client:
+        ((outcome,),) = await client.score("plain", [group(["a"])], timeout_s=60)
+        assert isinstance(outcome, Score)
+        weights.write_text("two")
+        (engine,) = service.processes("rewardplane-_model-m")
+        engine.send_signal(signal.SIGKILL)
+        engine.wait(10)
+        async with asyncio.timeout(60):  # what comes before Serve notices is sent again
+            ((outcome,),) = await client.score("plain", [group(["b"])], timeout_s=60)
+        assert isinstance(outcome, ScoreError), outcome
+        assert outcome.reason is Reason.MODEL_CHANGED
+        assert "is two, was one; reload the service" in outcome.message
+        await serves(weights_file=str(weights), noise=0.0)  # as new times of files would
+        ((outcome,),) = await client.score("plain", [group(["c"])], timeout_s=60)
+        assert isinstance(outcome, Score)
+
+
+async def test_jobs_come_by_the_socket_of_the_node(service: Service, serves: Any) -> None:
+    """Without one they come by Serve's handle, which costs a millisecond more."""
+    await serves()
+    folder = own_folder()
+    assert folder is not None
+    async with RewardClient(service.address) as client:
+        await client.score("plain", [group(["a"])], timeout_s=60)
+    (replica,) = service.processes("rewardplane-_model-m")
+    sockets = list(folder.glob(f"*/*.{replica.pid}"))
+    assert len(sockets) == 1
+    # One that listens, and the connection of the gateway.
+    used = [c for c in replica.net_connections("unix") if c.laddr]
+    assert len([c for c in used if c.laddr.rpartition("/.")[2] == sockets[0].name]) >= 2

@@ -72,6 +72,17 @@ def test_nothing_changes_until_there_is_news(actor: Actor) -> None:
     assert asks(context(2, 3))[0] == 8
 
 
+def test_a_question_that_was_given_up_is_asked_again(actor: Actor) -> None:
+    asks = policy()
+    asks(context(1, 1))
+    actor.answers[0].cancel()
+    asks(context(1, 1))
+    actor.answers[1].set_exception(RuntimeError("lost"))
+    asks(context(1, 1))
+    actor.answers[2].set_result(LOAD)
+    assert asks(context(1, 1))[0] == 8
+
+
 def test_old_news_is_none(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
     asks = policy()
     asks(context(1, 1))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ray import serve
+from rewardplane.cluster import cluster as cluster_module
 from rewardplane.cluster.applications import apps_of
 from rewardplane.cluster.cluster import Cluster
 from rewardplane.config.load import ServiceConfig, parse
@@ -57,8 +58,19 @@ class Patient(Progress):
         return ""
 
 
+class NoShadows:
+    """Nobody is there to be asked."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def tell(self, *_: object) -> None:
+        pass
+
+
 def test_models_swapped_before_one_that_fails_are_back(monkeypatch: pytest.MonkeyPatch) -> None:
     gone: list[str] = []
+    monkeypatch.setattr(cluster_module, "Shadows", NoShadows)
     monkeypatch.setattr(serve, "delete", lambda app, **_: gone.append(app))
     old, new = config("one"), config("two")
     cluster = Steps(new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import AsyncExitStack
 
@@ -74,3 +75,19 @@ async def test_idle_connections_cost_nobody_anything(door: DoorKind) -> None:
         assert rewards(await it.score("exact", *[["1"]] * 50, references={"answer": "1"})) == (
             [1.0] * 50
         )
+
+
+async def test_many_streams_together_take_one_breath_a_turn(door: DoorKind) -> None:
+    """Measured in CPU time of the thread: others on the machine do not count."""
+    async with made(door) as it, AsyncExitStack() as stack:
+        request = pb.ScoreRequest(reward="exact", groups=groups_of(["1"] * 2000))  # all fail
+        data = pb.StreamScoresRequest(request=request).SerializeToString()
+        for _ in range(20):
+            client = await stack.enter_async_context(Rude(port_of(it), reads_data=False))
+            await client.message(client.begin(STREAM, timeout_s=30), data)
+        breaths_s: list[float] = []
+        while it.metrics.figures("exact").items.total() < 40_000:
+            begin_s = time.thread_time()
+            await asyncio.sleep(0)
+            breaths_s.append(time.thread_time() - begin_s)
+        assert sorted(breaths_s)[-5] < 0.02

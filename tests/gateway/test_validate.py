@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,7 +13,9 @@ import grpc
 import psutil
 import pytest
 import pytest_asyncio
+from rewardplane.gateway.validate import MAX_WAITING, Validator
 from rewardplane.v1 import reward_service_pb2 as pb
+from rewardplane.wire.errors import Overloaded
 from rewardplane.wire.messages import outcome_from
 
 from ..support.rig import Rig, poison, rewards, rig
@@ -167,3 +170,31 @@ async def test_an_inline_trial_that_takes_for_ever_is_killed(it: Rig) -> None:
     _, outcome = await validate(it, request)
     assert time.monotonic() - begin_s < 20
     assert rewards([outcome])[0] in ("TIMED_OUT", "OUT_OF_MEMORY", "INVALID_REFERENCE", 0.0)
+
+
+async def test_many_long_configurations_are_read_one_after_another() -> None:
+    """Whoever leaves takes its text along; who is too many is told at once."""
+    async with rig({"exact": {"kind": "exact"}}) as it:
+        running = most = 0
+        gate = threading.Event()
+        validator = Validator(it.scorer, it.metrics, it.config.limits)
+
+        def read(number: int) -> int:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            gate.wait(10)
+            running -= 1
+            return number
+
+        reading = [asyncio.create_task(validator.reading(read, n)) for n in range(MAX_WAITING)]
+        await asyncio.sleep(0.1)
+        with pytest.raises(Overloaded):
+            await validator.reading(read, -1)
+        for task in reading[1:-1]:
+            task.cancel()
+        await asyncio.sleep(0.1)
+        gate.set()
+        assert [await reading[0], await reading[-1]] == [0, MAX_WAITING - 1]
+        assert most == 1
+        assert await validator.reading(read, 7) == 7

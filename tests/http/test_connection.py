@@ -17,6 +17,8 @@ from rewardplane.http.connection import Connection
 from rewardplane.http.exchange import Answer, Bodies, Request, refusal
 
 MOST = 2_000
+ENDS = (400, 415, 431, 501, 505)
+"""What is answered before the connection ends."""
 
 
 class Echo:
@@ -207,10 +209,10 @@ def test_malformed_bytes_are_refused_behind_what_came_before(asked: list[Sent], 
     if b"HEAD " in whole:
         return  # a head may be answered without the body that it tells of
     got = answers(told)
-    assert all(status in (200, 400, 404, 413, 431) for status, _ in got)
-    if any(status in (400, 431) for status, _ in got):
+    assert all(status in (200, 404, 413, *ENDS) for status, _ in got)
+    if any(status in ENDS for status, _ in got):
         assert closed
-        assert got[-1][0] in (400, 431)
+        assert got[-1][0] in ENDS
 
 
 @pytest.mark.parametrize(
@@ -219,21 +221,32 @@ def test_malformed_bytes_are_refused_behind_what_came_before(asked: list[Sent], 
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", [400]),  # TLS to a plain port
         (b"GET / HTTP/1.1\r\nhost: x\r\n bad: y\r\n\r\n", [400]),
         (b"GET / HTTP/1.1\r\nhost x\r\n\r\n", [400]),
-        (b"POST / HTTP/1.1\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd", [400]),
-        (b"POST / HTTP/1.1\r\ncontent-length: -3\r\n\r\nabcd", [400]),
-        (b"POST / HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n", [400]),
-        (b"POST / HTTP/1.1\r\ntransfer-encoding: gzip\r\n\r\nabcd", [400]),
-        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", [400]),
-        (b"POST /no HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", [404]),
-        (b"GET /slow HTTP/1.1\r\n\r\nGET /\x00 HTTP/1.1\r\n\r\n", [200, 400]),
-        (b"GET / HTTP/1.1\r\nconnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n", [200]),
+        (
+            b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+            [400],
+        ),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -3\r\n\r\nabcd", [400]),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\nabcd", [501]),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", [400]),
+        (b"POST /no HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", [404]),
+        (b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\nGET /\x00 HTTP/1.1\r\n\r\n", [200, 400]),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n", [200]),
         (b"GET / HTTP/1.0\r\n\r\n", [200]),
-        (b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\nPRI * HTTP/2.0", [200]),
-        (b"CONNECT x:443 HTTP/1.1\r\n\r\n\x16\x03", [200]),
-        (b"GET / HTTP/1.1\r\n" + b"".join(b"a%d: b\r\n" % i for i in range(9_000)), [431]),
-        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;" + b"e" * 70_000, [431]),
-        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nt: " + b"e" * 70_000, [431]),
-        (b"POST / HTTP/1.1\r\ncontent-length: 99999999999\r\n\r\n", [413]),
+        (b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n\x16\x03", [200]),
+        (
+            b"GET / HTTP/1.1\r\nhost: x\r\n" + b"".join(b"a%d: b\r\n" % i for i in range(9_000)),
+            [431],
+        ),
+        (
+            b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1;" + b"e" * 70_000,
+            [431],
+        ),
+        (
+            b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\nt: "
+            + b"e" * 70_000,
+            [431],
+        ),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n", [413]),
     ],
 )
 async def test_what_ends_a_connection(raw: bytes, statuses: list[int]) -> None:
@@ -246,10 +259,10 @@ async def test_what_ends_a_connection(raw: bytes, statuses: list[int]) -> None:
 
 async def test_one_request_is_taken_in_while_another_is_answered() -> None:
     port, wire, made = connected()
-    made.data_received(b"GET /never HTTP/1.1\r\n\r\n")
+    made.data_received(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n")
     await asyncio.sleep(0)
     assert wire.reading  # a client that hangs up is seen
-    made.data_received(b"POST / HTTP/1.1\r\ncontent-length: 100\r\n\r\nhalf")
+    made.data_received(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf")
     assert not wire.reading
     made.connection_lost(None)
     await asyncio.sleep(0)
@@ -258,9 +271,9 @@ async def test_one_request_is_taken_in_while_another_is_answered() -> None:
 
 
 async def test_no_flood_of_requests_waits() -> None:
-    told, closed = await sent([b"GET /never HTTP/1.1\r\n\r\n" * 1000])
+    told, closed = await sent([b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n" * 1000])
     assert (told, closed) == (b"", False)
-    told, closed = await sent([b"GET /slow HTTP/1.1\r\n\r\n" * 1000])
+    told, closed = await sent([b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n" * 1000])
     found = [status for status, _ in answers(told)]
     assert found == [200] * connection.MAX_WAITING + [400]
     assert closed
@@ -286,8 +299,8 @@ async def test_a_body_in_tiny_pieces_takes_what_is_accounted() -> None:
 
 async def test_a_client_is_told_to_go_on_once_and_in_its_turn() -> None:
     _port, wire, made = connected()
-    made.data_received(b"GET /slowslow HTTP/1.1\r\n\r\n")
-    head = b"POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n"
+    made.data_received(b"GET /slowslow HTTP/1.1\r\nhost: x\r\n\r\n")
+    head = b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n"
     made.data_received(head)
     assert wire.sent == b""
     for _ in range(10):
@@ -308,7 +321,7 @@ async def test_what_takes_too_long_is_ended() -> None:
         made.expire(time.monotonic() + seconds)
         return wire
 
-    head = b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nhalf"
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf"
     assert not after(b"GET / HT", connection.HEAD_S - 1).closing
     assert after(b"GET / HT", connection.HEAD_S + 1).aborted
     assert after(b"", connection.HEAD_S + 1).closing
@@ -319,13 +332,13 @@ async def test_what_takes_too_long_is_ended() -> None:
     # What is refused is dropped as it comes, and not for ever.
     assert not after(b"POST /no" + head[6:], connection.READ_S - 1).closing
     assert after(b"POST /no" + head[6:], connection.READ_S + 1).aborted
-    assert not after(b"GET /never HTTP/1.1\r\n\r\n", 1e6).closing
+    assert not after(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n", 1e6).closing
 
 
 async def test_a_client_that_does_not_read_gets_no_second_answer() -> None:
     _port, wire, made = connected()
     made.pause_writing()
-    made.data_received(b"GET / HTTP/1.1\r\n\r\n" * 3)
+    made.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 3)
     for _ in range(5):
         await asyncio.sleep(0)
     assert wire.sent == b""
@@ -348,7 +361,7 @@ async def test_a_stopped_connection_ends_behind_what_has_come() -> None:
     made.stop()
     assert wire.closing
     _port, wire, made = connected()
-    made.data_received(b"GET /slowslow HTTP/1.1\r\n\r\n" * 2)
+    made.data_received(b"GET /slowslow HTTP/1.1\r\nhost: x\r\n\r\n" * 2)
     made.stop()
     assert not wire.closing
     for _ in range(10):
@@ -357,7 +370,7 @@ async def test_a_stopped_connection_ends_behind_what_has_come() -> None:
     assert wire.sent.count(b"connection: close") == 1
     assert wire.closing
     _port, wire, made = connected()
-    made.data_received(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\no")
+    made.data_received(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\no")
     made.stop()
     assert not wire.closing
     made.data_received(b"k")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from rewardplane.http import connection
 from rewardplane.http.exchange import Bodies
+from rewardplane.http.remembered import MAX_CHARS, Remembered
+from rewardplane.rewards.types import Reason, ScoreError
 from rewardplane.wire.errors import Overloaded
 
 from ..support.rig import executions, poison
@@ -134,3 +138,62 @@ def test_bodies_take_what_there_is() -> None:
         bodies.take(1)
     bodies.give_back(10)
     bodies.take(1)
+
+
+async def test_numbers_that_json_does_not_have_are_no_fault_of_ours() -> None:
+    http = {"nemo_gym": {"reward": "exact"}, "eval_protocol": {"reward": "exact"}}
+    async with facing({"exact": {"kind": "exact"}}, http) as (_it, client):
+
+        async def told(path: str, body: bytes) -> tuple[int, Any]:
+            async with client.post(path, data=body) as reply:
+                return reply.status, json.loads(await reply.read())
+
+        rewards = b"NaN", b"1e999", b"-Infinity", b"1" * 4000, b"true", b"1.5"
+        body = b'{"verify_responses": [%b]}' % b",".join(b'{"reward": %b}' % r for r in rewards)
+        status, answer = await told("/aggregate_metrics", body)
+        assert (status, answer["agent_metrics"]) == (200, {"mean/reward": 1.25})
+        assert await told("/aggregate_metrics", b'{"verify_responses": [{"reward": NaN}]}') == (
+            200,
+            {"agent_metrics": {}, "key_metrics": {}},
+        )
+        text = b'{"type": "message", "content": [{"type": "output_text", "text": "4"}]}'
+        row = (
+            b'{"responses_create_params": {"input": "2+2?"}, "response": {"output": [%b]}, '
+            b'"answer": "4", "odd": [NaN, 1e999, "\\ud800", %b]}' % (text, b"9" * 4000)
+        )
+        status, answer = await told("/verify", row)
+        assert (status, answer["reward"]) == (200, 1.0)
+        assert math.isnan(answer["odd"][0])
+        assert answer["odd"][1:3] == [math.inf, "\ud800"]
+
+
+@pytest.mark.parametrize("depth", [150, 330, 480, 900, 5_000, 100_000])
+async def test_bodies_that_are_nested_deeply_are_refused_or_answered(depth: int) -> None:
+    """Whatever of the stack is left where they are read, and where they are written again."""
+    http = {"reward": "exact", "nemo_gym": {"reward": "exact"}, "remote_rm": {"reward": "exact"}}
+    deep = b'{"a":' * depth + b"1" + b"}" * depth
+    text = b'{"type": "message", "content": [{"type": "output_text", "text": "4"}]}'
+    bodies = {
+        "/": b'{"example": %b}' % deep,
+        "/verify": b'{"responses_create_params": {"input": "?"}, "response": {"output": [%b]}, '
+        b'"answer": "4", "odd": %b}' % (text, deep),
+        "/remote_rm": b'{"prompt": "?", "response": "4", "label": {"answer": "4", "b": %b}}' % deep,
+        "/v1/fine_tuning/alpha/graders/validate": b'{"grader": %b}' % deep,
+        "/v1beta1/projects/p/locations/l/tuningJobs:validateReinforcementTuningReward": deep,
+    }
+    async with facing({"exact": {"kind": "exact"}}, http) as (_it, client):
+        for path, body in bodies.items():
+            async with client.post(path, data=body) as reply:
+                assert reply.status in (200, 400), f"{path}: {await reply.text()}"
+
+
+def test_errors_that_are_remembered_take_a_bounded_memory() -> None:
+    it = Remembered()
+    for number in range(6_000):
+        it.add(b"%d" % number, "r", "d", ScoreError(Reason.RAISED, "x" * 2_000))
+    assert it._chars == sum(len(e.message) for _, e in it._errors.values()) <= MAX_CHARS
+    assert it.find(b"5999", "r", "d") is not None
+    assert it.find(b"0", "r", "d") is None
+    before = it._chars
+    it.add(b"5999", "r", "d", ScoreError(Reason.RAISED, "x"))
+    assert it._chars == before - 1_999

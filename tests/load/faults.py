@@ -2,13 +2,15 @@
 
     python -m tests.load.faults [--scale 1.0] [--minutes 10] [--only replica,gateway,...]
 
-Clients score without a pause, each item a text of its own whose reward is known, and every
+Clients score all the time, each item a text of its own whose reward is known, and every
 execution is written down. SIGKILL meets replicas (60), gateways (15), workers (30) and fork servers
 (20); the configuration is reloaded (30 times, every other one broken); 5 % of 2,000 items in four
 calls are poison. Services of their own lose a node (4 times), have a full disk and a full
-/dev/shm (5), and a clock that jumps (10); see `hosts`. `--scale` makes all numbers smaller; a phase
-whose share of the minutes is over ends early and says how far it came. Ends with 1 when an item was
-lost, doubled, wrong, or executed more than twice (three times where a client had to send it again).
+/dev/shm (5), and a clock that jumps (10); see `hosts`: most of that is waiting, so it goes on
+beside. While replicas are killed there are four of them, as a start takes longer than the time
+between two kills. `--scale` makes all numbers smaller; a phase whose share of the minutes is over
+ends early and says how far it came. Ends with 1 when an item was lost, doubled, wrong, or executed
+more than twice (three times where a client had to send it again).
 """
 
 from __future__ import annotations
@@ -40,10 +42,14 @@ from .peer import Service
 GROUP = 20
 DEAD_S = 150.0
 CLIENTS = 4
+REPLICAS = 4
+PAUSE_S = 0.02
+"""How long a client rests between its calls: what was killed starts on the same few cores."""
 CONFIG = """\
 rewards:
-  one: {{kind: python, function: "poison:one", python_path: [{folder}], replicas: 2, timeout_s: 2,
-        memory_limit_mb: 1024, ray_actor_options: {{num_cpus: 0.2}}, version: "{version}"}}
+  one: {{kind: python, function: "poison:one", python_path: [{folder}], replicas: {replicas},
+        timeout_s: 2, memory_limit_mb: 1024, ray_actor_options: {{num_cpus: 0.2}},
+        version: "{version}"}}
 """
 POISON = [
     *("exit 3", "segfault", "abort", "allocate", "systemexit", "string", "nan", "infinite"),
@@ -68,6 +74,7 @@ class Tally:
     recovery_s: list[float] = field(default_factory=list)
     executions: Counter[int] = field(default_factory=Counter)
     said: str = ""
+    took_s: float = 0.0
 
     @property
     def bad(self) -> bool:
@@ -85,14 +92,14 @@ class Tally:
         return (
             f"| {self.name} | {self.done} of {self.wanted} | {self.items} | {self.lost} "
             f"| {self.wrong} | {runs or '-'} | {recovery} | {reasons or '-'} "
-            f"| {calls or '-'} | {self.said} |"
+            f"| {calls or '-'} | {self.took_s:.0f} s | {self.said} |"
         )
 
 
 HEADER = (
     "| phase | faults | items | lost | doubled or wrong | items x executions "
-    "| recovery, median / longest | item errors | failed calls | |\n"
-    "|---|---|--:|--:|--:|---|---|---|---|---|"
+    "| recovery, median / longest | item errors | failed calls | took | |\n"
+    "|---|---|--:|--:|--:|---|---|---|---|--:|---|"
 )
 
 
@@ -105,6 +112,9 @@ async def _scored(tally: Tally, items: int) -> None:
         await asyncio.sleep(0.02)
 
 
+ON_HOSTS = {"node", "disk", "clock"}
+"""The phases with services of their own."""
+
 Fault = Callable[[], Awaitable[float | None]]
 """Does a fault; when it struck, if not at once, in terms of `time.monotonic()`."""
 
@@ -116,7 +126,7 @@ class Campaign:
         self._does = does
         self._service = service
         self._chance = random.Random(seed)
-        self._next = 0
+        self._next = self._version = self._reloads = 0
         self._log = service.home / "executions"
 
     # ---- load -----------------------------------------------------------------------------------
@@ -137,6 +147,7 @@ class Campaign:
                 tally.lost += GROUP
                 continue
             self._judge(tally, texts, list(outcomes))
+            await asyncio.sleep(PAUSE_S)
 
     def _judge(self, tally: Tally, texts: list[str], outcomes: list[Score | ScoreError]) -> None:
         tally.items += len(texts)
@@ -153,7 +164,8 @@ class Campaign:
         """Does a fault again and again, and measures how long nothing is scored after each."""
         self._log.unlink(missing_ok=True)
         over = asyncio.Event()
-        until_s = time.monotonic() + seconds
+        start_s = time.monotonic()
+        until_s = start_s + seconds
         async with RewardClient(self._service.address) as client, asyncio.TaskGroup() as loads:
             for _ in range(CLIENTS):
                 loads.create_task(self._load(client, tally, over))
@@ -168,6 +180,7 @@ class Campaign:
                     await asyncio.sleep(settle_s)
             finally:
                 over.set()
+        tally.took_s = time.monotonic() - start_s
         if self._log.exists():
             counted = Counter(self._log.read_text().splitlines())
             tally.executions = Counter(counted.values())
@@ -190,7 +203,7 @@ class Campaign:
             if kind == "gateway":
                 return "ServeReplica:rewardplane-gateway" in line
             if kind == "replica":
-                return "ServeReplica:rewardplane-one" in line
+                return _is_replica(process, line)
             is_fork_server = "fork_server_main" in line
             parent = process.parent()
             forked = parent is not None and "fork_server_main" in " ".join(parent.cmdline())
@@ -205,13 +218,24 @@ class Campaign:
             await asyncio.sleep(0.1)
         raise RuntimeError(f"there is no {kind}")
 
+    async def settled(self, replicas: int) -> None:
+        """Returns when so many replicas run, and none of an old version does."""
+        for _ in range(300):
+            if len(await asyncio.to_thread(self._processes, _is_replica)) == replicas:
+                return
+            await asyncio.sleep(0.1)
+        raise RuntimeError(f"there are not {replicas} replicas")
+
     async def reload(self) -> None:
         """A new version, or every other time a broken file, which must change nothing."""
-        self._next += 1
-        number = self._next
-        broken = number % 2 == 1
+        self._reloads += 1
+        await self.serve(1, broken=self._reloads % 2 == 1)
+
+    async def serve(self, replicas: int, *, broken: bool = False) -> None:
+        """Has the service take up a new version with so many replicas, or refuse a broken file."""
+        self._version += 1
         path = self._service.home / "rewards.yaml"
-        text = CONFIG.format(folder=FOLDER, version=f"v{number}")
+        text = CONFIG.format(folder=FOLDER, replicas=replicas, version=f"v{self._version}")
         path.write_text(text.replace("kind: python", "kind: pythn") if broken else text)
         command = [str(Path(sys.executable).with_name("rewardplane")), "reload"]
         command += ["--port", str(self._service.port)]
@@ -243,7 +267,8 @@ class Campaign:
             outcomes = [
                 o for part in await asyncio.gather(*(call(client, p) for p in parts)) for o in part
             ]
-        tally.recovery_s = [time.monotonic() - begin_s]
+        tally.took_s = time.monotonic() - begin_s
+        tally.recovery_s = [tally.took_s]
         tally.done = len(poisoned)
         tally.items = total
         for index, (text, outcome) in enumerate(zip(texts, outcomes, strict=True)):
@@ -271,12 +296,15 @@ async def run(service: Service, scale: float, minutes: float, only: set[str]) ->
         return max(1, round(count * scale))
 
     for name, count, part, settle_s in (
-        ("worker", 30, 0.06, 0.3),
-        ("template", 20, 0.08, 1.0),
-        ("replica", 60, 0.3, 1.0),
-        ("gateway", 15, 0.15, 2.0),
+        ("worker", 30, 0.1, 0.2),
+        ("template", 20, 0.1, 0.5),
+        ("replica", 60, 0.4, 0.2),
+        ("gateway", 15, 0.25, 0.5),
     ):
         if name in only:
+            if name == "replica":
+                await campaign.serve(REPLICAS)
+                await campaign.settled(REPLICAS)
             tally = Tally(name, times(count))
 
             async def fault(kind: str = name) -> None:
@@ -286,12 +314,19 @@ async def run(service: Service, scale: float, minutes: float, only: set[str]) ->
             print(tallies[-1].row(), flush=True)
     if "reload" in only:
         tally = Tally("reload", times(30))
-        tallies.append(await campaign.under_load(tally, 0.12 * share_s, campaign.reload, 0.2))
+        tallies.append(await campaign.under_load(tally, 0.25 * share_s, campaign.reload, 0.2))
         print(tallies[-1].row(), flush=True)
     if "poison" in only:
         tallies.append(await campaign.poison(Tally("poison", max(80, times(2000)))))
         print(tallies[-1].row(), flush=True)
     return tallies
+
+
+def _is_replica(process: psutil.Process, line: str) -> bool:
+    """Whether it is one that has started: then it has a fork server."""
+    return "ServeReplica:rewardplane-one" in line and any(
+        "fork_server_main" in " ".join(child.cmdline()) for child in process.children()
+    )
 
 
 @contextmanager
@@ -310,7 +345,7 @@ def started(service: Service) -> Iterator[float]:
 
 def on_hosts(scale: float, minutes: float, only: set[str]) -> Iterator[Tally]:
     """The phases that have a service of their own, those for which this user has the rights."""
-    config = CONFIG.format(folder=FOLDER, version="v0")
+    config = CONFIG.format(folder=FOLDER, replicas=2, version="v0")
     nodes = Nodes("nodes", config=config.replace("num_cpus: 0.2", "num_cpus: 0.8"))
     ahead = "; its clock is 10 days ahead" if nodes.clocks_differ else ""
     cramped, jumping = Cramped("cramped", config=config), Jumping("jumping", config=config)
@@ -337,6 +372,13 @@ def on_hosts(scale: float, minutes: float, only: set[str]) -> Iterator[Tally]:
             yield asyncio.run(campaign.under_load(tally, 60 * minutes / 3, fault, settle_s))
 
 
+def _beside(scale: float, minutes: float, only: set[str]) -> subprocess.Popen[str]:
+    """Phases with services of their own, in a process of their own."""
+    command = [sys.executable, "-m", "tests.load.faults", "--only", ",".join(only)]
+    command += ["--scale", str(scale), "--minutes", str(minutes)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
 def main() -> None:
     """The command."""
     phases = ["worker", "template", "replica", "gateway", "reload", "poison"]
@@ -348,17 +390,31 @@ def main() -> None:
     args = parser.parse_args()
     only = set(args.only.split(","))
     begin_s = time.monotonic()
-    tallies: list[Tally] = []
     print(HEADER, flush=True)
-    for tally in on_hosts(args.scale, 0.2 * args.minutes, only):
-        tallies.append(tally)
-        print(tally.row(), flush=True)
-    if only - {"node", "disk", "clock"}:
-        left = args.minutes - (time.monotonic() - begin_s) / 60
-        service = Service("service", config=CONFIG.format(folder=FOLDER, version="v0"))
+    tallies: list[Tally] = []
+    bad: list[str] = []
+    if only <= ON_HOSTS:
+        for tally in on_hosts(args.scale, 0.8 * args.minutes, only):
+            tallies.append(tally)
+            print(tally.row(), flush=True)
+    else:
+        beside = [
+            _beside(args.scale, args.minutes, part & only)
+            for part in ({"node"}, {"disk", "clock"})
+            if part & only
+        ]
+        config = CONFIG.format(folder=FOLDER, replicas=2, version="v0")
+        service = Service("service", config=config)
         with started(service) as up_s:
-            tallies += asyncio.run(run(service, args.scale, left - up_s / 60, only))
-    bad = [tally.name for tally in tallies if tally.bad]
+            left = args.minutes - up_s / 60
+            tallies += asyncio.run(run(service, args.scale, left, only))
+        for process in beside:
+            told, _ = process.communicate(timeout=60 * args.minutes)
+            lines = told.splitlines()[2:]
+            print("\n".join(line for line in lines if line.startswith("| ")), flush=True)
+            summary = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
+            bad += summary.get("broken", ["a phase with a service of its own did not end"])
+    bad += [tally.name for tally in tallies if tally.bad]
     print(json.dumps({"minutes": round((time.monotonic() - begin_s) / 60, 1), "broken": bad}))
     sys.exit(bool(bad))
 

@@ -18,10 +18,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import grpc
+import yarl
 from google.protobuf.descriptor import FieldDescriptor as Field
 from google.protobuf.message import Message
 from rewardplane.config.load import parse
@@ -29,6 +30,7 @@ from rewardplane.gateway.doors.door import DoorKind
 from rewardplane.gateway.server import SERVICE
 from rewardplane.gateway.validate import Validator
 from rewardplane.http.server import HttpFace
+from rewardplane.rewards.types import Reason
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..support.rig import FOLDER, Rig, poison, request_of
@@ -42,7 +44,55 @@ METHODS: dict[str, type[Message]] = {
     "ListRewards": pb.ListRewardsRequest,
     "GetReward": pb.GetRewardRequest,
 }
-ROUTES = ("/", "/rewards/numeric", "/get_reward", "/remote_rm", "/healthz", "/nowhere")
+_CHAT = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
+_OUTPUT = {
+    "type": "message",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "4"}],
+}
+_GEMINI = {
+    "example": {
+        "contents": [{"role": "user", "parts": [{"text": "2+2?"}]}],
+        "references": {"answer": "4"},
+    },
+    "responseCandidate": {"content": {"role": "model", "parts": [{"text": "4"}]}},
+}
+_VALIDATE = "/v1beta1/projects/p/locations/l/tuningJobs:validateReinforcementTuningReward"
+_GRADERS = "/v1/fine_tuning/alpha/graders"
+ROUTES: dict[str, Any] = {
+    "/": _GEMINI,
+    "/rewards/numeric": _GEMINI,
+    "/rewards/%00": _GEMINI,
+    "/get_reward": {"query": ["2+2?4"], "prompts": ["2+2?"], "labels": [{"answer": "4"}]},
+    "/remote_rm": {"prompt": _CHAT[:1], "response": "4", "label": "4"},
+    "/verify": {
+        "responses_create_params": {"input": _CHAT[:1]},
+        "response": {"output": [_OUTPUT]},
+        "answer": "4",
+    },
+    "/seed_session": {"resources_session_id": "s"},
+    "/aggregate_metrics": {"verify_responses": [{"reward": 1.0}, {"reward": 0, "mask_sample": 1}]},
+    "/evaluate": {"messages": _CHAT, "ground_truth": "4"},
+    "/test_program": {"program": "x = 1", "tests": ["assert x"], "max_execution_time": 1},
+    "/run_code": {"code": "print(1)", "language": "python", "run_timeout": 1},
+    f"{_GRADERS}/validate": {
+        "grader": {
+            "type": "string_check",
+            "name": "g",
+            "operation": "eq",
+            "input": "{{sample.output_text}}",
+            "reference": "{{item.answer}}",
+        }
+    },
+    _VALIDATE: {"singleRewardConfig": {"stringMatchRewardScorer": {}}, **_GEMINI},
+    "/healthz": {},
+    "/ui/status.json": {},
+    "/nowhere": {},
+}
+"""A sound body for each address; most of those sent have something else in some place."""
+STARTS = ("/test_program", "/run_code", _VALIDATE)
+"""These start processes where the body is sound: few of them."""
+REASONS = {reason.name for reason in Reason}
 TEXTS = (
     *("", "1", "numeric", "json", "nobody", "\0", "é" * 300, "x" * 5000, "{", "[" * 2000, "NaN"),
     *("\\boxed{1}" * 50, "</think>", "1e999", "-0", "﷽" * 100, '{"a": 1}', "a\nb", "../../etc"),
@@ -126,19 +176,38 @@ class Fuzzer:
         }.get(field.cpp_type, (-(2**63), 2**63 - 1))
         return self.chance.choice([n for n in NUMBERS if low <= n <= high])
 
-    def body(self) -> bytes:
-        """One body for the HTTP port."""
-        if self.chance.random() < 0.2:
+    def body(self, sound: Any) -> bytes:
+        """One body for the HTTP port; `sound` is what it might be."""
+        how = self.chance.random()
+        if how < 0.1:
             return self.chance.randbytes(self.chance.choice((0, 1, 40, 300)))
-        data = bytearray(json.dumps(self._json(0)).encode())
-        if self.chance.random() < 0.3:
+        document = self._json(0) if how < 0.3 else self._changed(sound)
+        data = bytearray(json.dumps(document).replace('"\\u221e"', "1" * 4000).encode())
+        if how < 0.12:
+            data[:0] = b'{"a":' * 5_000
+        elif how < 0.4:
             self._spoil(data)
         return bytes(data)
+
+    def _changed(self, value: Any) -> Any:
+        """A copy with something else in some places."""
+        chance = self.chance.random()
+        if chance < 0.08:
+            return self._json(3)
+        if isinstance(value, dict):
+            items = cast("dict[str, Any]", value).items()
+            kept = {k: self._changed(v) for k, v in items if self.chance.random() > 0.03}
+            return kept | ({self._text(): self._json(3)} if chance > 0.9 else {})
+        if isinstance(value, list):
+            found = [self._changed(one) for one in cast("list[Any]", value)]
+            return found * self.chance.choice((1, 1, 1, 2, 30)) if chance > 0.8 else found
+        return value
 
     def _json(self, depth: int) -> Any:
         chance = self.chance
         if depth > 4 or chance.random() < 0.2:
-            return chance.choice((*TEXTS, *NUMBERS, None, True, 1.5, float("nan")))
+            odd = None, True, 1.5, float("nan"), float("inf"), 10**400, "\ud800", "\u221e"
+            return chance.choice((*TEXTS, *NUMBERS, *odd))
         if chance.random() < 0.2:
             return [self._json(depth + 1) for _ in range(chance.randint(0, 4))]
         keys = (
@@ -190,6 +259,14 @@ async def grpc_calls(it: Rig, fuzzer: Fuzzer, count: int) -> Counter[str]:
     return codes
 
 
+def _code_of(status: int, text: str) -> str:
+    """The status, and INTERNAL for one that says it is our fault and tells no item's error."""
+    if status < 500:
+        return str(status)
+    error = json.loads(text)["error"]
+    return f"{status} {error['reason']}" if error["reason"] in REASONS else "INTERNAL"
+
+
 async def http_calls(port: int, fuzzer: Fuzzer, count: int) -> Counter[str]:
     """How many requests ended with which status."""
     codes: Counter[str] = Counter()
@@ -198,12 +275,18 @@ async def http_calls(port: int, fuzzer: Fuzzer, count: int) -> Counter[str]:
 
     async def one_after_another(client: aiohttp.ClientSession) -> None:
         for _ in bodies:
-            route = fuzzer.chance.choice(ROUTES)
+            route = fuzzer.chance.choice(list(ROUTES))
+            if route in STARTS and fuzzer.chance.random() < 0.95:
+                continue
+            body = fuzzer.body(ROUTES[route])
+            method = "GET" if fuzzer.chance.random() < 0.02 else "POST"
+            target = yarl.URL(route, encoded=True)
             try:
-                async with client.post(route, data=fuzzer.body()) as reply:
+                async with client.request(method, target, data=body) as reply:
                     text = await reply.text()
-                    fault = '"reason": "INTERNAL"' in text
-                    codes["INTERNAL" if fault else str(reply.status)] += 1
+                    codes[_code_of(reply.status, text)] += 1
+                    if reply.status == 500 and "INTERNAL" in text:
+                        print(f"{route} {body[:600]!r}", file=sys.stderr)
             except TimeoutError:
                 codes["DEADLINE_EXCEEDED"] += 1
             except aiohttp.ClientError as error:
@@ -224,19 +307,25 @@ async def run(door: DoorKind, grpc_count: int, http_count: int, seed: int) -> tu
             "numeric": {"kind": "numeric"},
             "json": {"kind": "json_key", "key": "a"},
             "pool": poison(timeout_s=2),
+            "code": {"kind": "code_tests", "program": "none", "cpu_s": 1, "lane": "pool"},
+            "run": {"kind": "program_run", "cpu_s": 1, "memory_mb": 256},
         },
         "limits": {"default_deadline_s": 10},
         "http": {
             "reward": "numeric",
             "openrlhf": {"reward": "numeric"},
             "remote_rm": {"reward": "json"},
+            "nemo_gym": {"reward": "numeric"},
+            "eval_protocol": {"reward": "numeric"},
+            "open_instruct": {"reward": "code"},
+            "sandbox_fusion": {"reward": "run"},
         },
     }
     fuzzer = Fuzzer(seed)
     begin_s = time.monotonic()
     async with Rig(parse(document, FOLDER), None, door) as it:
         validator = Validator(it.scorer, it.metrics, it.config.limits)
-        face = HttpFace(it.scorer, validator, it.rewards, it.metrics, it.config.limits)
+        face = HttpFace(it.scorer, validator, it.rewards, it.metrics, it.config.limits, ui=True)
         port = await face.start("127.0.0.1", 0)
         by_grpc = await grpc_calls(it, fuzzer, grpc_count)
         by_http = await http_calls(port, fuzzer, http_count)

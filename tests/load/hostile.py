@@ -5,9 +5,10 @@
 64 connections that each hold half of a 60 MB message, 1,000 idle ones, 1,000 half heads on the HTTP
 port, a storm of 50,000 calls that are taken back at once, streams that nobody reads. Meanwhile
 single calls of another process go at a fixed rate. Their p99 may be twice what it is while the same
-clients are as rude to another service of the same machine, for what they take of its cores. The
-gateway's memory stays below what the configuration allows, and places come back by the deadline.
-Ends with 1 otherwise.
+clients are as rude to another service of the same machine, for what they take of its cores; while
+streams are not read, twice what it is while the same streams are read, for their items are scored
+all the same. The gateway's memory stays below what the configuration allows, and places come back
+by the deadline. Ends with 1 otherwise.
 """
 
 from __future__ import annotations
@@ -127,12 +128,20 @@ async def _storm(service: Target, scale: float, stack: AsyncExitStack) -> str:
     return ""
 
 
+async def _read(service: Target, scale: float, stack: AsyncExitStack) -> str:
+    return await _streams(service, scale, stack, reads=True)
+
+
 async def _unread(service: Target, scale: float, stack: AsyncExitStack) -> str:
+    return await _streams(service, scale, stack, reads=False)
+
+
+async def _streams(service: Target, scale: float, stack: AsyncExitStack, *, reads: bool) -> str:
     group = pb.Group(responses=[pb.Response(text=str(i)) for i in range(2000)])
     request = pb.ScoreRequest(reward="exact", groups=[group])
     data = pb.StreamScoresRequest(request=request).SerializeToString()
     for _ in range(max(2, int(20 * scale))):
-        client = await stack.enter_async_context(Rude(service.port, reads_data=False))
+        client = await stack.enter_async_context(Rude(service.port, reads_data=reads))
         await client.message(client.begin(STREAM, timeout_s=DEADLINE_S), data)
     await asyncio.sleep(DEADLINE_S + 2)
     if not isinstance(service, Rudely):
@@ -154,6 +163,8 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "reset storm": _storm,
     "unread streams": _unread,
 }
+POLITE: dict[str, Behaviour] = {"unread streams": _read}
+"""What costs this service the same work without being rude, where there is such a thing."""
 
 
 async def run(service: Rudely, control: Control, scale: float, only: set[str]) -> list[str]:
@@ -161,13 +172,17 @@ async def run(service: Rudely, control: Control, scale: float, only: set[str]) -
     broken: list[str] = []
     idle = gateway_rss(service)
     print(
-        "| | calls of others, p50 / p99, while it meets another service | while it meets this one "
+        "| | calls of others, p50 / p99, while it meets another service, or is polite "
+        "| while it meets this one "
         "| ratio of p99 | failed | gateway, largest | |\n|---|--:|--:|--:|--:|--:|---|"
     )
     for name, behave in BEHAVIOURS.items():
         if name not in only:
             continue
-        beside, _ = await _timed(service, control, behave, scale)
+        if name in POLITE:
+            beside, _ = await _timed(service, service, POLITE[name], scale)
+        else:
+            beside, _ = await _timed(service, control, behave, scale)
         timed, said = await _timed(service, service, behave, scale)
         most = timed.most_bytes
         ratio = timed.at(0.99) / max(1e-4, beside.at(0.99))

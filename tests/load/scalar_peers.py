@@ -48,7 +48,7 @@ class Plain:
         import torch
 
         chats = [
-            [{"role": "user", "content": "a prompt"}, {"role": "assistant", "content": text}]
+            [{"role": "user", "content": "a prompt a"}, {"role": "assistant", "content": text}]
             for text in texts
         ]
         batch = self._tokenizer.apply_chat_template(

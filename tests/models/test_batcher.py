@@ -11,22 +11,53 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rewardplane.models.batcher import Ask, Batcher, PassOutOfMemory, pack
+from rewardplane.models.batcher import Ask, Batcher, PassOutOfMemory, alike
 from rewardplane.models.places import URGENCY
+from rewardplane.rewards.types import Unavailable
 
 
-def ask(size: int) -> Ask:
-    return Ask("k", range(size), None, None, (0, 0), size)  # type: ignore[arg-type]
+def ask(size: int, kind: str = "k") -> Ask:
+    return Ask(kind, range(size), None, None, (0, 0), size)  # type: ignore[arg-type]
 
 
-@given(st.lists(st.integers(1, 500), max_size=60), st.integers(1, 2000), st.integers(1, 32))
-def test_batches_keep_the_budget_and_lose_nothing(sizes: list[int], budget: int, most: int) -> None:
-    asks = [ask(size) for size in sizes]
-    batches = pack(asks, budget, most)
-    assert sorted(id(a) for b in batches for a in b) == sorted(map(id, asks))
-    for batch in batches:
-        assert len(batch) == 1 or max(a.tokens for a in batch) * len(batch) <= budget
+@given(
+    st.lists(st.tuples(st.integers(1, 500), st.sampled_from("kl")), min_size=1, max_size=60),
+    st.integers(1, 2000),
+    st.integers(1, 32),
+)
+def test_batches_keep_the_budget_and_lose_nothing(
+    asked: list[tuple[int, str]], budget: int, most: int
+) -> None:
+    waiting = [ask(size, kind) for size, kind in asked]
+    everything = list(map(id, waiting))
+    seen: list[int] = []
+    while waiting:
+        batch = alike(waiting, budget, most)
+        taken = set(map(id, batch))
+        assert batch[0] is waiting[0]
+        assert {one.kind for one in batch} == {waiting[0].kind}
+        assert len(batch) == 1 or max(one.tokens for one in batch) * len(batch) <= budget
         assert len(batch) <= most
+        seen += map(id, batch)
+        waiting = [one for one in waiting if id(one) not in taken]
+    assert sorted(seen) == sorted(everything)
+
+
+def test_a_call_ends_before_those_after_it_and_little_is_padding() -> None:
+    rng = random.Random(4)
+    sizes = [min(300, max(8, int(rng.lognormvariate(3.6, 0.8)))) for _ in range(512)]
+    waiting = [ask(size) for _call in range(4) for size in sizes]
+    calls = {id(one): index // 512 for index, one in enumerate(waiting)}
+    done_at, padded = [0] * 4, 0
+    while waiting:
+        batch = alike(waiting, 2_048, 512)
+        padded += len(batch) * max(one.tokens for one in batch)
+        for one in batch:
+            done_at[calls[id(one)]] = padded
+        taken = set(map(id, batch))
+        waiting = [one for one in waiting if id(one) not in taken]
+    assert padded < 1.1 * 4 * sum(sizes)
+    assert done_at[0] < 0.65 * padded
 
 
 class Device:
@@ -51,7 +82,6 @@ class Device:
 async def test_lengths_meet_their_like() -> None:
     device = Device(pass_s=0.005)
     batcher = Batcher(device, 512, 64)
-    batcher.start()
     sizes = random.Random(1).choices(range(1, 200), k=200)
     answers = await asyncio.gather(*(batcher.ask("k", range(n), None) for n in sizes))
     await batcher.close()
@@ -62,7 +92,6 @@ async def test_lengths_meet_their_like() -> None:
 async def test_out_of_memory_is_halved_and_then_told() -> None:
     device = Device(memory=100)
     batcher = Batcher(device, 1000, 64)
-    batcher.start()
     sizes = [30] * 20 + [150]
     answers = await asyncio.gather(
         *(batcher.ask("k", range(n), None) for n in sizes), return_exceptions=True
@@ -80,7 +109,6 @@ async def test_out_of_memory_is_halved_and_then_told() -> None:
 async def test_one_that_fails_fails_alone_and_the_urgent_go_first() -> None:
     device = Device(pass_s=0.02)
     batcher = Batcher(device, 40, 64)
-    batcher.start()
     done: list[int] = []
 
     async def one(size: int, urgency: int, about: str = "") -> Any:
@@ -102,7 +130,6 @@ async def test_one_that_fails_fails_alone_and_the_urgent_go_first() -> None:
 async def test_what_nobody_waits_for_is_not_run() -> None:
     device = Device(pass_s=0.05)
     batcher = Batcher(device, 10, 1)
-    batcher.start()
     tasks = [asyncio.create_task(batcher.ask("k", range(5), None)) for _ in range(10)]
     await asyncio.sleep(0.08)
     for task in tasks[3:]:
@@ -125,7 +152,6 @@ class Choosy(Device):
 @pytest.mark.parametrize("at", [0, 7, 31])
 async def test_a_pass_that_one_item_breaks_is_run_without_it(at: int) -> None:
     batcher = Batcher(Choosy(), 10_000, 64)
-    batcher.start()
     abouts = ["poison" if index == at else "" for index in range(32)]
     answers = await asyncio.gather(
         *(batcher.ask("k", range(9), about) for about in abouts), return_exceptions=True
@@ -138,7 +164,6 @@ async def test_a_pass_that_one_item_breaks_is_run_without_it(at: int) -> None:
 
 async def test_a_device_whose_passes_all_fail_is_broken() -> None:
     batcher = Batcher(Choosy(), 10_000, 64)
-    batcher.start()
     asks = [batcher.ask("k", range(9), "poison") for _ in range(7)]
     answers = await asyncio.gather(*asks, return_exceptions=True)
     assert [type(a) for a in answers] == [IndexError] * 7
@@ -147,4 +172,31 @@ async def test_a_device_whose_passes_all_fail_is_broken() -> None:
     asks = [batcher.ask("k", range(9), "poison") for _ in range(8)]
     await asyncio.gather(*asks, return_exceptions=True)
     assert "8 forward passes in a row failed" in batcher.broken
+    await batcher.close()
+
+
+async def test_who_waits_when_it_is_closed_and_who_comes_then_is_told() -> None:
+    device = Device(pass_s=0.2)
+    batcher = Batcher(device, 10, 1)
+    asks = [asyncio.create_task(batcher.ask("k", range(5), None)) for _ in range(4)]
+    await asyncio.sleep(0.05)
+    await batcher.close()
+    async with asyncio.timeout(2):
+        for told in await asyncio.gather(*asks, return_exceptions=True):
+            assert isinstance(told, Unavailable)
+        for late in (batcher.ask("k", range(5), None), batcher.in_thread(list)):
+            with pytest.raises(Unavailable, match="the model was stopped"):
+                await late
+
+
+async def test_the_device_does_not_wait_for_a_loop_that_is_held_up() -> None:
+    device = Device(pass_s=0.02)
+    batcher = Batcher(device, 10, 64)
+    asks = [asyncio.create_task(batcher.ask("k", range(5), None)) for _ in range(40)]
+    while not device.passes:
+        await asyncio.sleep(0.005)
+    before = len(device.passes)
+    time.sleep(0.3)  # noqa: ASYNC251 - it holds the loop up
+    assert len(device.passes) - before >= 4, "one that runs and one ahead are two"
+    assert await asyncio.gather(*asks) == [5] * 40
     await batcher.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,9 +16,10 @@ from rewardplane.models.prompts import Prompt, Prompter
 from rewardplane.models.self_test import self_test
 from rewardplane.models.vllm_engine import _priority, chosen, engine_arguments
 from rewardplane.rewards.judging.questions import predicate
+from rewardplane.rewards.models.model import LabelReading
 from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
-from rewardplane.rewards.types import InvalidInput, InvalidResult, JudgeUnreadable
+from rewardplane.rewards.types import InvalidInput, InvalidResult, JudgeUnreadable, Unavailable
 
 from .weights.tiny import config
 
@@ -48,7 +51,9 @@ class Says:
     def __init__(self, *numbers: float) -> None:
         self.numbers = numbers
 
-    async def label_logprobs(self, ids: Sequence[int], label_ids: Sequence[int]) -> list[float]:
+    async def label_logprobs(
+        self, ids: Sequence[int], label_ids: Sequence[int], media: Any = None
+    ) -> list[float]:
         return [self.numbers[at % len(self.numbers)] for at in label_ids]
 
     async def close(self) -> None:
@@ -158,3 +163,28 @@ def test_what_follows_the_users_last_turn_is_never_cut() -> None:
     question = [{"role": "system", "content": "s" * 30}, {"role": "user", "content": "q" * 15}]
     made = Prompter(Letters(), 20, cuts=True).prompt(question, asks=True)
     assert Letters().decode(made.ids) == "s" * 5 + "q" * 15
+
+
+class Slow(Prompts):
+    """Takes its time."""
+
+    def prompts(self, wanted: Sequence[Any]) -> list[Prompt]:
+        time.sleep(0.1)
+        return super().prompts(wanted)
+
+
+@pytest.mark.parametrize("ticks", [0, 1, 2])
+async def test_a_model_that_is_closed_answers_at_once(ticks: int) -> None:
+    shown = [{"role": "user", "content": "a b"}]
+    closed = EngineModel("m", "chat", cast("Any", Says(-1.0)), cast("Any", Slow()))
+    options: Any = {"sampling": Sampling(), "timeout_s": 60}
+    asks = [asyncio.create_task(closed.labels(shown, predicate("?"), **options)) for _ in range(40)]
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    await closed.close()
+    async with asyncio.timeout(5):
+        told = await asyncio.gather(*asks, return_exceptions=True)
+        assert {type(one) for one in told} <= {Unavailable, LabelReading}
+        assert isinstance(told[-1], Unavailable)
+        with pytest.raises(Unavailable, match="the model was stopped"):
+            await closed.labels(shown, predicate("?"), **options)

@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 from rewardplane.client.client import RewardClient
 from rewardplane.config.load import ConfigError, parse
 from rewardplane.models.engine import EngineFailed
-from rewardplane.models.shared import TALLY, Shared
+from rewardplane.models.shared import MAX_KEPT_BYTES, TALLY, Shared
 from rewardplane.rewards.judging.questions import predicate
 from rewardplane.rewards.models.model import LabelReading
 from rewardplane.rewards.models.model_facts import ModelFacts
@@ -253,6 +253,31 @@ async def test_whoever_has_time_left_asks_until_it_is_the_one_who_asks() -> None
     assert [isinstance(one, RateLimited | Unavailable) for one in others] == [True, True]
     assert last.probs["Yes"] == 1.0
     assert model.asked == 3
+
+
+class Reasons(Impatient):
+    """A model that says much before its label."""
+
+    async def labels(self, messages: Any, *_: Any, **__: Any) -> LabelReading:
+        self.asked += 1
+        return LabelReading({"Yes": 1.0, "No": 0.0}, 1.0, "text", text="because " * 2**15)
+
+
+async def test_what_is_kept_is_bounded_by_its_bytes() -> None:
+    model = Reasons()
+    shared = Shared(cast("Any", model), keeps=True)
+
+    async def ask(word: str) -> None:
+        shown = [{"role": "user", "content": word}]
+        await shared.labels(shown, predicate("Good?"), sampling=Sampling(), timeout_s=9)
+
+    for number in range(200):
+        await ask(str(number))
+        assert shared.kept_bytes <= MAX_KEPT_BYTES
+    await ask("199")
+    assert model.asked == 200, "the last one is kept"
+    await ask("0")
+    assert model.asked == 201, "the first one is not"
 
 
 class Unreadable(Impatient):

@@ -74,7 +74,10 @@ class Connections:
                 full = self.bytes > self.max_bytes // 4
                 await asyncio.sleep(EVERY_WHEN_FULL_S if full else EVERY_S)
                 received, door.received = door.received, {}
-                await loop.run_in_executor(thread, self.look, received)
+                try:
+                    await loop.run_in_executor(thread, self.look, received)
+                except Exception:  # noqa: BLE001 - our fault: the next look may go well
+                    _log.exception("the connections cannot be looked at")
 
     def look(self, received: Mapping[str, int]) -> None:
         """Counts, and shuts what holds too much. `received`: as of a door."""

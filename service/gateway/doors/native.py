@@ -92,7 +92,7 @@ class _NativeRpc(Rpc):
                     raise TimeoutError("the reader of the stream has no room")
                 pause_s = min(pause_s, left_s)
             await asyncio.sleep(pause_s)
-            pause_s = min(0.05, 1.5 * pause_s)
+            pause_s = min(0.5, 1.5 * pause_s)
         return False
 
 
@@ -194,11 +194,15 @@ class NativeDoor(Door):
         fresh: list[Rpc] = []
         while self._arrived and len(fresh) < MAX_BATCH:
             for kind, number, method, message, _key, details in self._taken_from(left=True):
-                if kind == EVENT_CALL and message is not None and details is not None:
-                    if (rpc := self._made(number, method, message, details, now_s)) is not None:
-                        fresh.append(rpc)
-                elif (rpc := self._calls.pop(number, None)) is not None:
-                    rpc.cancelled()
+                try:
+                    if kind == EVENT_CALL and message is not None and details is not None:
+                        if (rpc := self._made(number, method, message, details, now_s)) is not None:
+                            fresh.append(rpc)
+                    elif (rpc := self._calls.pop(number, None)) is not None:
+                        rpc.cancelled()
+                except Exception:  # noqa: BLE001 - our fault: the others of the burst go on
+                    _log.exception("a call could not be taken in")
+                    self.front.fail(number, 13, "internal error; the log has the rest", None)
         if self._arrived and not self._woken:
             self._woken = True
             self._loop.call_soon(self._take)

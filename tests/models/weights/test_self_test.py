@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rewardplane.config.models import ModelConfig
@@ -31,11 +32,11 @@ def eos_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sigmoid(model: EngineModel) -> None:
     scores = model.engine.scores
-    model.engine.scores = lambda rows: [float(_sigmoid(x)) for x in scores(rows)]
+    model.engine.scores = lambda rows, *_: [float(_sigmoid(x)) for x in scores(rows)]
 
 
 def softmax_of_one(model: EngineModel) -> None:
-    model.engine.scores = lambda rows: [1.0] * len(rows)
+    model.engine.scores = lambda rows, *_: [1.0] * len(rows)
 
 
 def double_bos(model: EngineModel) -> None:
@@ -48,7 +49,7 @@ def pad_is_eos(model: EngineModel) -> None:
     model.engine.pad = model.engine.model.config.eos_token_id
     model.engine.model.config.pad_token_id = model.engine.pad
 
-    def scores(rows: Sequence[Sequence[int]]) -> list[float]:
+    def scores(rows: Sequence[Sequence[int]], _media: Any = None) -> list[float]:
         ids, mask = model.engine._padded(rows)
         return model.engine.model(input_ids=ids, attention_mask=mask).logits[:, 0].tolist()
 
@@ -58,7 +59,7 @@ def pad_is_eos(model: EngineModel) -> None:
 def left_pad(model: EngineModel) -> None:
     """The last column is the last token, but positions count the padding."""
 
-    def scores(rows: Sequence[Sequence[int]]) -> list[float]:
+    def scores(rows: Sequence[Sequence[int]], _media: Any = None) -> list[float]:
         ids, mask = model.engine._padded(rows, left=True)
         del mask
         states = model.engine.model.base_model(input_ids=ids).last_hidden_state
@@ -78,8 +79,8 @@ def cut_answer(model: EngineModel) -> None:
 
 
 def wrong_label(model: EngineModel) -> None:
-    def scores(rows: Sequence[Sequence[int]]) -> list[float]:
-        return model.engine.model.score(model.engine._last_states(rows))[:, 1].tolist()
+    def scores(rows: Sequence[Sequence[int]], _media: Any = None) -> list[float]:
+        return model.engine.model.score(model.engine._last_states(rows, {}))[:, 1].tolist()
 
     model.engine.scores = scores
 

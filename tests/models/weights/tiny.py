@@ -23,21 +23,15 @@ WORDS = [
 """Answers of many lengths."""
 
 
-def make(folder: Path, head: str, *, bos: bool = False, outputs: int = 1, seed: int = 0) -> Path:
-    """A model with a head, in float32. `bos`: template and tokenizer both write a BOS."""
-    import torch
+def tokenizer_of(*more: str, bos: bool = False, **options: Any) -> Any:
+    """A tokenizer of 512 tokens; `more`: special tokens of it beside the usual ones."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import (
-        PreTrainedTokenizerFast,
-        Qwen3Config,
-        Qwen3ForCausalLM,
-        Qwen3ForSequenceClassification,
-    )
+    from transformers import PreTrainedTokenizerFast
 
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|bos|>"]
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|bos|>", *more]
     trainer = trainers.BpeTrainer(
         vocab_size=512,
         special_tokens=special,
@@ -49,13 +43,31 @@ def make(folder: Path, head: str, *, bos: bool = False, outputs: int = 1, seed: 
         raw.post_processor = processors.TemplateProcessing(
             single="<|bos|> $A", special_tokens=[("<|bos|>", 3)]
         )
-    tokenizer = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=raw,
         bos_token="<|bos|>" if bos else None,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         model_max_length=512,
+        **options,
     )
+
+
+def make(
+    folder: Path,
+    head: str,
+    *,
+    bos: bool = False,
+    outputs: int = 1,
+    seed: int = 0,
+    width: int = 64,
+    layers: int = 2,
+) -> Path:
+    """A model with a head, in float32. `bos`: template and tokenizer both write a BOS."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3ForSequenceClassification
+
+    tokenizer = tokenizer_of(bos=bos)
     tokenizer.chat_template = TEMPLATE.replace(
         "{% if bos %}", "{% if true %}" if bos else "{% if false %}"
     )
@@ -63,9 +75,9 @@ def make(folder: Path, head: str, *, bos: bool = False, outputs: int = 1, seed: 
     torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=64,  # vLLM on a CPU takes no smaller one

@@ -41,6 +41,7 @@ class StubModel:
         fails: str = "",
         tells_label_mass: bool = True,
         noise: float = 0.0,
+        weights_file: str = "",
     ) -> None:
         self.name = name
         self.head = head
@@ -52,7 +53,7 @@ class StubModel:
         self.broken = self.dead = ""
         self.facts = ModelFacts(
             source="stub",
-            weights_digest=weights,
+            weights_digest=Path(weights_file).read_text() if weights_file else weights,
             engine="stub",
             dtype="float32",
             read="logits",
