@@ -126,7 +126,7 @@ async def test_a_job_by_a_socket(tmp_path: Path) -> None:
 
 
 async def test_a_job_that_cannot_be_said(tmp_path: Path) -> None:
-    job = [b""], 7, [], 1.0, 1.0, 1.0, "", False
+    job: Any = [b""], 7, [], 1.0, 1.0, 1.0, "", False
     async with linked(tmp_path) as (link, _end):
         with pytest.raises(Exception, match="pickle"):
             await anext(link.run(lambda: None, [job], (0, 0.0)))
