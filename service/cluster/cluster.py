@@ -26,7 +26,7 @@ from .applications import DRAINED_S, READY_S, apps_of, bring_up, in_place, prepa
 from .connecting import connect
 from .membership import NAME as MEMBERSHIP
 from .membership import POLL_S, STALE_S, Membership
-from .names import APP_PREFIX, GATEWAY, GATEWAY_APP, NAMESPACE, Deployed, app_name, told
+from .names import APP_PREFIX, GATEWAY_APP, NAMESPACE, Deployed, app_name, told
 from .ownership import Ownership
 from .shadowing import Shadows
 from .status import deploying, gateways_up
@@ -388,17 +388,10 @@ class Cluster:
 
     def _follow_nodes(self) -> None:
         """Has as many gateways as there are nodes for them."""
-        import ray
-        from ray.serve._private.common import DeploymentID
-        from ray.serve.context import _get_global_client
-
         nodes = placement.gateway_nodes(self._options.gateways)
         wanted = nodes * self._options.gateways_per_node
         if nodes and wanted != self._gateways:
-            client: Any = _get_global_client()
-            of = DeploymentID(name=GATEWAY, app_name=GATEWAY_APP)
-            scaled = client._controller.update_deployment_replicas.remote(of, wanted)
-            ray.get(scaled, timeout=ANSWER_S)
+            placement.scale_gateways(wanted, ANSWER_S)
             if self._gateways > 0:
                 _log.warning("gateways: %d, as there are nodes; %d before", wanted, self._gateways)
             self._gateways = wanted

@@ -9,7 +9,7 @@ from typing import Any
 from rewardplane.config.models import ModelConfig
 from rewardplane.host.progress import DeployFailed
 
-from .names import GATEWAY_LABEL, NO_GATEWAY, Deployed, entry_of
+from .names import GATEWAY, GATEWAY_APP, GATEWAY_LABEL, NO_GATEWAY, Deployed, entry_of
 
 
 def actor_options(part: Deployed) -> dict[str, Any]:
@@ -80,3 +80,18 @@ def _alive() -> list[dict[str, Any]]:
 
 def _told(amounts: Mapping[str, float]) -> str:
     return ", ".join(f"{amount:g} {name}" for name, amount in amounts.items()) or "nothing"
+
+
+def scale_gateways(count: int, timeout_s: float) -> None:
+    """Has so many gateways run. Serve has no public way to scale by hand what a program deployed.
+
+    Raises:
+        RayError: Serve's controller does not answer in time.
+    """
+    import ray
+    from ray.serve._private.common import DeploymentID
+    from ray.serve.context import _get_global_client
+
+    client: Any = _get_global_client()
+    of = DeploymentID(name=GATEWAY, app_name=GATEWAY_APP)
+    ray.get(client._controller.update_deployment_replicas.remote(of, count), timeout=timeout_s)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from heapq import nsmallest
 from typing import Any, Protocol
 
 from rewardplane.config.load import RewardConfig, ServiceConfig
@@ -20,6 +21,8 @@ from .load import Load
 
 MAX_NAME_CHARS = 128
 """No reward has a longer name; looking for similar ones takes a second for a megabyte."""
+MAX_COMPARED = 24
+"""Names that are compared with one that is not served."""
 
 
 class Lane(Protocol):
@@ -230,6 +233,13 @@ class ServedRewards:
         """What the HTTP port answers with now."""
         self.generation = 0
 
+    def _like(self, name: str) -> Sequence[str]:
+        """The names that are most like it in length: to compare hundreds holds the loop."""
+        names = self._current
+        if len(names) <= MAX_COMPARED:
+            return list(names)
+        return nsmallest(MAX_COMPARED, names, lambda one: abs(len(one) - len(name)))
+
     def find(self, name: str, version: str) -> ServedReward:
         """The reward `name` as it is served now.
 
@@ -240,7 +250,7 @@ class ServedRewards:
         served = self._current.get(name)
         if served is None:
             shown = name[:MAX_NAME_CHARS]
-            near = get_close_matches(shown, self._current, n=3)
+            near = get_close_matches(shown, self._like(shown), n=3)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
             raise UnknownReward(
                 f"no reward is named {shown!r}{hint}",
