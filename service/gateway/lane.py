@@ -51,7 +51,6 @@ LATE_HALF_S = 1.0
 Answers = AsyncGenerator[tuple[list[tuple[int, Part, int]], bool, dict[str, float]], None]
 Send = Callable[[Sequence[Any], tuple[int, float]], Answers]
 
-
 OnLaneEnd = Callable[[BaseException | None, dict[str, float]], None]
 """Called when a job that was started at once is over: what ended it, and what was counted."""
 Start = Callable[[Any, Callable[[Part | None, int], None], OnLaneEnd], DirectRun | None]

@@ -174,9 +174,8 @@ class Servicer:
 
     def _list(self, rpc: Rpc) -> None:
         parsed(pb.ListRewardsRequest, rpc.message)
-        caller = rpc.caller
         names = self._rewards.names()
-        if caller is not None:
+        if (caller := rpc.caller) is not None:
             names = [name for name in names if caller.may_name(name)]
         found = [self._rewards.find(name, "") for name in names]
         infos = [render_info(served, self._limits) for served in found]
