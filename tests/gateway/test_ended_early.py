@@ -65,6 +65,17 @@ async def test_a_job_that_was_begun_at_once(*, watched: bool) -> None:
         assert reasons(await it.score("it", ["1"], deadline_s=20)) == {"SCORED": 1}
 
 
+async def test_what_was_sent_twice_fails_once() -> None:
+    it = rig({"it": poison()}, connect=Replicas(answers).connect)
+    call = begin(it.scorer, request_of("it", ["1"] * 9).SerializeToString())
+    told: list[int] = []
+    call.on_items = told.extend
+    call.sent = [(0, 4), (2, 6), (0, 4)]
+    call.expire()
+    assert sorted(told) == list(range(9))
+    assert call.pending == 0
+
+
 class Left(Rpc):
     """A call whose caller is gone."""
 
