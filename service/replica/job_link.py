@@ -22,6 +22,7 @@ from typing import Any, cast
 
 from .answers import Answer, Message
 from .job import Part
+from .tasks import cancel_begun
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +182,7 @@ class _HostEnd(_Framed):
             task = asyncio.get_running_loop().create_task(self._run(number, *work))
             self.tasks[number] = task
         elif number in self.tasks:
-            self.tasks[number].cancel()
+            cancel_begun(self.tasks[number])
 
     async def _run(
         self, number: int, reward: Any, messages: Sequence[Message], backlog: tuple[int, float]
@@ -265,11 +266,11 @@ class JobLink(_Framed):
         told = self._answers[number] = asyncio.Queue[tuple[Any, ...]]()
         items = sum(message[1] for message in messages)
         self.items += items
-        self.say((number, reward, messages, backlog))
-        if self._transport is None or self._transport.is_closing():
-            told.put_nowait(_GONE)
         ended = False
         try:
+            self.say((number, reward, messages, backlog))
+            if self._transport is None or self._transport.is_closing():
+                told.put_nowait(_GONE)
             while True:
                 answer = await told.get()
                 if len(answer) == 1:
