@@ -17,13 +17,18 @@ Language = Literal["python", "cpp", "c"]
 _PYTHON = frozenset({"python", "py", "python3", "py3", "python2", "ipython", "ipython3", "sage"})
 _MARKS: Mapping[Language, tuple[frozenset[str], ...]] = {
     "python": (_PYTHON,),
-    "cpp": (
-        frozenset({"cpp", "c++", "cc", "cxx", "cplusplus", "c++17", "c++20"}),
-        frozenset({"c"}),
-    ),
-    "c": (frozenset({"c", "c99", "c11", "c17"}),),
+    "cpp": (frozenset({"cpp"}), frozenset({"c"})),
+    "c": (frozenset({"c"}),),
 }
-"""How fences name a language, the likelier names first."""
+"""How fences name a language, the likelier names first (see `_mark`)."""
+_CPP = re.compile(r"(?:gnu|g)?(?:c?\+\+|cpp|cxx|cplusplus)-?(?:\d[\da-z])?|cc")
+_C = re.compile(r"(?:gnu-?)?c(?:\d[\da-z])?|gnu\d\d")
+_NAMES: tuple[tuple[re.Pattern[str], Language], ...] = (
+    (re.compile(r"(?:python|pypy|py)(?![a-z])"), "python"),
+    (re.compile(r"(?:gnu |ms |clang)?(?:(?:c|g|clang)\+\+|cpp(?![a-z]))"), "cpp"),
+    (re.compile(r"(?:gnu )?c(?:\d\d)?(?![\w#+])"), "c"),
+)
+"""How data sets name a language, as they begin: "GNU C++17", "C++20 (GCC 13)", "PyPy 3", "cpp"."""
 _MAIN = re.compile(r"\bmain\s*\(")
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include\b", re.MULTILINE)
 _PLAIN = frozenset({"", "text", "txt", "plaintext", "plain", "code", "output"})
@@ -94,6 +99,12 @@ def language_of(text: str, which: Which = "last") -> Language:
     return "cpp" if _INCLUDE.search(text) and _MAIN.search(text) else "python"
 
 
+def language_named(name: object) -> Language | None:
+    """The language that a data set names; None: it is another, or no programming language."""
+    text = str(name).strip().lower()
+    return next((language for names, language in _NAMES if names.match(text)), None)
+
+
 def _is_program(text: str, language: Language) -> bool:
     if language != "python" and not _MAIN.search(text):
         return False
@@ -140,8 +151,12 @@ def _opens(info: str) -> bool:
 
 
 def _mark(info: str) -> str:
+    """The name of a language, the same for all versions of C++, and of C."""
     found = _MARK.match(info.strip().lower())
-    return found[1] if found else ""
+    name = found[1] if found else ""
+    if _CPP.fullmatch(name):
+        return "cpp"
+    return "c" if _C.fullmatch(name) else name
 
 
 def _body(lines: list[str], block: _Block) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
-from ..code.candidates import Language, Which, find_candidates, language_of
+from ..code.candidates import Language, Which, find_candidates, language_named, language_of
 from ..code.compare import Comparison
-from ..code.compiled import MEMORY_MB, compiler_limits
+from ..code.compiled import MEMORY_MB, compiler_limits, prove
 from ..code.datasets import read_tests
 from ..code.ending import Ending, Grade, details_of
 from ..code.grade import GUESTS, Grader
@@ -33,15 +34,6 @@ _USUAL_MODULES = (
     *("functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "random", "re"),
     *("statistics", "string", "typing"),
 )
-_LANGUAGES: Mapping[str, Language] = {
-    "python": "python",
-    "python3": "python",
-    "py": "python",
-    "cpp": "cpp",
-    "c++": "cpp",
-    "c": "c",
-}
-"""As data sets name them; what else stands in such a column is no programming language."""
 _STARVED_FACTOR = 20
 """How much slower than alone a program may be run before that is the sandbox's fault."""
 
@@ -126,6 +118,17 @@ class CodeTests(Sandboxed):
             return ()
         return ("cpp", "c") if self.language == "auto" else (self.language,)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Of a compiler that this host lacks, which may not be where the reward will run."""
+        found: list[str] = []
+        for language in self._compiled_languages:
+            try:
+                toolchain.find(language)
+            except CompilerMissing as error:
+                found.append(str(error))
+        return tuple(found)
+
     def tools(self) -> tuple[Tool, ...]:
         """The compilers'. Raises CompilerMissing."""
         self._chains = tuple(toolchain.find(language) for language in self._compiled_languages)
@@ -139,9 +142,8 @@ class CodeTests(Sandboxed):
             IsolationUnavailable, SeedFailed, MemoryError: see `Sandboxed.setup`.
         """
         super().setup()
-        compilers = self._compilers()
-        if compilers:
-            run_apart(lambda: _prove(compilers.values()))
+        for compiler in self._compilers().values():
+            run_apart(partial(prove, self.pool, compiler))
 
     def _compilers(self) -> dict[Language, Compiler]:
         places = range(0, 3 * len(self._chains), 3)
@@ -204,7 +206,7 @@ class CodeTests(Sandboxed):
             return self.language
         if not isinstance(tests, StdinTests):
             return "python"
-        named = _LANGUAGES.get(str(known.get("language")).lower())
+        named = language_named(known.get("language"))
         return named or language_of(response.text, self.program)
 
     def _scored(self, grade: Grade) -> Score:
@@ -217,12 +219,3 @@ class CodeTests(Sandboxed):
             "verdict": float(grade.ending),
         }
         return Score(reward, components, grade.detail, (), details_json=details_of(grade))
-
-
-async def _prove(compilers: Iterable[Compiler]) -> None:
-    """Raises CompilerMissing where one makes no program of a small one."""
-    for compiler in compilers:
-        compiled = await compiler.compile("int main() { return 0; }", compiler_limits(20.0))
-        if not compiled.program:
-            why = compiled.said or f"{compiled.run.verdict.value}: {compiled.run.detail}"
-            raise CompilerMissing(f"{compiler.version} makes no program in the sandbox: {why}")

@@ -16,7 +16,6 @@ from ..code.candidates import Which, find_candidates
 from ..code.sandboxed import Sandboxed
 from ..references import references
 from ..reward import kind
-from ..sandbox.level import Level
 from ..sandbox.limits import Limits
 from ..sandbox.verdict import Run, Verdict
 from ..types import Example, InvalidInput, Response, SandboxFault, Score
@@ -37,7 +36,8 @@ class ProgramRun(Sandboxed):
     time; below 0: the signal that ended it), `stdout` and `stderr`, `cpu_s`, `wall_s` without waits
     for a CPU, and `files`, name to base64. References, all optional: `stdin`, a text; `files`, name
     to base64; `fetch_files`, a list of names; `time_limit` in s and `memory_limit` in MB, at most
-    what the reward has. Files want isolation `namespaced`: below, there is no place to write to.
+    what the reward has. Files want the namespaces of isolation `namespaced`, and Landlock: else
+    there is no place to write to.
 
     Nothing is compared: this is the sandbox's raw run, which `http.sandbox_fusion` serves.
     """
@@ -138,9 +138,12 @@ class ProgramRun(Sandboxed):
             raise InvalidInput(f"{what}: want a list of names")
         if len(names) > _MAX_FILES:
             raise InvalidInput(f"{what}: {len(names)} files; at most {_MAX_FILES}")
-        if names and self.pool.report.level < Level.NAMESPACED:
+        if names and not self.pool.has_scratch:
             level = self.pool.report.level.name.lower()
-            raise InvalidInput(f"{what}: this sandbox holds {level}; files want namespaced")
+            raise InvalidInput(
+                f"{what}: this sandbox ({level}) has no place to write to; files want namespaced, "
+                "and Landlock"
+            )
         for name in cast("list[str]", names):
             path = PurePosixPath(name)
             if not name or path.is_absolute() or ".." in path.parts or "\0" in name:

@@ -21,6 +21,7 @@ SCRATCH_MB = 64
 """For an object file and a program beside one another."""
 _OUT_OF_MEMORY = (b"out of memory allocating", b"memory exhausted")
 """As GCC and binutils say it."""
+_NO_STANDARD = Run(Verdict.SANDBOX_ERROR, b"", b"", b"", "no version of the language", 0, 0)
 _NO_FILES: Mapping[str, tuple[str, int]] = {}
 
 
@@ -32,6 +33,8 @@ class Compiled:
     """The step that decided: of a program that was made the last one."""
     program: bytes = b""
     """Empty: there is none."""
+    cpu_s: float = 0.0
+    """CPU time of all that was tried."""
 
     @property
     def is_refused(self) -> bool:
@@ -51,6 +54,14 @@ class Compiled:
         return "\n".join(told[:5])[:1000]
 
 
+@dataclass
+class _Made:
+    program: bytes = b""
+    is_read: bool = False
+    """Whether the compiler took the source; assembler and linker know no version of a language."""
+    cpu_us: int = 0
+
+
 class Compiler:
     """A toolchain on the slots of a pool whose profile has `GUESTS` and the toolchain's tools."""
 
@@ -68,48 +79,52 @@ class Compiler:
     async def compile(self, source: str, limits: Limits) -> Compiled:
         """Makes a program, by the first version of the language that the source is right in.
 
-        `limits`: of each step. A verdict SANDBOX_ERROR is no fault of the source.
+        `limits`: of each step. A source that took that much CPU time in all is tried in no other
+        version. A verdict SANDBOX_ERROR is no fault of the source.
         """
-        compiled = Compiled(Run(Verdict.SANDBOX_ERROR, b"", b"", b"", "", 0, 0))
         first: Compiled | None = None
+        cpu_s = 0.0
         for standard in self._chain.standards:
-            compiled = await self._compile(source, standard, limits)
-            first = first or compiled
+            made = _Made()
+            run = await self._compile(source, standard, limits, made)
+            cpu_s += made.cpu_us / 1e6
+            compiled = Compiled(run, made.program, cpu_s)
             if not compiled.is_refused:
                 return compiled
-        return first or compiled
+            first = first or compiled
+            if made.is_read or cpu_s > limits.cpu_s:
+                break
+        return replace(first, cpu_s=cpu_s) if first is not None else Compiled(_NO_STANDARD)
 
-    async def _compile(self, source: str, standard: str, limits: Limits) -> Compiled:
+    async def _compile(self, source: str, standard: str, limits: Limits, made: _Made) -> Run:
         limits = replace(
             limits,
             output_bytes=MAX_TEXT_BYTES,
             result_bytes=MAX_TEXT_BYTES,
             file_bytes=MAX_TEXT_BYTES,
         )
-        made: list[bytes] = []
-
-        async def work(steps: Steps) -> Run:
-            made.clear()
-            return await self._work(
-                steps, source.encode("utf-8", "replace"), standard, limits, made
-            )
-
-        run = await self._pool.run_steps(work)
-        return Compiled(run, made[0] if made else b"")
+        text = source.encode("utf-8", "replace")
+        return await self._pool.run_steps(
+            lambda steps: self._work(steps, text, standard, limits, made)
+        )
 
     async def _work(
-        self, steps: Steps, source: bytes, standard: str, limits: Limits, made: list[bytes]
+        self, steps: Steps, source: bytes, standard: str, limits: Limits, made: _Made
     ) -> Run:
         chain = self._chain
         run = await self._step(steps, 0, chain.compiles, limits, source, standard)
+        made.cpu_us += run.cpu_us
         if run.verdict is not Verdict.OK:
             return run
+        made.is_read = True
         files = {OUTPUT: (OBJECT, 1)}
         run = await self._step(steps, 1, chain.assembles, limits, run.stdout, files=files)
+        made.cpu_us += run.cpu_us
         if run.verdict is not Verdict.OK:
             return run
         files = {INPUT: (OBJECT, 0), OUTPUT: (PROGRAM, 1)}
         run = await self._step(steps, 2, chain.links, limits, run.stdout, files=files)
+        made.cpu_us += run.cpu_us
         if run.verdict is not Verdict.OK:
             return run
         program = run.stdout
@@ -118,7 +133,7 @@ class Compiler:
             program = run.answer
         if not program.startswith(b"\x7fELF"):
             raise Fault(f"the linker made no program: {run.detail}")
-        made.append(program)
+        made.program = program
         return run
 
     async def _step(

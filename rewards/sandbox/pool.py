@@ -73,6 +73,7 @@ class SandboxPool:
         self._on_lost = on_lost
         self._started: Roster | None = None
         self._report: Report | None = None
+        self._has_scratch = False
         self._figures: collections.Counter[str] = collections.Counter()
 
     @property
@@ -81,6 +82,11 @@ class SandboxPool:
         if self._report is None:
             raise RuntimeError("the pool was not started")
         return self._report
+
+    @property
+    def has_scratch(self) -> bool:
+        """Whether runs have a folder to write to: from NAMESPACED on, where there is Landlock."""
+        return self._has_scratch
 
     @property
     def lost(self) -> str:
@@ -251,6 +257,7 @@ class SandboxPool:
             proof.slot.kill()
             raise IsolationUnavailable(self._demand, self._report)
         held = proof.report.level
+        self._has_scratch = proof.slot.has_scratch
 
         async def vet(slot: Slot) -> None:
             slot.check()

@@ -66,7 +66,8 @@ class Told(enum.IntEnum):
     """What a zygote tells."""
 
     READY = 1
-    """Ready, or not able to be: its controls follow as JSON. Descriptor: a pidfd of its own."""
+    """Ready, or not able to be. JSON follows: its controls, and whether runs have a scratch.
+    Descriptor: a pidfd of its own."""
     ENDED = 2
     """`value` is the wait status."""
     PIDFD = 3

@@ -44,6 +44,8 @@ class Slot:
         self.place = place
         self.controls: dict[str, str] | None = None
         """Each control that it tried with "" or with why it is not held; None: not yet known."""
+        self.has_scratch = False
+        """Whether its runs have a folder to write to."""
         self.failure = ""
         """Why it must not be used any more."""
         self.runs = 0
@@ -237,7 +239,8 @@ class Slot:
         message = Message(*MESSAGE.unpack_from(data))
         if message.told == Told.READY:
             self._pidfd = files[0]
-            self.controls = json.loads(data[MESSAGE.size :])
+            facts = json.loads(data[MESSAGE.size :])
+            self.controls, self.has_scratch = facts["controls"], facts["has_scratch"]
             if self._settled is not None:
                 self._settled.set()
             return

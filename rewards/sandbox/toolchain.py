@@ -36,13 +36,15 @@ _HERE = Path(__file__).resolve()
 @dataclass(frozen=True)
 class _Known:
     driver: str
-    standards: Sequence[str]
+    standard: str
     package: str
+    newer: Sequence[str] = ()
+    """Of these the first that the compiler knows."""
 
 
 _KNOWN: dict[CompiledLanguage, _Known] = {
-    "cpp": _Known("g++", ("gnu++17", "gnu++20"), "g++"),
-    "c": _Known("gcc", ("gnu17",), "gcc and libc6-dev"),
+    "cpp": _Known("g++", "gnu++17", "g++", ("gnu++23", "gnu++20")),
+    "c": _Known("gcc", "gnu17", "gcc and libc6-dev"),
 }
 
 
@@ -92,10 +94,11 @@ def find(language: CompiledLanguage) -> Toolchain:
     if driver is None:
         raise CompilerMissing(_advice(language, f"there is no {known.driver} on this host"))
     try:
-        commands = _commands(driver, language, known.standards[0])
+        commands = _commands(driver, language, known.standard)
         headers = _headers(driver, language)
         folders = _folders(commands["collect2"])
         version = _said([driver, "-dumpfullversion"]).strip()
+        newer = [each for each in known.newer if _knows(driver, language, each)]
         compiler = _tool(commands["compiler"][0], headers)
         assembler = _tool(_program(driver, commands["as"][0]), ())
         linker = _tool(_program(driver, "ld"), folders)
@@ -105,7 +108,7 @@ def find(language: CompiledLanguage) -> Toolchain:
     return Toolchain(
         language,
         f"{known.driver} {version}",
-        tuple(known.standards),
+        (known.standard, *newer[:1]),
         Step(compiler, tuple(commands["compiler"][1:])),
         Step(assembler, tuple(commands["as"][1:])),
         Step(linker, tuple(commands["collect2"][1:])),
@@ -141,6 +144,16 @@ def _commands(driver: str, language: str, standard: str) -> dict[str, list[str]]
     linker[linker.index(binary)] = INPUT
     compiler[compiler.index(f"-std={standard}")] = f"-std={STANDARD}"
     return found
+
+
+def _knows(driver: str, language: str, standard: str) -> bool:
+    """Whether it compiles by a version of the language."""
+    kind = "c++" if language == "cpp" else "c"
+    try:
+        _said([driver, "-E", f"-std={standard}", "-x", kind, "/dev/null"])
+    except subprocess.CalledProcessError:
+        return False
+    return True
 
 
 def _headers(driver: str, language: str) -> list[str]:

@@ -35,16 +35,17 @@ def main(control: socket.socket, asked: dict[str, Any], guests: Sequence[Guest])
         _tell_ready(control, {"zygote": f"{type(error).__name__}: {error}"})
         os._exit(1)
     try:
-        _tell_ready(control, settlement.held)
+        _tell_ready(control, settlement.held, has_scratch=settlement.scratch is not None)
         _Zygote(control, guests, null, settlement.confinement, settlement.scratch).serve()
     except (BrokenPipeError, ConnectionResetError):  # the pool is gone
         os._exit(0)
     os._exit(0)
 
 
-def _tell_ready(control: socket.socket, held: dict[str, str]) -> None:
+def _tell_ready(control: socket.socket, held: dict[str, str], *, has_scratch: bool = False) -> None:
     pidfd = os.pidfd_open(os.getpid())
-    told = MESSAGE.pack(*Message(Told.READY, 0)) + json.dumps(held).encode()
+    facts = {"controls": held, "has_scratch": has_scratch}
+    told = MESSAGE.pack(*Message(Told.READY, 0)) + json.dumps(facts).encode()
     socket.send_fds(control, [told], [pidfd])
     os.close(pidfd)
 

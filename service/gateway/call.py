@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, Protocol
 
 from rewardplane.access.caller import Usage
@@ -294,7 +294,10 @@ class Call:
 
     def fail(self, places: Iterable[Range], why: ScoreError) -> None:
         """Gives every pending item at `places` the same error."""
-        for first, end in ranges_in(self.states, PENDING, places):
+        # Place by place: what was sent twice is there twice, and has its outcome the second time.
+        for first, end in chain.from_iterable(
+            ranges_in(self.states, PENDING, (p,)) for p in places
+        ):
             # Nobody changes an extra: all items may have the same one.
             self.extras.update(dict.fromkeys(range(first, end), fault_of(why)))
             self.states[first:end] = bytes((FAILED,)) * (end - first)

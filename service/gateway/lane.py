@@ -24,6 +24,7 @@ from typing import Any
 from rewardplane.replica.direct_run import DirectRun
 from rewardplane.replica.job import Part
 from rewardplane.replica.segment import PENDING, SCORED
+from rewardplane.replica.tasks import cancel_begun
 from rewardplane.wire.item_errors import NEVER_STARTED, crashed, lost
 
 from .batch_queue import BatchQueue
@@ -49,7 +50,6 @@ LATE_HALF_S = 1.0
 
 Answers = AsyncGenerator[tuple[list[tuple[int, Part, int]], bool, dict[str, float]], None]
 Send = Callable[[Sequence[Any], tuple[int, float]], Answers]
-
 
 OnLaneEnd = Callable[[BaseException | None, dict[str, float]], None]
 """Called when a job that was started at once is over: what ended it, and what was counted."""
@@ -218,7 +218,7 @@ class PoolLane:
         """Tells items that waited longer than they may, and stops what nobody waits for."""
         for task, jobs in self._tasks.items():
             if all(shard.dead for job in jobs for shard in job):
-                task.cancel()
+                cancel_begun(task)
         for run, job in list(self._direct.items()):
             if all(shard.dead for shard in job):
                 run.cancel()

@@ -21,6 +21,7 @@ from rewardplane.access.caller import Caller
 from rewardplane.access.certificates import Identity
 from rewardplane.access.gate import Gate
 from rewardplane.config.settings import Limits
+from rewardplane.replica.tasks import cancel_begun
 from rewardplane.v1 import frame_pb2 as frames
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import CallError, InvalidRequest, Unauthenticated
@@ -124,7 +125,7 @@ class Servicer:
             task = asyncio.ensure_future(run(rpc))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-            rpc.on_cancel = task.cancel
+            rpc.on_cancel = partial(cancel_begun, task)
 
         return begin
 
@@ -173,9 +174,8 @@ class Servicer:
 
     def _list(self, rpc: Rpc) -> None:
         parsed(pb.ListRewardsRequest, rpc.message)
-        caller = rpc.caller
         names = self._rewards.names()
-        if caller is not None:
+        if (caller := rpc.caller) is not None:
             names = [name for name in names if caller.may_name(name)]
         found = [self._rewards.find(name, "") for name in names]
         infos = [render_info(served, self._limits) for served in found]

@@ -228,7 +228,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or one behind a chunked body."""
         if self._in_head:
-            name = name.lower()
+            name, value = name.lower(), value.rstrip(b" \t")
             if name in self._headers:
                 self._doubled.append(name)
             else:

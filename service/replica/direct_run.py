@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .attempt import Attempt
 from .blame import Left
+from .tasks import cancel_begun
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -53,7 +54,7 @@ class DirectRun:
         if on_end is None:
             return
         if self._task is not None:
-            self._task.cancel()
+            cancel_begun(self._task)
         elif not self._attempt.ended.done():
             self._timer.cancel()
             self._supervisor.give_up(self._attempt)

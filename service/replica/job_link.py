@@ -23,6 +23,7 @@ from typing import Any, cast
 
 from .answers import Answer, Message
 from .job import Part
+from .tasks import cancel_begun
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ class JobHost:
             end.say(_STOPS)
         until_s = time.monotonic() + grace_s
         # Jobs still come from gateways that have not read yet that this one stops.
-        while running := [task for end in self.ends for task in end.tasks.values()]:
+        while running := [t for end in self.ends for t in end.tasks.values() if not t.done()]:
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 break
@@ -194,7 +195,7 @@ class _HostEnd(_Framed):
             task = asyncio.get_running_loop().create_task(self._run(number, *work))
             self.tasks[number] = task
         elif number in self.tasks:
-            self.tasks[number].cancel()
+            cancel_begun(self.tasks[number])
 
     async def _run(
         self, number: int, reward: Any, messages: Sequence[Message], backlog: tuple[int, float]

@@ -10,11 +10,13 @@ import sys
 from rewardplane.cli import sandbox_report
 from rewardplane.rewards.code.cheats import Cheat
 from rewardplane.rewards.sandbox.attacks.case import Case
-from rewardplane.rewards.sandbox.attacks.catalog import CASES, case_ids
+from rewardplane.rewards.sandbox.attacks.catalog import CASES
 from rewardplane.rewards.sandbox.attacks.runner import Row
 from rewardplane.rewards.sandbox.level import Canary, Control, Level, Report
 from rewardplane.rewards.sandbox.verdict import Verdict
 from rich.console import Console
+
+from ..rewards.sandbox.test_catalog import case_ids
 
 
 def printed(*things: object) -> str:

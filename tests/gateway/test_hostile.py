@@ -11,7 +11,7 @@ from rewardplane.gateway.doors.door import DoorKind
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from ..support.h2 import Rude
-from ..support.rig import Rig, groups_of, rewards, rig
+from ..support.rig import Rig, groups_of, poison, request_of, rewards, rig
 from .doors.served import until
 
 SCORE = "/rewardplane.v1.RewardService/Score"
@@ -91,3 +91,22 @@ async def test_many_streams_together_take_one_breath_a_turn(door: DoorKind) -> N
             await asyncio.sleep(0)
             breaths_s.append(time.thread_time() - begin_s)
         assert sorted(breaths_s)[-5] < 0.02
+
+
+@pytest.mark.parametrize("method", [SCORE, STREAM])
+async def test_a_call_that_is_taken_back_before_it_is_looked_at_is_not_run(
+    door: DoorKind, method: str
+) -> None:
+    """It may come with its end in one burst: nobody pays a judge for it."""
+    async with rig({"it": poison()}, door=door) as it, Rude(port_of(it)) as client:
+        await it.score("it", ["1"])
+        sent = request_of("it", ["sleep 60"])
+        request = sent if method == SCORE else pb.StreamScoresRequest(request=sent)
+        for _ in range(5):
+            stream = client.begin(method)
+            await client.message(stream, request.SerializeToString())
+            client.reset(stream)
+            time.sleep(0.1)  # noqa: ASYNC251 - the loop looks at nothing meanwhile
+        await asyncio.sleep(0.3)  # until they have come
+        await until(lambda: not it.server.door.in_flight())
+        await until(lambda: it.admission.calls == it.admission.items == 0, 5)

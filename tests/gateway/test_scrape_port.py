@@ -79,6 +79,21 @@ def test_a_request_that_drips_is_ended(port: int) -> None:
     assert scraped(port) == b"metric 1\n"
 
 
+@pytest.mark.parametrize("where", [threading.Thread, threading.Timer])
+def test_threads_that_cannot_be_had_take_no_place_for_ever(
+    port: int, where: type[threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(where, "start", fails, raising=False)
+        for _ in range(2 * 4):
+            with pytest.raises(OSError):
+                scraped(port)
+    until_scraped(port)
+
+
 def test_faults_of_clients_are_no_news(port: int, capfd: pytest.CaptureFixture[str]) -> None:
     for sent in (b"\x16\x03\x01\0\xff", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 70_000):
         with socket.create_connection(("127.0.0.1", port)) as connection:

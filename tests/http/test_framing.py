@@ -135,6 +135,18 @@ SOUND: dict[str, tuple[bytes, list[tuple[int, bytes]], bool]] = {
     ),
     "an empty host": (b"GET / HTTP/1.1\r\nhost:\r\n\r\n", [(200, b"GET / ")], False),
     "an address as host": (b"GET / HTTP/1.1\r\nhost: [::1]:80\r\n\r\n", [(200, b"GET / ")], False),
+    "spaces behind a host": (b"GET / HTTP/1.1\r\nhost: x \t\r\n\r\n", [(200, b"GET / ")], False),
+    "spaces behind a length": (
+        POST + b"content-length: 2 \r\n\r\nok",
+        [(200, b"POST / ok")],
+        False,
+    ),
+    "spaces behind a coding": (
+        POST + b"transfer-encoding: chunked  \r\ncontent-encoding: identity\t\r\n\r\n"
+        b"2\r\nok\r\n0\r\n\r\n",
+        [(200, b"POST / ok")],
+        False,
+    ),
     "the whole URL": (b"GET http://h/x HTTP/1.1\r\nhost: y\r\n\r\n", [(200, b"GET /x ")], False),
     "no length": (POST + b"\r\n", [(200, b"POST / ")], False),
     "a body of GET": (GET + b"content-length: 2\r\n\r\nok", [(200, b"GET / ok")], False),
@@ -201,6 +213,17 @@ async def test_what_is_unusual_and_sound(name: str) -> None:
         told, closed = await sent(pieces)
         assert answers(told) == wanted
         assert closed is closes
+
+
+def test_values_are_what_stands_between_the_spaces() -> None:
+    _port, _wire, made = connected()
+    made.data_received(
+        POST + b"authorization: \t Bearer a b \t\r\nx:  \r\ncontent-length: 2\r\n\r\n"
+    )
+    assert made._coming is not None
+    assert made._coming.request.header("authorization") == "Bearer a b"
+    assert made._coming.request.header("x") == ""
+    made.connection_lost(None)
 
 
 async def test_pipelined_requests_are_answered_in_order_as_far_as_they_are_sound() -> None:

@@ -187,6 +187,20 @@ int main() {
   become("memory", (int)syscall(SYS_memfd_create, "x", 0));
   become("file", open(TAG, O_RDWR | O_CREAT, 0700));
 }"""),
+    CompiledCase("exec-of-itself-by-a-thread", r"""
+static void *again(void *) {
+  char *argv[] = {(char *)"again", nullptr}, *env[] = {nullptr};
+  for (auto p : {"/proc/self/exe", "/proc/thread-self/exe", "/proc/self/fd/5"}) {
+    int fd = open(p, O_PATH);
+    if (fd >= 0) dup2(fd, 5);
+    syscall(SYS_execveat, 5, "", argv, env, AT_EMPTY_PATH);
+  }
+  _exit(0);
+}
+int main(int, char **argv) {
+  if (argv[0][0] == 'a') return 0;
+  pthread_t t; pthread_create(&t, 0, again, 0); pthread_exit(0);
+}""", bare=False),
     CompiledCase("descriptors", r"""
 int main() {
   for (int fd = 3; fd < 1024; fd++) if (fcntl(fd, F_GETFD) >= 0) breach("a descriptor is open");

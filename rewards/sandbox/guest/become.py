@@ -5,6 +5,7 @@ Confinement is over an exec as it was before: limits, Landlock, seccomp, no new 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ def main(request: bytes, channel: Channel) -> None:
 
     `files`: by what stands for one in the arguments its name in the folder of the run, and the
     descriptor that it is where the run has none. Quiet: what it writes to stderr goes nowhere. An
-    answer says why it did not become the program.
+    answer says why it did not become the program: the name of an errno, and what it means.
     """
     order = json.loads(request)
     if order["quiet"]:
@@ -36,4 +37,5 @@ def main(request: bytes, channel: Channel) -> None:
     try:
         os.execve(EXECUTABLE, arguments, {"LC_ALL": "C"})  # noqa: S606 - what it is for
     except OSError as error:
-        channel.send(f"{type(error).__name__}: {error}".encode())
+        name = errno.errorcode.get(error.errno or 0, "?")
+        channel.send(f"{name}: {error.strerror}".encode())

@@ -192,6 +192,7 @@ class NativeDoor(Door):
         self._woken = False  # before the bursts are taken: what comes from here on wakes again
         now_s = time.monotonic()
         fresh: list[Rpc] = []
+        gone: list[Rpc] = []
         while self._arrived and len(fresh) < MAX_BATCH:
             for kind, number, method, message, _key, details in self._taken_from(left=True):
                 try:
@@ -199,7 +200,10 @@ class NativeDoor(Door):
                         if (rpc := self._made(number, method, message, details, now_s)) is not None:
                             fresh.append(rpc)
                     elif (rpc := self._calls.pop(number, None)) is not None:
-                        rpc.cancelled()
+                        if rpc.on_cancel is None:  # it came in this turn: it is not begun yet
+                            gone.append(rpc)
+                        else:
+                            rpc.cancelled()
                 except Exception:  # noqa: BLE001 - our fault: the others of the burst go on
                     _log.exception("a call could not be taken in")
                     self.front.fail(number, 13, "internal error; the log has the rest", None)
@@ -209,6 +213,8 @@ class NativeDoor(Door):
         if fresh:
             self._handle(fresh)
             self._call_s += 0.2 * ((time.monotonic() - now_s) / len(fresh) - self._call_s)
+        for rpc in gone:
+            self._loop.call_soon(rpc.cancelled)
         if len(self._arrived) > 1 and self._is_full():
             self._turn_away()
 

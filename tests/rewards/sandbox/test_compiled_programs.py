@@ -70,8 +70,10 @@ async def scored(
         "#include <bit>\n#include <cstdio>\n#include <concepts>\n"
         "template <std::integral T> T square(T n) { return n * n; }\n"
         'int main() { int n; scanf("%d", &n); if (std::popcount(7u)) printf("%d", square(n)); }',
+        "#include <cstdio>\n#include <expected>\nint main() { int n; auto one = 1uz;\n"
+        'scanf("%d", &n); std::expected<int, int> e = n * n; if (one) printf("%d", *e); }',
     ],
-    ids=["scanf", "cin", "bits", "online-judge", "posix", "thread", "c++20"],
+    ids=["scanf", "cin", "bits", "online-judge", "posix", "thread", "c++20", "c++23"],
 )
 async def test_right_programs(cpp: CodeTests, program: str) -> None:
     score = await scored(cpp, program)
@@ -165,6 +167,45 @@ async def test_the_compiler_is_quoted(cpp: CodeTests) -> None:
     assert "undefined reference to `g()'" in undefined.explanation
 
 
+LOADERS = [
+    r'.asciz \"/bin/sh\"', r'.asciz \"/dev/urandom\"', ".byte 65", ".fill 5000, 1, 65\\n.byte 0",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("loader", LOADERS, ids=["missing", "refused", "no-text", "long"])
+async def test_a_program_that_names_a_loader_is_wrong_and_no_fault(
+    cpp: CodeTests, loader: str
+) -> None:
+    named = f'__asm__(".section .interp,\\"a\\"\\n{loader}\\n.text");\n'
+    score = await scored(cpp, named + SQUARE)
+    assert (score.reward, score.components["verdict"]) == (0.0, Ending.CRASHED)
+    assert "it cannot be started: E" in score.explanation
+
+
+async def test_what_the_linker_refuses_is_tried_by_no_other_version(cpp: CodeTests) -> None:
+    cpp.take_figures()
+    await scored(cpp, "int g();\nint main() { return g(); }")
+    assert cpp.take_figures()["sandbox_runs.runtime_error"] == 1
+    await scored(cpp, "int main() { return g(); }")
+    assert cpp.take_figures()["sandbox_runs.runtime_error"] == 2
+
+
+async def test_a_slow_source_is_tried_in_no_other_version() -> None:
+    reward = made(language="cpp", compile_cpu_s=0.1)
+    try:
+        slow = (
+            "constexpr int f(int n) { int s = 0; for (int i = 0; i < n; i++) s ^= i; return s; }\n"
+            "static_assert(f(200000) + f(200001) >= 0);\n"
+        )
+        reward.take_figures()
+        await scored(reward, slow + "int main() { return g(); }")
+        figures = reward.take_figures()
+        runs = {k: v for k, v in figures.items() if k.startswith("sandbox_runs.")}
+        assert sum(runs.values()) == 1, runs
+    finally:
+        reward.kill()
+
+
 MAIN = "\nint main() { return 0; }"
 BOMBS = {
     "include-zero": '#include "/dev/zero"' + MAIN,
@@ -183,6 +224,11 @@ BOMBS = {
     "constexpr": "constexpr long f(int n) { long s = 0; for (int i = 0; i < n; i++)\n"
     "for (int j = 0; j < 200000; j++) s += i ^ j; return s; }\n"
     "static_assert(f(200000) != 1);" + MAIN,
+    "deep-macros": "#define A ((((((((((\n#define B A A A A A A A A A A\n"
+    "#define C B B B B B B B B B B\n#define D C C C C C C C C C C\nint x = "
+    + "D " * 200
+    + "1;"
+    + MAIN,
     "nesting": "int x = " + "(" * 30_000 + "1" + ")" * 30_000 + ";" + MAIN,
     "large-data": "int a[1 << 28] = {1};" + MAIN,
     "assembler": '__asm__(".rept 2000000000\\n.quad 1\\n.endr");' + MAIN,
@@ -212,7 +258,8 @@ C_SQUARE = (
     ("mark", "program"),
     [
         ("cpp", SQUARE),
-        ("C++", SQUARE),
+        ("C++17", SQUARE),
+        ("cc", SQUARE),
         ("c", C_SQUARE),
         ("python", "n = int(input())\nprint(n * n)"),
         ("", SQUARE),
@@ -233,7 +280,7 @@ async def test_auto_goes_by_the_last_block_that_is_a_program(auto: CodeTests) ->
 
 
 async def test_a_reference_goes_before_the_fence(auto: CodeTests) -> None:
-    assert (await scored(auto, SQUARE, mark="", language="cpp")).reward == 1.0
+    assert (await scored(auto, SQUARE, mark="", language="GNU C++17 (64)")).reward == 1.0
     python = "n = int(input())\nprint(n * n)"
     score = await scored(auto, python, mark="python", language="C++")
     assert score.components["verdict"] == Ending.NO_PROGRAM

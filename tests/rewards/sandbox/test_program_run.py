@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from rewardplane.rewards.kinds.program_run import ProgramRun
-from rewardplane.rewards.sandbox.level import Level
+from rewardplane.rewards.sandbox import pool
+from rewardplane.rewards.sandbox.level import Control, Level
 from rewardplane.rewards.sandbox.profile import Profile
 from rewardplane.rewards.types import Example, InvalidInput, Response
 
@@ -124,5 +125,25 @@ async def test_files_want_a_place_to_write_to() -> None:
     profile = Profile("program_run", guests=ProgramRun.guests)
     async with started(Level.CONFINED, profile=profile) as reward._pool:
         assert (await ran(reward, "print(1)"))["stdout"] == "1\n"
-        with pytest.raises(InvalidInput, match="holds confined; files want namespaced"):
+        with pytest.raises(InvalidInput, match=r"\(confined\) has no place to write to"):
             await ran(reward, "print(1)", fetch_files=["x"])
+
+
+async def test_a_guest_kernel_over_confined_has_no_place_to_write_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "LEVELS", (Level.CONFINED,))
+    monkeypatch.setattr(
+        pool, "guest_kernel", lambda _: Control("guest_kernel", Level.GUEST_KERNEL, held=True)
+    )
+    reward = ProgramRun()
+    reward.setup()
+    try:
+        assert reward.pool.report.level is Level.GUEST_KERNEL
+        with pytest.raises(
+            InvalidInput, match=r"files: this sandbox \(guest_kernel\) has no place"
+        ):
+            await ran(reward, "print(1)", files={"x": ""})
+        assert (await ran(reward, "print(1)"))["stdout"] == "1\n"
+    finally:
+        reward.kill()
