@@ -19,6 +19,7 @@ from typing import Any, cast
 from rewardplane.config.load import RewardConfig
 from rewardplane.config.settings import Fixture
 from rewardplane.models.loading import load_model
+from rewardplane.rewards.ranks import ranks
 from rewardplane.rewards.references import reference
 from rewardplane.rewards.reward import Reward, Unit
 from rewardplane.rewards.run import Clip, run_item, run_items, run_items_async
@@ -276,23 +277,8 @@ LENGTH_CORRELATION = 0.9
 
 def _by_length(points: Sequence[tuple[int, float]]) -> float:
     """Spearman's rank correlation of length and reward; 0 where one of them does not vary."""
-    lengths = _ranks([float(length) for length, _ in points])
+    lengths = ranks([float(length) for length, _ in points])
     try:
-        return correlation(lengths, _ranks([value for _, value in points]))
+        return correlation(lengths, ranks([value for _, value in points]))
     except StatisticsError:
         return 0.0
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    """From 0; equal values share the mean of their ranks."""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    ranks = [0.0] * len(values)
-    at = 0
-    while at < len(order):
-        end = at
-        while end < len(order) and values[order[end]] == values[order[at]]:
-            end += 1
-        for index in order[at:end]:
-            ranks[index] = (at + end - 1) / 2
-        at = end
-    return ranks

@@ -17,6 +17,7 @@ from itertools import pairwise
 
 from rewardplane.replica.answers import Answer, Message
 from rewardplane.replica.segment import PENDING, SCORED
+from rewardplane.rewards.ranks import ranks
 from rewardplane.v1 import frame_pb2 as frames
 
 RECENT_ITEMS = 200
@@ -139,7 +140,7 @@ def compared(before: Sequence[Sequence[float]], after: Sequence[Sequence[float]]
                 if was and not math.isnan(now):
                     pairs += 1
                     turned += was * now < 0
-    rank = _correlation(_ranks(xs), _ranks(ys))
+    rank = _correlation(ranks(xs), ranks(ys))
     shown = "none" if rank is None else f"{rank:.3f}"
     order = f", {turned} of {pairs} pairs within groups turned round" if pairs else ""
     return (
@@ -150,21 +151,6 @@ def compared(before: Sequence[Sequence[float]], after: Sequence[Sequence[float]]
 
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    """The place of each value in their order; equal ones share the mean of theirs."""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    ranks = [0.0] * len(values)
-    at = 0
-    while at < len(order):
-        end = at
-        while end < len(order) and values[order[end]] == values[order[at]]:
-            end += 1
-        for place in order[at:end]:
-            ranks[place] = (at + end - 1) / 2
-        at = end
-    return ranks
 
 
 def _correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rewardplane.cli.commands import app
-from rewardplane.cli.fixtures import MAX_EXAMPLES, Trial, _ranks, try_reward
+from rewardplane.cli.fixtures import MAX_EXAMPLES, Trial, try_reward
 from rewardplane.config.load import ConfigError, parse, parse_reward
+from rewardplane.rewards.ranks import ranks as ranks_of
 from rewardplane.rewards.types import Content, Example, Part
 from typer.testing import CliRunner
 
@@ -169,7 +170,7 @@ def test_the_command_exits_with_1_where_an_own_fixture_fails(tmp_path: Path) -> 
 
 @given(st.lists(st.integers(-3, 3)))
 def test_ranks_sum_to_those_of_distinct_values_and_keep_order(values: list[int]) -> None:
-    ranks = _ranks([float(value) for value in values])
+    ranks = ranks_of([float(value) for value in values])
     assert sum(ranks) == sum(range(len(values)))
     for one, rank in zip(values, ranks, strict=True):
         for other, its in zip(values, ranks, strict=True):
