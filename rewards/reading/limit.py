@@ -35,7 +35,12 @@ def cpu_limit(limit_s: float) -> Generator[None]:
     try:
         yield
     finally:
-        watch.end()
+        while True:
+            try:
+                watch.end()
+                break
+            except Overrun:  # delivered on the way: the block had ended
+                continue
 
 
 class _Watch:
@@ -44,22 +49,31 @@ class _Watch:
         self._clock = time.pthread_getcpuclockid(self._target)
         self._until_s = time.clock_gettime(self._clock) + limit_s
         self._lock, self._ended = threading.Lock(), threading.Event()
+        self._has_raised = False
+        """Whether an exception may still be on its way to the thread."""
         self._thread = threading.Thread(target=self._run, name="cpu limit", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def end(self) -> None:
-        while True:
-            try:
-                # With the lock held nothing more is raised; what is under way is taken back.
-                with self._lock:
-                    self._ended.set()
-                    _raise_in(self._target, None)
-                break
-            except Overrun:  # delivered on the way here: the block had ended
-                continue
+        """To be called again where it raises an Overrun, as it may at each of its lines."""
+        with self._lock:  # nothing more is raised from here on
+            self._ended.set()
+        if self._has_raised:
+            self._receive()
         self._thread.join()
+
+    def _receive(self) -> None:
+        """Has what may be on its way arrive here, as an Overrun.
+
+        To take it back would leave the interpreter (CPython 3.11) with the mark that there is one,
+        for ever: each call of a function would look for it, and none that is traced would return.
+        """
+        self._has_raised = False
+        _raise_in(self._target, Overrun)
+        while True:
+            pass
 
     def _run(self) -> None:
         wait_s = _POLL_S
@@ -69,11 +83,11 @@ class _Watch:
                     return
                 left_s = self._until_s - time.clock_gettime(self._clock)
                 if left_s <= 0:
+                    self._has_raised = True
                     _raise_in(self._target, Overrun)
                     # Again soon: an exception that a destructor swallows is lost.
             wait_s = max(left_s, _POLL_S)
 
 
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    target = ctypes.py_object(error) if error is not None else None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), target)
+def _raise_in(thread: int, error: type[BaseException]) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))

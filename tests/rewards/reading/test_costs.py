@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -281,6 +283,42 @@ def test_what_ends_in_time_is_left_alone() -> None:
     for _ in range(200):
         with cpu_limit(5):
             assert sum(range(100)) == 4950
+
+
+_AFTERWARDS = """
+import sys, time
+from rewardplane.rewards.reading.limit import Overrun, cpu_limit
+
+def traced():
+    return 1
+
+def busy(cpu_s):
+    until_s = time.thread_time() + cpu_s
+    while time.thread_time() < until_s:
+        pass
+
+ended = []
+for turn in range(60):  # those that end in time, those that do not, and those that end at the limit
+    try:
+        with cpu_limit(0.02):
+            busy((0.0, 0.2, 0.019 + turn * 0.0002)[turn % 3])
+        ended.append(True)
+    except Overrun:
+        ended.append(False)
+    sys.settrace(lambda *_: None)
+    assert traced() == 1
+    sys.settrace(None)
+busy(0.1)  # nothing is on its way any more
+print(ended[0::3].count(True), ended[1::3].count(False))
+"""
+
+
+def test_nothing_is_left_of_a_limit() -> None:
+    """An exception that is taken back leaves a mark in CPython 3.11: what is traced hangs then."""
+    ran = subprocess.run(
+        [sys.executable, "-c", _AFTERWARDS], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stdout == "20 20\n"
 
 
 @pytest.mark.parametrize("depth", [10, 16, 60])
