@@ -64,11 +64,8 @@ def find_candidates(text: str, which: Which = "last", language: Language = "pyth
     """
     if which == "none":
         return [text] if _is_program(text, language) else []
-    spoken = after_thoughts(text.replace("\r\n", "\n"), _THOUGHTS, unfinished="before")
-    lines = spoken.split("\n")
-    blocks = list(_blocks(lines))
-    ordered = blocks if which == "first" else blocks[::-1]
-    likely = [b for marks in (*_MARKS[language], _PLAIN) for b in ordered if b.mark in marks]
+    spoken, lines, blocks = _read(text, which)
+    likely = [b for marks in (*_MARKS[language], _PLAIN) for b in blocks if b.mark in marks]
     found = [_body(lines, b) for b in likely]
     found += [whole for b in likely[:2] for whole in _longer(lines, b)]
     found += [m[1] for m in _ONE_LINE.finditer(spoken)]
@@ -88,15 +85,20 @@ def language_of(text: str, which: Which = "last") -> Language:
     Where no fence names one that is known, it is C++ where something includes a header.
     """
     if which != "none":
-        spoken = after_thoughts(text.replace("\r\n", "\n"), _THOUGHTS, unfinished="before")
-        lines = spoken.split("\n")
-        blocks = list(_blocks(lines))
-        for block in blocks if which == "first" else blocks[::-1]:
+        text, lines, blocks = _read(text, which)
+        for block in blocks:
             for language, (marks, *_others) in _MARKS.items():
                 if block.mark in marks and _is_program(_body(lines, block), language):
                     return language
-        text = spoken
     return "cpp" if _INCLUDE.search(text) and _MAIN.search(text) else "python"
+
+
+def _read(text: str, which: Which) -> tuple[str, list[str], list[_Block]]:
+    """A response without its thoughts, its lines, and its fenced blocks from the likeliest on."""
+    spoken = after_thoughts(text.replace("\r\n", "\n"), _THOUGHTS, unfinished="before")
+    lines = spoken.split("\n")
+    blocks = list(_blocks(lines))
+    return spoken, lines, blocks if which == "first" else blocks[::-1]
 
 
 def language_named(name: object) -> Language | None:

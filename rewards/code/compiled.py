@@ -15,7 +15,7 @@ from ..sandbox.verdict import Verdict
 from ..types import SandboxFault
 from .ending import ENDINGS, Ending, Failure, Grade
 from .rules import Rules
-from .suite import WRONG, StdinSuite, checked_run
+from .suite import StdinSuite, checked_run
 from .tests import StdinTests
 
 MEMORY_MB = 1024
@@ -82,8 +82,7 @@ class CompiledSuite(StdinSuite):
                 raise SandboxFault(f"the program was not started: {why}")
             return Failure(Ending.CRASHED, f"it cannot be started: {why}")
         if run.verdict is Verdict.OK:
-            is_right = await self.is_right(test, run.stdout.decode("utf-8", "replace"))
-            return None if is_right else Failure(Ending.WRONG, WRONG)
+            return await self.judged(test, run)
         return Failure(ENDINGS[run.verdict], f"it ended with {run.detail}")
 
 

@@ -197,14 +197,18 @@ class StdinSuite(Suite):
         run = checked_run(await self.pool.run("stdin_program", request, limits, given))
         self.cpu_s[test] = run.cpu_us / 1e6
         if run.verdict is Verdict.OK:
-            is_right = await self.is_right(test, run.stdout.decode("utf-8", "replace"))
-            return None if is_right else Failure(Ending.WRONG, WRONG)
+            return await self.judged(test, run)
         if run.verdict is Verdict.RUNTIME_ERROR:
             why = run.answer[:500].decode("utf-8", "replace")
             if not why:
                 return Failure(Ending.CRASHED, f"it ended with {run.detail}")
             return Failure(Ending.RAISED, why)
         return Failure(ENDINGS[run.verdict], run.detail)
+
+    async def judged(self, test: int, run: Run) -> Failure | None:
+        """What is wrong with what a program wrote that ended well."""
+        is_right = await self.is_right(test, run.stdout.decode("utf-8", "replace"))
+        return None if is_right else Failure(Ending.WRONG, WRONG)
 
     async def is_right(self, test: int, output: str) -> bool:
         """Whether an output is the one that is due, or one that the checker takes."""

@@ -116,8 +116,7 @@ class Metrics:
 
     def item_ended(self, call: Call) -> Mapping[Reason, int]:
         """As `items_ended`, of a call of one item: there may be thousands of them in a second."""
-        self.batches[1] += 1
-        self.batches_sum += 1
+        self._ended(call)
         piece = Piece(call.served[0], _FIRST, 0, 1)
         failed = call.reasons() if call.extras else _NONE
         self.health.ended(call, piece, failed)
@@ -129,8 +128,7 @@ class Metrics:
 
     def items_ended(self, call: Call) -> Steps[Mapping[Reason, int]]:
         """Counts the outcomes of a call that is over; the result is who failed for which reason."""
-        self.batches[call.n.bit_length()] += 1
-        self.batches_sum += call.n
+        self._ended(call)
         reasons: Counter[Reason] = Counter()
         for piece in call.pieces():
             if piece.first:  # what is short needs no turn to come
@@ -140,6 +138,12 @@ class Metrics:
             self.health.ended(call, piece, failed)
             count_piece(call, piece, failed)
         return reasons
+
+    def _ended(self, call: Call) -> None:
+        if self.sights is not None:
+            self.sights.call_ended(call)
+        self.batches[call.n.bit_length()] += 1
+        self.batches_sum += call.n
 
     def count(self, call: Call) -> None:
         """Counts what a composite's member made of its call, which is no batch of a client's.

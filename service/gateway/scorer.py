@@ -280,22 +280,16 @@ class Scorer:
             go_on(self._counted(call), partial(then, call))
 
     def _count_item(self, call: Call) -> None:
-        metrics = self._metrics
         try:
-            if metrics.sights is not None:
-                metrics.sights.call_ended(call, call.job)
-            reasons = metrics.item_ended(call)
+            reasons = self._metrics.item_ended(call)
         except Exception:  # noqa: BLE001 - our fault, not the call's: it has its outcomes
             _log.exception("%s: its outcome could not be counted", call.options.label)
         else:
             log_outcomes(call, reasons)
 
     def _counted(self, call: Call) -> Steps[None]:
-        metrics = self._metrics
         try:
-            if metrics.sights is not None:
-                metrics.sights.call_ended(call, call.job)
-            reasons = yield from metrics.items_ended(call)
+            reasons = yield from self._metrics.items_ended(call)
         except Exception:  # noqa: BLE001 - our fault, not the call's: it has its outcomes
             _log.exception("%s: its outcomes could not be counted", call.options.label)
             return

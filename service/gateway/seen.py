@@ -48,18 +48,18 @@ class Sights:
         self._owners: dict[tuple[str, str], str | None] = {}
         """Whose a job of a reward is; None: of several callers."""
 
-    def call_ended(self, call: Call, job: str) -> None:
-        """Takes in a call whose items all have their outcomes; `job` is its label."""
+    def call_ended(self, call: Call) -> None:
+        """Takes in a call whose items all have their outcomes."""
         caller = call.caller
         for served in call.items:
-            key = served.name, job
+            key = served.name, call.job
             if key in self._owners:
                 if self._owners[key] != caller:
                     self._owners[key] = None
             elif len(self._owners) < MAX_JOBS:
                 self._owners[key] = caller
         if call.extras:
-            self._take_errors(call, job)
+            self._take_errors(call)
 
     def errors(self, caller: Caller | None) -> Iterator[Seen]:
         """The errors that a caller may see, the last first; None: nobody asks who calls."""
@@ -78,7 +78,7 @@ class Sights:
         owned = self._owners.get((reward, job)) == caller.name != ""
         return owned and caller.may_name(reward)
 
-    def _take_errors(self, call: Call, job: str) -> None:
+    def _take_errors(self, call: Call) -> None:
         now_s = time.time()
         at = -1
         for _ in range(LOOKED_AT):
@@ -96,4 +96,4 @@ class Sights:
                     del self._errors[next(iter(self._errors))]
             self._errors[key] = kept  # the last that was seen comes last
             told = str(message)[:MAX_CHARS]
-            kept.append(Seen(now_s, reward, job, reason, told, call.options.request_id, at))
+            kept.append(Seen(now_s, reward, call.job, reason, told, call.options.request_id, at))

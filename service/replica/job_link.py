@@ -23,6 +23,7 @@ from typing import Any, cast
 
 from .answers import Answer, Message
 from .job import Part
+from .linked_workers import check_peer
 from .tasks import cancel_begun
 
 _log = logging.getLogger(__name__)
@@ -261,12 +262,11 @@ class JobLink(_Framed):
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_S):
             transport, link = await loop.create_unix_connection(lambda: cls(on_lost), str(path))
-        peer = transport.get_extra_info("socket").getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, 12
-        )
-        if int.from_bytes(peer[:4], "little") != pid:
+        try:
+            check_peer(transport.get_extra_info("socket"), path, pid)
+        except BaseException:
             transport.close()
-            raise OSError(f"{path} is not the socket of process {pid}")
+            raise
         return link
 
     async def run(

@@ -74,13 +74,10 @@ class LinkedWorkers:
         try:
             connection.setblocking(False)
             await asyncio.get_running_loop().sock_connect(connection, str(path))
-            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            check_peer(connection, path, pid)
         except BaseException:
             connection.close()
             raise
-        if int.from_bytes(peer[:4], "little") != pid:
-            connection.close()
-            raise OSError(f"{path} is not the socket of process {pid}")
         return cls(connection, on_lost)
 
     @property
@@ -281,6 +278,13 @@ class LinkedWorkers:
 def _look_at(wanted: asyncio.Future[Worker]) -> None:
     # Whoever waited for it may be gone.
     _ = wanted.cancelled() or wanted.exception()
+
+
+def check_peer(connection: Any, path: Path, pid: int) -> None:
+    """Raises OSError where a connected socket, or what a transport tells of it, is not of `pid`."""
+    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    if int.from_bytes(peer[:4], "little") != pid:
+        raise OSError(f"{path} is not the socket of process {pid}")
 
 
 def pid_in(name: str) -> int:
