@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from rewardplane.config.load import RewardConfig, ServiceConfig
@@ -58,8 +58,10 @@ def application(part: Deployed, first: int = 0) -> Any:
         raise DeployFailed(f"rewards.{part.name}.ray_actor_options: {error}") from None
 
 
-def bring_up(apps: Mapping[str, Deployed], progress: Progress) -> None:
-    """Has applications run; returns when they do.
+def bring_up(
+    apps: Mapping[str, Deployed], progress: Progress, meanwhile: Callable[[], None]
+) -> None:
+    """Has applications run; returns when they do. `meanwhile` is called while it waits.
 
     Raises:
         DeployFailed: one does not come up, or not in time.
@@ -79,8 +81,13 @@ def bring_up(apps: Mapping[str, Deployed], progress: Progress) -> None:
     serve.run_many(targets, wait_for_applications_running=False)
     models = {app: part for app, part in apps.items() if isinstance(part, ModelConfig)}
     rewards = {app: part for app, part in apps.items() if app not in models}
-    progress.expect(lambda: what_lacks(rewards), READY_S)
-    progress.expect(lambda: what_lacks(models), MODEL_READY_S)
+
+    def lacking(part: Mapping[str, Deployed]) -> str:
+        meanwhile()
+        return what_lacks(part)
+
+    progress.expect(lambda: lacking(rewards), READY_S)
+    progress.expect(lambda: lacking(models), MODEL_READY_S)
 
 
 def prepare(rewards: Iterable[RewardConfig], membership: Any) -> None:

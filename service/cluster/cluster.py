@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import shutil
 import time
 from collections.abc import Mapping
@@ -25,9 +24,10 @@ from . import placement
 from .applications import DRAINED_S, READY_S, apps_of, bring_up, in_place, prepare
 from .connecting import connect
 from .membership import NAME as MEMBERSHIP
-from .membership import POLL_S, STALE_S, Membership
+from .membership import POLL_S, Membership
 from .names import APP_PREFIX, GATEWAY_APP, NAMESPACE, Deployed, app_name, told
 from .ownership import Ownership
+from .retiring import Retiring
 from .shadowing import Shadows
 from .status import deploying, gateways_up
 
@@ -35,6 +35,7 @@ SWITCH_S = 60.0
 GATHER_S = 30.0
 """How long a start waits for the gateways of all nodes; it goes on with those that are there."""
 ANSWER_S = 10.0
+TEND_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class Cluster:
         self._is_local = options.address == "local"
         self._ownership = Ownership()
         self._config: ServiceConfig | None = None
+        self._in_force: ServiceConfig | None = None
+        """What the gateways were told to serve last."""
         self._membership: Any = None
         self._generation = 0
         self._gateways = 0
@@ -54,10 +57,8 @@ class Cluster:
         """The applications that this process has deployed or found."""
         self._up: set[str] = set()
         """Those whose replicas run."""
-        self._retired: dict[str, str] = {}
-        """Applications that go when no call uses them, by the fingerprint of what they run."""
-        self._restored_s = -math.inf
-        """When the membership actor was started anew: gateways tell it again what they use."""
+        self._retiring = Retiring()
+        self._tended_s = 0.0
 
     @property
     def port(self) -> int:
@@ -87,8 +88,8 @@ class Cluster:
         """Serves `config` from now on; returns the names of the rewards that changed.
 
         New versions are deployed beside the old, all gateways switch, old versions are kept until
-        `upkeep` finds them unused. A model with `swap: in_place` takes the place of the old one:
-        calls wait meanwhile. No call in flight fails.
+        `upkeep` finds them unused; upkeep goes on while new versions start. A model with `swap:
+        in_place` takes the place of the old one: calls wait meanwhile. No call in flight fails.
 
         Raises:
             DeployFailed: a new version did not come up, for whatever reason; what was served goes
@@ -111,18 +112,17 @@ class Cluster:
         import ray
         from ray.exceptions import RayError
 
-        if self._config is None:
+        if self._in_force is None:
             return
         try:
             renewed = self._ownership.renewed(self._membership)
             known: Any = ray.get(renewed, timeout=ANSWER_S)
             if known < self._generation:
-                config = self._config.as_dict()
+                config = self._in_force.as_dict()
                 restored = self._membership.restore.remote(self._generation, config)
                 ray.get(restored, timeout=ANSWER_S)
-                self._restored_s = time.monotonic()
-            if time.monotonic() - self._restored_s > STALE_S:
-                self._retire()
+                self._retiring.restored()
+            self._retire()
             self._follow_nodes()
         except RayError as error:
             _log.warning("the control plane does not answer: %s", error)
@@ -201,8 +201,7 @@ class Cluster:
         for app in self._apps - {GATEWAY_APP}:
             if known[app].status == "RUNNING":
                 self._up.add(app)
-            # The fingerprint stands at the end of an application's name.
-            self._retired[app.rpartition("-")[2]] = app
+        self._retiring.add(self._apps - {GATEWAY_APP})
         if GATEWAY_APP not in self._apps:
             return
 
@@ -227,23 +226,23 @@ class Cluster:
         asking = [r for r in made if r.model is not None and app_name(r.model) not in swaps]
         beside = {app: part for app, part in fresh.items() if app not in swaps}
         shadows = Shadows(fresh, self._up, self._membership)
-        self._deploy(beside, asking, progress, patient=patient)
-        shadows.tell(beside, progress)
+        self._retiring.keep(wanted)
         try:
+            self._deploy(beside, asking, progress, patient=patient)
+            shadows.tell(beside, progress)
             self._publish(config, progress)
         except BaseException as error:
-            if old:  # not all of them took it up: they go back
+            if old:
                 self._retire_later(config, apps_of(old))
                 with way_back(error):
-                    self._put_in_force(old)
+                    if self._in_force is not old:  # not all of them took it up: they go back
+                        self._put_in_force(old)
             raise
         for app, gone in swaps.items():
             self._swap(gone, app, config, progress)
         shadows.tell(swaps, progress)
         if old:
             self._retire_later(old, wanted)
-        for part in wanted.values():
-            self._retired.pop(part.fingerprint, None)
         self._config = config
         return [r.name for r in made] + [name for name in before if name not in config.rewards]
 
@@ -265,6 +264,7 @@ class Cluster:
         """Tells the gateways what to serve."""
         import ray
 
+        self._in_force = config
         published: Any = self._membership.publish.remote(config.as_dict())
         self._generation = ray.get(published, timeout=ANSWER_S)
 
@@ -306,26 +306,27 @@ class Cluster:
 
     def _retire_later(self, config: ServiceConfig, wanted: Mapping[str, Deployed]) -> None:
         """Has what runs of `config`, and is not wanted, go when no call uses it."""
-        for app in (apps_of(config).keys() & self._up) - wanted.keys():
-            self._retired[app.rpartition("-")[2]] = app
+        self._retiring.add((apps_of(config).keys() & self._up) - wanted.keys())
 
     def _forget(self, app: str) -> None:
         """Notes that an application is gone."""
         self._apps.discard(app)
         self._up.discard(app)
-        self._retired.pop(app.rpartition("-")[2], None)
+        self._retiring.keep([app])
 
     def _retire(self) -> None:
-        if not self._retired:
-            return
-        import ray
+        """Takes down what is retiring and no call uses."""
         from ray import serve
 
-        _switched, used, _addresses = ray.get(self._membership.in_use.remote(0), timeout=ANSWER_S)
-        for fingerprint, app in list(self._retired.items()):
-            if fingerprint not in used:
-                serve.delete(app, _blocking=False)
-                self._forget(app)
+        for app in self._retiring.unused(self._membership, ANSWER_S):
+            serve.delete(app, _blocking=False)
+            self._forget(app)
+
+    def _tend(self) -> None:
+        """Upkeep while new versions start: they may wait for what old ones hold."""
+        if time.monotonic() - self._tended_s > TEND_S:
+            self.upkeep()
+            self._tended_s = time.monotonic()
 
     def _deploy(
         self,
@@ -346,7 +347,7 @@ class Cluster:
             placement.check(apps.values())
         self._apps |= set(apps)
         try:
-            bring_up(apps, progress)
+            bring_up(apps, progress, self._tend)
             prepare(asking, self._membership)
         except BaseException:
             for app in apps:
@@ -390,7 +391,7 @@ class Cluster:
         """Has as many gateways as there are nodes for them."""
         nodes = placement.gateway_nodes(self._options.gateways)
         wanted = nodes * self._options.gateways_per_node
-        if nodes and wanted != self._gateways:
+        if nodes and self._gateways and wanted != self._gateways:
             placement.scale_gateways(wanted, ANSWER_S)
             if self._gateways > 0:
                 _log.warning("gateways: %d, as there are nodes; %d before", wanted, self._gateways)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 _log = logging.getLogger(__name__)
 
-POLL_S = 0.05
+POLL_S, PATIENT_POLL_S = 0.05, 0.5
+"""How often is asked: what takes long is asked less often, for an answer costs both sides CPU."""
 TELL_AFTER_S = 1.0
 """What is over sooner is not worth a word."""
 
@@ -75,7 +76,7 @@ class Progress:
             if waited_s >= TELL_AFTER_S:
                 self.say(text)
             self.check()
-            time.sleep(POLL_S)
+            time.sleep(min(max(POLL_S, waited_s / 20), PATIENT_POLL_S))
         return ""
 
     def expect(self, lacking: Callable[[], str], limit_s: float) -> None:

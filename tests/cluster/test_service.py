@@ -224,6 +224,29 @@ async def test_reload_under_load_fails_no_call(service: Service) -> None:
         pytest.fail("the old version still runs")
 
 
+async def test_a_reload_gets_the_cpus_of_versions_that_no_call_uses(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the reload itself looks after them: reloads that follow each other at once."""
+    import ray
+
+    monkeypatch.setattr("rewardplane.cluster.applications.READY_S", 60.0)
+    share = round(0.4 * ray.available_resources()["CPU"], 2)
+    large = {"kind": "exact", "lane": "pool", "ray_actor_options": {"num_cpus": share}}
+    for version in ("1", "2", "3"):  # two fit
+        config = parse(rewards(large={**large, "version": version}), FOLDER)
+        changed = await asyncio.to_thread(service.cluster.reload, config)
+        assert "large" in changed
+    await asyncio.to_thread(service.cluster.reload, parse(rewards(), FOLDER))
+    for _ in range(250):
+        await asyncio.to_thread(service.cluster.upkeep)
+        if not service.processes("rewardplane-large"):
+            break
+        await asyncio.sleep(0.2)
+    else:
+        pytest.fail("it still runs")
+
+
 async def test_a_reload_that_fails_changes_nothing(service: Service) -> None:
     broken = parse(
         rewards(broken={"kind": "python", "function": "broken:setup_fails", **CPUS}), FOLDER

@@ -10,7 +10,7 @@ import pytest
 import ray
 from ray import serve
 from rewardplane.cluster.cluster import Cluster
-from rewardplane.cluster.membership import STALE_S, Membership
+from rewardplane.cluster.membership import Membership
 from rewardplane.config.load import parse
 from rewardplane.host.options import Options
 
@@ -41,7 +41,8 @@ class Driver(Cluster):
         self._config = parse({"rewards": {"it": {"kind": "exact"}}}, FOLDER)
         self._membership = Handle(Membership())
         self._generation = self._membership.publish.remote(self._config.as_dict())
-        self._retired = {"old": "rewardplane-it-old"}
+        self._in_force = self._config
+        self._retiring.add(["rewardplane-it-old"])
 
     def _follow_nodes(self) -> None:
         """There are none."""
@@ -50,10 +51,6 @@ class Driver(Cluster):
         """A gateway asks for news, as each does all the time."""
         ask = self._membership.ask.remote
         ask("gateway", self._generation - 1, in_use, "host:1", "front")
-
-    def waits(self) -> None:
-        """Until every gateway has told what it uses."""
-        self._restored_s -= STALE_S + 1
 
     def lose_the_actor(self) -> None:
         self._membership.actor = Membership()
@@ -71,7 +68,7 @@ def test_a_version_in_use_outlives_the_membership_actor(monkeypatch: pytest.Monk
     assert gone == [], "nobody has told the new actor what it uses"
     driver.asked(["old", "new"])
     driver.upkeep()
-    driver.waits()
+    monkeypatch.setattr("rewardplane.cluster.retiring.STALE_S", 0.0)  # each has told it by now
     driver.upkeep()
     assert gone == []
     driver.asked(["new"])
