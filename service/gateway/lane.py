@@ -30,7 +30,7 @@ from rewardplane.wire.item_errors import NEVER_STARTED, crashed, lost
 from .batch_queue import BatchQueue
 from .breath import Steps, go_on
 from .figures import by_job
-from .lane_load import Arrivals, looking
+from .lane_load import Arrivals, learnt, looking
 from .load import Load
 from .message import message_of
 from .served import ServedReward
@@ -79,7 +79,7 @@ class PoolLane:
         self._sweeper: asyncio.TimerHandle | None = None
         self.item_s = FIRST_GUESS_S / served.side_by_side
         """The measured cost of an item: its share of a replica's time."""
-        self._is_measured = False
+        self._measured = 0
         self._arrivals = Arrivals() if served.config.scaling is not None else None
         self._taken_s = 0.0
         """All the work that has been sent so far."""
@@ -339,12 +339,9 @@ class PoolLane:
     def _measure(self, part: Part) -> None:
         elapsed_us, items = part.cost()
         if items:
-            item_s = elapsed_us / items / 1e6
-            item_s /= self._served.side_by_side
-            if self._is_measured:  # one item that took for ever says little of the others
-                item_s = min(item_s, 10 * self.item_s)
-            self._is_measured = True
-            self.item_s = max(1e-7, 0.7 * self.item_s + 0.3 * item_s)
+            mean_s = elapsed_us / items / 1e6 / self._served.side_by_side
+            self.item_s = learnt(self.item_s, self._measured, mean_s, items)
+            self._measured += items
 
     def _failed(self, jobs: list[list[Shard]], error: Exception) -> None:
         """By a fault of ours jobs did not get to their end."""

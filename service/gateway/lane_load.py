@@ -18,6 +18,13 @@ MAX_JOBS = 64
 OTHERS = "\0others"
 """Those after the first `MAX_JOBS`."""
 
+TELLING = 40
+"""Items that tell what the next ones take; those of fewer differ by what else the host does."""
+MOST, LEAST = 0.3, 0.05
+"""What a new measurement may count beside those before it."""
+OUTLIER = 10
+"""So many times as much as before is believed at once: one that took for ever says little."""
+
 Waiting = tuple[Call, int, float]
 """What waits of a call: how many items, and since when."""
 
@@ -39,6 +46,18 @@ class Arrivals:
             came = self.came.setdefault(job, [0.0, 0.0])
         came[0] += items * item_s
         came[1] += items
+
+
+def learnt(item_s: float, measured: int, mean_s: float, items: int) -> float:
+    """What an item takes, after `items` took `mean_s` each.
+
+    `item_s` is what was known before, from `measured` items: it is a guess where that is 0. All in
+    seconds.
+    """
+    if measured:
+        mean_s = min(mean_s, OUTLIER * item_s)
+    share = min(MOST, max(LEAST, items / min(TELLING, measured + items)))
+    return max(1e-7, (1 - share) * item_s + share * mean_s)
 
 
 def looking(

@@ -101,7 +101,7 @@ async def test_the_last_item_of_a_call_must_start_in_time_too() -> None:
         request = request_of("it", ["2"] * 40)  # 4 s of its own: 1 s of room, half of it to wait
         request.options.queue_timeout.FromSeconds(5)
         await refused(it.answer(request))
-        request.options.queue_timeout.FromSeconds(10)
+        request.options.queue_timeout.FromSeconds(20)  # on a busy host items are late, too
         running.append(asyncio.ensure_future(it.answer(request)))
         # More than it can start in time anyhow: taken for what it gets done.
         it.rewards.find("it", "").pool.item_s = 0.01
