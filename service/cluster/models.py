@@ -22,7 +22,7 @@ from rewardplane.host import logs
 from rewardplane.models.host import EngineGone, ModelHost
 from rewardplane.models.loading import load_model
 from rewardplane.replica.job_link import JobHost
-from rewardplane.replica.memory import keep_freed_memory
+from rewardplane.replica.memory import collect_seldom, keep_freed_memory
 from rewardplane.replica.own_folder import own_folder
 from rewardplane.replica.worker_host import local_folder
 
@@ -64,6 +64,9 @@ class ModelReplica:
             await self._presence.leave()
             raise
         await self._presence.follow(self._host)
+        # Libraries of models bring a million objects: a walk through them takes a fifth of a
+        # second, in which no pass begins.
+        collect_seldom()
 
     async def check_health(self) -> None:
         """Serve's probe; gateways of this node may come as soon as the first one has passed."""

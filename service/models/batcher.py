@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -27,8 +28,11 @@ _log = logging.getLogger(__name__)
 STOPPED = "the model was stopped"
 MAX_FAILED = 8
 """So many passes over one item each that fail in a row: it is the device, not the items."""
-NEAR = 1.07
-"""How far the lengths of a batch may be from its most urgent one's, where enough others wait."""
+HORIZON = 16
+"""From how many passes' worth of what is most urgent the others of a batch are chosen. More of it
+is less padding, and a longer wait of a small urgent call behind what is not."""
+PASS_SHARE = 64
+"""What a pass costs by itself, whatever it holds: about such a part of one with all its budget."""
 
 
 class PassOutOfMemory(Exception):
@@ -289,27 +293,30 @@ def _returned(call: Callable[[], Any]) -> Any:
 def alike(waiting: Sequence[Ask], budget_tokens: int, max_items: int) -> list[Ask]:
     """The first of what waits by urgency, and others of its kind that a pass can take with it.
 
-    Those of about its length, by urgency, so that a call ends before those after it; where they
-    are too few, shorter ones, the longest of them first. The longest times their number is within
-    the budget, but for a single one.
+    Of the next `HORIZON` passes' worth by urgency, those next to its length: the run of neighbours
+    with the least padding for what it holds. The longest times their number is within the budget,
+    but for a single one.
     """
     first = waiting[0]
-    low, high = first.tokens / NEAR, first.tokens * NEAR
-    batch, widest = [first], first.tokens
-    shorter: list[Ask] = []
-    for ask in waiting[1:]:
-        if ask.kind != first.kind or ask.tokens > high:
-            continue
-        if ask.tokens < low:
-            shorter.append(ask)
-            continue
-        wide = max(widest, ask.tokens)
-        if wide * (len(batch) + 1) <= budget_tokens and len(batch) < max_items:
-            batch.append(ask)
-            widest = wide
-        elif widest * (len(batch) + 1) > budget_tokens or len(batch) >= max_items:
-            return batch  # no other one fits either
-    room = min(budget_tokens // widest, max_items) - len(batch)
-    if room > 0:
-        batch += sorted(shorter, key=_TOKENS, reverse=True)[:room]
-    return batch
+    ahead: list[Ask] = []
+    tokens = 0
+    for ask in waiting:
+        if ask.kind == first.kind:
+            ahead.append(ask)
+            tokens += ask.tokens
+            if tokens >= HORIZON * budget_tokens:
+                break
+    ahead.sort(key=_TOKENS)  # of one length, the most urgent stays the first
+    sums = [0, *itertools.accumulate(map(_TOKENS, ahead))]
+    at = ahead.index(first)
+    chosen, least = ahead[at : at + 1], math.inf
+    for end in range(at + 1, len(ahead) + 1):
+        widest = ahead[end - 1].tokens
+        begin = max(0, end - max(1, min(budget_tokens // max(1, widest), max_items)))
+        if begin > at:
+            break
+        real = sums[end] - sums[begin]
+        waste = (widest * (end - begin) - real + budget_tokens / PASS_SHARE) / max(1, real)
+        if waste < least:
+            chosen, least = ahead[begin:end], waste
+    return chosen

@@ -24,6 +24,7 @@ from rewardplane.models.engine import EngineModel
 from rewardplane.models.hf import SWITCH_S
 from rewardplane.models.loading import Loaded
 from rewardplane.models.prompts import Prompter
+from rewardplane.replica.memory import collect_seldom
 from rewardplane.rewards import Score
 from rewardplane.rewards.models.model_facts import ModelFacts
 
@@ -94,6 +95,7 @@ async def measure(tokens_per_s: float, items: int, budget: int, calls: int) -> N
     async with hosts as rig, RewardClient(rig.address) as client:
         await client.score("it", groups(answers[:32], 25), timeout_s=60)
         engine.passes.clear()
+        collect_seldom()  # as a replica does
         left = iter([groups(answers, call) for call in range(calls)])
         begin_s = time.perf_counter()
 

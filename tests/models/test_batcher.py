@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rewardplane.models.batcher import Ask, Batcher, PassOutOfMemory, alike
-from rewardplane.models.places import URGENCY
+from rewardplane.models.places import URGENCY, Places
 from rewardplane.rewards.types import Unavailable
 
 
@@ -34,7 +34,7 @@ def test_batches_keep_the_budget_and_lose_nothing(
     while waiting:
         batch = alike(waiting, budget, most)
         taken = set(map(id, batch))
-        assert batch[0] is waiting[0]
+        assert id(waiting[0]) in taken
         assert {one.kind for one in batch} == {waiting[0].kind}
         assert len(batch) == 1 or max(one.tokens for one in batch) * len(batch) <= budget
         assert len(batch) <= most
@@ -56,8 +56,64 @@ def test_a_call_ends_before_those_after_it_and_little_is_padding() -> None:
             done_at[calls[id(one)]] = padded
         taken = set(map(id, batch))
         waiting = [one for one in waiting if id(one) not in taken]
-    assert padded < 1.1 * 4 * sum(sizes)
-    assert done_at[0] < 0.65 * padded
+    assert padded < 1.08 * 4 * sum(sizes)
+    assert done_at[0] < 0.7 * padded
+
+
+def test_a_small_urgent_call_does_not_wait_for_all_that_is_not() -> None:
+    rng = random.Random(5)
+    sizes = [min(300, max(8, int(rng.lognormvariate(3.6, 0.8)))) for _ in range(4_096)]
+    waiting = [ask(size) for size in sizes]
+    urgent = {id(one) for one in waiting[:64]}
+    passes = 0
+    while urgent:
+        taken = set(map(id, alike(waiting, 2_048, 512)))
+        urgent -= taken
+        waiting = [one for one in waiting if id(one) not in taken]
+        passes += 1
+    # The others of its passes are of the next sixteen, not of a hundred.
+    assert passes <= 32
+
+
+async def test_of_many_the_first_have_begun_before_the_last_get_a_place() -> None:
+    places, begun, order = Places(1_000), 0, list[tuple[int, int]]()
+
+    async def one(index: int) -> None:
+        nonlocal begun
+        await places.acquire((index, 0))
+        order.append((index, begun))
+        for _ in range(3):  # what comes before the engine
+            await asyncio.sleep(0)
+        begun += 1
+
+    await asyncio.gather(*(one(index) for index in range(600)))
+    assert [index for index, _begun in order] == list(range(600))
+    assert order[-1][1] > 300
+    assert places.free == 400
+    for _ in range(600):
+        places.release()
+    await asyncio.sleep(0.05)
+    assert places.free == 1_000
+
+
+async def test_places_are_lost_to_nobody_who_is_cancelled() -> None:
+    places = Places(40)
+    tasks = [asyncio.create_task(places.acquire((n, 0))) for n in range(200)]
+    for turn in range(4):
+        await asyncio.sleep(0)
+        for task in tasks[turn::7]:
+            task.cancel()
+    await asyncio.wait(tasks[:60])
+    while places.free or any(not t.done() for t in tasks):
+        held = [t for t in tasks if t.done() and not t.cancelled()]
+        for task in held:
+            tasks.remove(task)
+            places.release()
+        await asyncio.sleep(0)
+        if not held and all(t.done() for t in tasks):
+            break
+    await asyncio.sleep(0.05)
+    assert places.free == 40
 
 
 class Device:
