@@ -98,21 +98,23 @@ async def test_of_many_the_first_have_begun_before_the_last_get_a_place() -> Non
 
 async def test_places_are_lost_to_nobody_who_is_cancelled() -> None:
     places = Places(40)
-    tasks = [asyncio.create_task(places.acquire((n, 0))) for n in range(200)]
-    for turn in range(4):
-        await asyncio.sleep(0)
-        for task in tasks[turn::7]:
-            task.cancel()
-    await asyncio.wait(tasks[:60])
-    while places.free or any(not t.done() for t in tasks):
-        held = [t for t in tasks if t.done() and not t.cancelled()]
-        for task in held:
-            tasks.remove(task)
+
+    async def one(index: int) -> None:
+        await places.acquire((index, 0))
+        try:
+            await asyncio.sleep(0.001 * (index % 3))
+        finally:
             places.release()
-        await asyncio.sleep(0)
-        if not held and all(t.done() for t in tasks):
-            break
-    await asyncio.sleep(0.05)
+
+    async with asyncio.timeout(30):
+        tasks = [asyncio.create_task(one(index)) for index in range(600)]
+        for turn in range(12):
+            await asyncio.sleep(0)
+            for task in tasks[turn::17]:
+                task.cancel()
+        await asyncio.wait(tasks)
+        while places.free < 40:
+            await asyncio.sleep(0.01)
     assert places.free == 40
 
 
