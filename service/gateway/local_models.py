@@ -7,7 +7,6 @@ gateway knows; where there is no socket, all go by the handle.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -15,24 +14,17 @@ from typing import Any
 
 from rewardplane.replica.answers import Answer, Message
 from rewardplane.replica.job_link import JobLink, LinkLost
-from rewardplane.replica.linked_workers import clear_away, pid_in
 
 from .lane import Answers, ReplicaLost, Send
-
-SCAN_S = 0.25
-"""How often at most to look for replicas that came up."""
+from .local_links import LocalLinks
 
 
 class LocalModels:
     """The replicas of one version of a model. Owned by its event loop; its rewards share it."""
 
     def __init__(self, folder: Path | None, fingerprint: str) -> None:
-        self._folder = folder
-        self._fingerprint = fingerprint
-        self._links: dict[str, JobLink] = {}
-        self._scan_again_s = 0.0
+        self._links = LocalLinks(folder, fingerprint, JobLink.connect)
         self._elsewhere_items = 0
-        self._is_closed = False
 
     def sender(
         self, reward: Any, elsewhere: Send, count: Callable[[], int], note: Callable[[Any], None]
@@ -68,15 +60,13 @@ class LocalModels:
 
     async def close(self) -> None:
         """Hangs up; what is sent then goes by handle."""
-        self._is_closed = True
-        for link in list(self._links.values()):
+        for link in self._links.close():
             link.hang_up()
-        self._links.clear()
 
     async def _choose(self, count: int) -> JobLink | None:
         serving = self._serving()
-        if len(serving) < count and time.monotonic() >= self._scan_again_s:
-            await self._scan()
+        if len(serving) < count and self._links.is_due:
+            await self._links.scan()
             serving = self._serving()
         link = min(serving, key=_items, default=None)
         if link is None or len(serving) >= count:
@@ -85,33 +75,7 @@ class LocalModels:
         return link if link.items <= others else None
 
     def _serving(self) -> list[JobLink]:
-        return [link for link in self._links.values() if not link.stops]
-
-    async def _scan(self) -> None:
-        self._scan_again_s = time.monotonic() + SCAN_S
-        if self._folder is None or self._is_closed:
-            return
-        for path in self._folder.glob(f"{self._fingerprint}.*"):
-            if path.name not in self._links:
-                await self._connect(path)
-
-    async def _connect(self, path: Path) -> None:
-        def lost() -> None:
-            if link is not None and self._links.get(path.name) is link:
-                del self._links[path.name]
-
-        link: JobLink | None = None
-        try:
-            link = await JobLink.connect(path, pid_in(path.name), lost)
-        except ConnectionRefusedError:  # its replica was killed
-            clear_away(path)
-        except OSError:  # it is gone since the folder was read
-            return
-        else:
-            if link.is_lost or self._is_closed or path.name in self._links:
-                link.hang_up()  # another look at the folder was faster, or it is too late
-            else:
-                self._links[path.name] = link
+        return [link for link in self._links.all if not link.stops]
 
 
 async def _run(

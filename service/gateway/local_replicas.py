@@ -6,7 +6,6 @@ handle, as all does where there is no socket: on another node, or in another con
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -15,15 +14,13 @@ from typing import Any
 from rewardplane.config.load import RewardConfig
 from rewardplane.replica.direct_run import DirectRun
 from rewardplane.replica.job import Part
-from rewardplane.replica.linked_workers import LinkedWorkers, clear_away, pid_in
+from rewardplane.replica.linked_workers import LinkedWorkers
 from rewardplane.replica.replica import OnPart, Pool
 from rewardplane.replica.worker import WorkersGone, WorkerSpec
 from rewardplane.replica.worker_pool import WorkerPool
 
 from .lane import Answers, OnLaneEnd, ReplicaLost, Send
-
-SCAN_S = 0.25
-"""How often at most to look for replicas that came up."""
+from .local_links import LocalLinks
 
 
 class LocalReplicas:
@@ -37,13 +34,11 @@ class LocalReplicas:
         count: Callable[[], int] | None = None,
     ) -> None:
         """`count` tells how many replicas run, on all nodes; as many as are configured."""
-        self._folder = folder
         configured = config.replicas
         self._count = count or (lambda: configured)
         self._config = config
         self._elsewhere = elsewhere
-        self._replicas: dict[str, _LocalReplica] = {}
-        self._scan_again_s = 0.0
+        self._replicas = LocalLinks(folder, config.fingerprint, self._connect)
 
     async def send(self, messages: Sequence[Any], backlog: tuple[int, float]) -> Answers:
         """Runs jobs on a replica; its answers as they come.
@@ -77,9 +72,9 @@ class LocalReplicas:
     def start(self, message: Any, on_part: OnPart, on_end: OnLaneEnd) -> DirectRun | None:
         """Runs a job at once where a replica of this node is free for it; see `Pool`."""
         few = len(self._replicas) < self._count()
-        if few and time.monotonic() >= self._scan_again_s:
+        if few and self._replicas.is_due:
             return None  # it is time to look for more
-        replica = min(self._replicas.values(), key=_load, default=None)
+        replica = min(self._replicas.all, key=_load, default=None)
         if replica is None or replica.busy or replica.workers.is_draining:
             return None
         holds_place = False
@@ -110,40 +105,21 @@ class LocalReplicas:
 
     async def close(self) -> None:
         """Hangs up."""
-        for replica in list(self._replicas.values()):
+        for replica in self._replicas.close():
             await replica.stop()
-        self._replicas.clear()
 
     async def _choose(self) -> _LocalReplica | None:
         few = len(self._replicas) < self._count()
-        if few and time.monotonic() >= self._scan_again_s:
-            await self._scan()
-        serving = [r for r in self._replicas.values() if not r.workers.is_draining]
+        if few and self._replicas.is_due:
+            await self._replicas.scan()
+        serving = [r for r in self._replicas.all if not r.workers.is_draining]
         replica = min(serving, key=_load, default=None)
         if replica is not None and replica.busy and len(serving) < self._count():
             return None
         return replica
 
-    async def _scan(self) -> None:
-        self._scan_again_s = time.monotonic() + SCAN_S
-        if self._folder is None:
-            return
-        for path in self._folder.glob(f"{self._config.fingerprint}.*"):
-            if path.name not in self._replicas:
-                await self._connect(path)
-
-    async def _connect(self, path: Path) -> None:
-        def lost() -> None:
-            self._replicas.pop(path.name, None)
-
-        try:
-            workers = await LinkedWorkers.connect(path, pid_in(path.name), lost)
-        except ConnectionRefusedError:  # its replica was killed
-            clear_away(path)
-        except OSError:  # it is gone since the folder was read
-            return
-        else:
-            self._replicas[path.name] = _LocalReplica(self._config, workers)
+    async def _connect(self, path: Path, pid: int, lost: Callable[[], None]) -> _LocalReplica:
+        return _LocalReplica(self._config, await LinkedWorkers.connect(path, pid, lost))
 
 
 class _LocalReplica(Pool):
@@ -160,10 +136,14 @@ class _LocalReplica(Pool):
         del spec
         return self.workers
 
+    def hang_up(self) -> None:
+        """Ends the connection."""
+        self.workers.hang_up()
+
     def close_when_drained(self) -> None:
         """Hangs up on a replica that stops, when nothing runs there for this gateway any more."""
         if self.workers.is_draining and not self.open:
-            self.workers.hang_up()
+            self.hang_up()
 
 
 def _load(replica: _LocalReplica) -> tuple[int, int]:

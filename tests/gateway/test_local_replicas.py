@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rewardplane.gateway import local_replicas
+from rewardplane.gateway import local_links
 from rewardplane.gateway.lane import ReplicaLost
 from rewardplane.gateway.local_replicas import LocalReplicas
 from rewardplane.replica.linked_workers import LinkedWorkers
@@ -181,7 +181,7 @@ async def test_the_least_busy_replica_is_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = configured(poison(replicas=2))
-    monkeypatch.setattr(local_replicas, "pid_in", lambda _name: os.getpid())
+    monkeypatch.setattr(local_links, "pid_in", lambda _name: os.getpid())
     one = Linked(config, tmp_path)
     path = _socket_in(tmp_path)
     path.rename(tmp_path / f"{config.fingerprint}.1")

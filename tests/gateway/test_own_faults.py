@@ -21,7 +21,7 @@ from rewardplane.gateway.composite import CompositeRun
 from rewardplane.gateway.doors.connections import Connections
 from rewardplane.gateway.doors.native import NativeDoor
 from rewardplane.gateway.inline import InlineRun
-from rewardplane.gateway.local_replicas import SCAN_S
+from rewardplane.gateway.local_links import SCAN_S
 from rewardplane.gateway.metrics import Metrics
 from rewardplane.gateway.reuse import Reuse, ReuseRun
 from rewardplane.gateway.shard import Shard

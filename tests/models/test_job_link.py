@@ -299,23 +299,6 @@ async def test_jobs_that_come_while_it_stops_end_too(tmp_path: Path) -> None:
     assert not names(tmp_path), "a probe that is late lets nobody in again"
 
 
-async def test_two_looks_at_a_folder_leave_one_connection(tmp_path: Path) -> None:
-    host = JobHost(_answers, lambda: None)
-    await host.start(tmp_path, "x")
-    local = LocalModels(tmp_path, "x")
-    path = only(tmp_path)
-    await asyncio.gather(*(local._connect(path) for _ in range(3)))
-    await asyncio.sleep(0.05)
-    assert len(local._links) == len(host.ends) == 1
-    late = asyncio.create_task(local._connect(path))
-    local._links.clear()
-    await local.close()
-    await late
-    assert not local._links
-    await host.drain(1)
-    await asyncio.sleep(0.05)
-
-
 async def test_a_replica_that_is_killed_loses_its_jobs_at_once(tmp_path: Path) -> None:
     code = """
         import asyncio, pathlib, sys
@@ -354,7 +337,7 @@ async def test_both_ways_to_a_replica_have_the_same_outcomes(tmp_path: Path) -> 
     found: list[list[tuple[Any, ...]]] = []
     for folder in (None, tmp_path):
         linked = Linked(tmp_path, dict(engine(latency_s=0.01)))
-        linked.local._folder = folder
+        linked.local._links._folder = folder
         async with linked as rig:
             request = asked(request_of("it", words[:20], words[20:]))
             request.options.item_timeout.FromMilliseconds(700)
