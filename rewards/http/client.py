@@ -165,6 +165,15 @@ class Client:
             self._connect(Gate.beside(*limits) if parts > 1 else Gate(*limits))
         self._parts = parts
 
+    def lease(self, until_s: float) -> None:
+        """As `Gate.lease`, of this event loop."""
+        self._connected()[1].lease(until_s)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls under way in this event loop."""
+        return self._connected()[1].in_flight
+
     async def post(
         self, url: str, body: Mapping[str, Any], timeout_s: float = math.inf, tokens: float = 0.0
     ) -> dict[str, Any]:

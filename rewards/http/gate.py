@@ -75,6 +75,7 @@ class Gate:
         self._gone = 0
         self._in_flight = 0
         self._held_until_s = -math.inf
+        self._leased_until_s = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -143,6 +144,16 @@ class Gate:
         """Lets nobody through before `until_s`, or the latest such time that was told."""
         self._held_until_s = max(self._held_until_s, until_s)
 
+    def lease(self, until_s: float) -> None:
+        """Lets nobody through from `until_s` on, unless this is told anew before or after."""
+        self._leased_until_s = until_s
+        self._pump()
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that were let through and have not ended."""
+        return self._in_flight
+
     def stop(self) -> None:
         """Forgets its timer; for when no call will come any more."""
         if self._timer is not None:
@@ -151,6 +162,8 @@ class Gate:
 
     def _pump(self) -> None:
         now_s = self._loop.time()
+        if now_s >= self._leased_until_s:
+            return
         while self._queue and self._in_flight < self._concurrency:
             waiter = self._queue[0]
             if waiter.future.done():
@@ -189,8 +202,12 @@ class Gate:
 
     def _expire(self, waiter: _Waiter) -> None:
         if not waiter.future.done():
-            held = self._loop.time() < self._held_until_s
-            why = "it asked to be left alone" if held else f"{len(self._queue)} calls wait for it"
+            now_s = self._loop.time()
+            why = f"{len(self._queue)} calls wait for it"
+            if now_s < self._held_until_s:
+                why = "it asked to be left alone"
+            elif now_s >= self._leased_until_s:
+                why = "what this replica may send of it is not known"
             waiter.future.set_exception(RateLimited(f"the endpoint had no room in time: {why}"))
             self._forget()
 

@@ -24,7 +24,7 @@ from ..types import (
     Usage,
 )
 from .asking import asked, with_text
-from .completion import shown, text_of
+from .completion import is_cut, shown, text_of
 from .label_tokens import LabelTokens
 from .model import (
     Completion,
@@ -69,7 +69,7 @@ class EndpointModel:
         self._name = name
         self._endpoint = endpoint
         self._client = Client(rules_of(endpoint))
-        self._tokens = LabelTokens(self._post_root, endpoint.request)
+        self._tokens = LabelTokens(self._post_helper, endpoint.request)
         source = f"{endpoint.base_url}#{endpoint.name}"
         self._facts = ModelFacts(source=source, engine=endpoint.wire)
         self._said: tuple[str, str] | None = None
@@ -150,10 +150,9 @@ class EndpointModel:
         reply = await self._post("chat/completions", {**sampling.extra, **fields}, timeout_s)
         usage = _usage(reply)
         said = self._read(lambda: text_of(reply, may_be_cut=True), usage)
-        cut = reply["choices"][0].get("finish_reason") == "length"
         # Where an answer to a schema begins is for its reader: a tag in its texts is data.
         text = said if schema is not None else without_thoughts(said)
-        return Completion(text, "length" if cut else "stop", usage)
+        return Completion(text, "length" if is_cut(reply) else "stop", usage)
 
     def limit(
         self,
@@ -164,6 +163,15 @@ class EndpointModel:
     ) -> None:
         """Other limits from now on, as one of `parts` that share the endpoint's."""
         self._client.limit(concurrency, requests_per_minute, tokens_per_minute, parts)
+
+    def lease(self, until_s: float) -> None:
+        """No call begins from `until_s` on (the event loop's time), unless this is told anew."""
+        self._client.lease(until_s)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are under way to the endpoint."""
+        return self._client.in_flight
 
     def take_figures(self) -> dict[str, float]:
         """What happened since the last call: calls, retries, tokens, by metric name."""
@@ -239,27 +247,37 @@ class EndpointModel:
         return await self._send(f"{self._endpoint.base_url}/{path}", fields, timeout_s)
 
     async def _post_root(
+        self, path: str, fields: Mapping[str, Any], timeout_s: float, *, names: bool = True
+    ) -> dict[str, Any]:
+        return await self._send(f"{self._endpoint.root}/{path}", fields, timeout_s, names=names)
+
+    async def _post_helper(
         self, path: str, fields: Mapping[str, Any], timeout_s: float
     ) -> dict[str, Any]:
-        return await self._send(f"{self._endpoint.root}/{path}", fields, timeout_s)
+        """What answers with no model's numbers names no model."""
+        return await self._post_root(path, fields, timeout_s, names=False)
 
-    async def _send(self, url: str, fields: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+    async def _send(
+        self, url: str, fields: Mapping[str, Any], timeout_s: float, *, names: bool = True
+    ) -> dict[str, Any]:
         at = self._endpoint
         body = {**at.request, **fields, "model": at.name}
         tokens = guessed_tokens(body) + float(body.get(at.max_tokens_field) or 0)
         reply = await self._client.post(url, body, timeout_s, tokens)
-        self._same_model(reply)
+        self._same_model(reply, names=names)
         return reply
 
-    def _same_model(self, reply: Mapping[str, Any]) -> None:
-        """Looks at what model a reply is of.
+    def _same_model(self, reply: Mapping[str, Any], *, names: bool) -> None:
+        """Looks at what model a reply is of; one that `names` none, after others did, is another.
 
         Raises:
             ModelChanged: it is another one than at first, or than it must be.
         """
         at, model, fingerprint = self._endpoint, reply.get("model"), reply.get("system_fingerprint")
-        if not isinstance(model, str):
-            return
+        if not isinstance(model, str) or not model:
+            if not names or (self._said is None and at.reports is None):
+                return
+            model = ""
         said = (model, fingerprint if isinstance(fingerprint, str) else "")
         first = self._said or (at.reports or model, "")
         same = model == first[0]
@@ -274,7 +292,7 @@ class EndpointModel:
         self._client.count("model_changes", 1)
         if at.on_change != "tell":
             raise ModelChanged(
-                f"{at.base_url} answers as model {shown(_joined(said))!r}, was"
+                f"{at.base_url} answers as model {shown(_joined(said)) or 'no name'!r}, was"
                 f" {shown(_joined(first))!r}: its numbers are another model's; reload the service"
                 " to accept it"
             )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from ..text.chat import Message
 from ..types import JudgeRefused, JudgeUnreadable, RewardFault, Usage
 from .asking import asked
-from .completion import JudgeCutOff
+from .completion import JudgeCutOff, shown
 from .decision import Decision, Refused, Unreadable, decision_of, schema_of
 from .model import LabelQuestion, LabelReading, Model, ModelNeed
 from .question import Ask, Judgement, Option, Question, Sampling
@@ -90,6 +90,10 @@ class ModelJudge:
         if said.finish_reason == "length":
             self._count("judge_unreadable")
             raise JudgeCutOff(f": …{said.text[-_SHOWN_CHARS:]}")
+        if said.finish_reason != "stop":
+            self._count("judge_unreadable")
+            how = shown(str(said.finish_reason))
+            raise JudgeUnreadable(f"the judge's answer ended by {how!r}, not by itself")
         return said.text
 
     def _count(self, name: str) -> None:

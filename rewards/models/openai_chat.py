@@ -11,7 +11,7 @@ from ..http.endpoint import Endpoint
 from ..http.reply import usage_of
 from ..types import JudgeRefused, JudgeUnreadable, RewardFault, Usage
 from .asking import with_text
-from .completion import text_of
+from .completion import shown, text_of
 from .decision import Decision, Refused, Unreadable, decision_of, schema_of
 from .question import Ask, Judgement
 from .repair import complaint, in_words, judgement_of
@@ -48,11 +48,13 @@ class OpenAIChat:
         reply = await self._post("embeddings", body, timeout_s)
         try:
             rows = sorted(reply["data"], key=lambda row: row["index"])
+            whose = [row["index"] for row in rows]
             vectors = [[float(x) for x in row["embedding"]] for row in rows]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise JudgeUnreadable(f"the reply holds no embeddings: {error!r}") from None
-        if len(vectors) != len(texts):
-            raise JudgeUnreadable(f"{len(vectors)} embeddings for {len(texts)} texts")
+        if whose != [*range(len(texts))]:
+            told = shown(", ".join(map(str, whose)))
+            raise JudgeUnreadable(f"embeddings of the texts {told}, want 0 to {len(texts) - 1}")
         return vectors
 
     def take_figures(self) -> dict[str, float]:

@@ -1,11 +1,16 @@
 """What the replicas of models tell each other by way of the membership actor.
 
 An endpoint's limits are those of the whole service, also while a reload has an old and a new
-version of its model side by side: each gets an equal part of the lower limits, and one call at
-once at least. A new one starts when all that were there before have taken up theirs.
+version of its model side by side: each gets an equal part of the lower limits. A new one starts
+when all that were there before have taken up theirs.
+
+Of calls at once the parts are places, and their sum is never above the limit: a place that a door
+gives up is another's when the call in it has ended. Where there are fewer places than doors, the
+doors have them by turns.
 
 An actor that was started anew knows of no doors: until all can have asked it, each keeps the part
-that it has, and none opens.
+that it has, and none opens. A door that was not heard of for so long that others have its part
+opens like a new one.
 
 Weights that were written over are found out where a replica loads others than the first one did.
 """
@@ -14,18 +19,21 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 STALE_S = 5.0
 """A replica that has not told of itself for so long is gone."""
+TURN_S = 1.0
+"""How long a door has a place that it shares with others."""
 MAX_WEIGHTS = 10_000
 
 
 class DoorLimits(NamedTuple):
     """What goes through a door: calls at once, requests and tokens a minute; None: no limit.
 
-    `parts`: how many doors share the endpoint.
+    Of no calls at once: it is not its turn. `parts`: how many doors share the endpoint.
     """
 
     concurrency: int
@@ -40,6 +48,12 @@ class _Door:
     knows: int = 0
     """Of how many doors it has been told."""
     is_open: bool = False
+    taken: int = 0
+    """Calls that it may have in flight."""
+    places: int = 0
+    """Calls that it may begin."""
+    turned_s: float = -math.inf
+    """When it got its places, or has given them up."""
     seen_s: float = field(default_factory=time.monotonic)
 
 
@@ -53,11 +67,18 @@ class Doors:
         self._weights: dict[str, str] = {}
 
     def share(
-        self, model: str, replica: str, limits: DoorLimits, *, has_part: bool = False
+        self,
+        model: str,
+        replica: str,
+        limits: DoorLimits,
+        *,
+        has: DoorLimits | None = None,
+        in_flight: int = 0,
     ) -> DoorLimits | None:
         """The part of a replica that has the limits `limits` by itself.
 
-        None: it is to wait, or to keep the part that it has (`has_part`).
+        `has`: the part that it has now; `in_flight`: its calls. None: it is to wait, or to keep the
+        part that it has.
         """
         now_s = time.monotonic()
         known = self._doors.get(model, {})
@@ -65,16 +86,30 @@ class Doors:
         self._doors[model] = doors
         own = doors.setdefault(replica, _Door(limits))
         own.limits, own.seen_s = limits, now_s
-        own.is_open = own.is_open or has_part
-        if now_s < self._knows_all_s:
+        anew = now_s < self._knows_all_s
+        own.is_open = own.is_open or (anew and has is not None)
+        # Until it asks again and says so, it may not have heard of fewer.
+        own.taken = max(has.concurrency if has is not None and own.is_open else 0, in_flight)
+        if anew:
             return None
         parts = own.knows = len(doors)
-        if not own.is_open:
-            own.is_open = all(door.knows >= parts for door in doors.values() if door is not own)
-        if not own.is_open:
+        others = [door for door in doors.values() if door is not own]
+        own.is_open = own.is_open or all(door.knows >= parts for door in others)
+        places = 0
+        if own.is_open:
+            most = min(door.limits.concurrency for door in doors.values())
+            free = max(0, most - sum(door.taken for door in others))
+            fair = most // parts + (list(doors).index(replica) < most % parts)
+            places = min(free, fair if most >= parts else _turn(own, others, free, now_s))
+            own.taken = max(places, own.taken)
+        if bool(places) != bool(own.places):
+            own.turned_s = now_s
+        own.places = places
+        if has is None and not places:
+            own.is_open = False
             return None
         return DoorLimits(
-            max(1, min(door.limits.concurrency for door in doors.values()) // parts),
+            places,
             _part([door.limits.requests_per_minute for door in doors.values()], parts),
             _part([door.limits.tokens_per_minute for door in doors.values()], parts),
             parts,
@@ -89,6 +124,14 @@ class Doors:
         if len(self._weights) >= MAX_WEIGHTS and part not in self._weights:
             del self._weights[next(iter(self._weights))]
         return self._weights.setdefault(part, digest)
+
+
+def _turn(own: _Door, others: Sequence[_Door], free: int, now_s: float) -> int:
+    """The places of one of more doors than places: they go to who has had none for longest."""
+    if own.places:
+        return int(now_s - own.turned_s < TURN_S)
+    before = sum(not door.places and door.turned_s < own.turned_s for door in others)
+    return int(before < free)
 
 
 def _part(limits: list[float | None], parts: int) -> float | None:

@@ -140,10 +140,16 @@ class Membership:
         return merged(found) if found else None
 
     async def share(
-        self, model: str, replica: str, limits: DoorLimits, *, has_part: bool = False
+        self,
+        model: str,
+        replica: str,
+        limits: DoorLimits,
+        *,
+        has: DoorLimits | None = None,
+        in_flight: int = 0,
     ) -> DoorLimits | None:
         """As `Doors.share`."""
-        return self._doors.share(model, replica, limits, has_part=has_part)
+        return self._doors.share(model, replica, limits, has=has, in_flight=in_flight)
 
     async def close_door(self, model: str, replica: str) -> None:
         """As `Doors.leave`."""

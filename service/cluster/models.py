@@ -54,8 +54,8 @@ class ModelReplica:
         keep_freed_memory()
         model = ModelConfig.from_dict(config)
         self._presence = Presence(model)
-        limits = await self._presence.opened()
-        self._host = ModelHost(model, partial(load_model, limits=limits))
+        await self._presence.opened()
+        self._host = ModelHost(model, partial(load_model, attach=self._presence.attach))
         self._links = JobHost(self._run, lambda: self._host.facts)
         try:
             async with _alone_on_card(model):

@@ -15,9 +15,10 @@ import ray
 from ray.exceptions import RayError
 from rewardplane.config.models import ModelConfig
 from rewardplane.models.host import ModelHost
+from rewardplane.rewards.models.endpoint_model import EndpointModel
 from rewardplane.rewards.models.model_endpoint import ModelEndpoint
 
-from .doors import DoorLimits
+from .doors import STALE_S, DoorLimits
 from .membership import NAME as MEMBERSHIP
 from .names import NAMESPACE
 
@@ -27,43 +28,53 @@ TELL_S = 5.0
 PATIENCE_S = 30.0
 """How long one that starts asks an actor that does not answer."""
 
+LEASE_S = 0.8 * STALE_S
+"""How long a door may let calls through after it asked for its part: before others can have it."""
+
 _T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
 
 class Presence:
-    """Owned by the replica's event loop: `opened`, the start of the host, `follow`, `leave`."""
+    """Owned by the replica's event loop: `opened`, the start of the host, `follow`, `leave`.
+
+    The door of an endpoint is kept from `opened` on: a start may take longer than one that says
+    nothing is taken to be there.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
         self._id = ray.get_runtime_context().get_actor_id()
         self._share: DoorLimits | None = None
+        self._lease_s = 0.0
+        """Until when the part is this replica's; of the event loop's clock."""
+        self._model: EndpointModel | None = None
         self._following: asyncio.Task[None] | None = None
         try:
             self._membership: Any = ray.get_actor(MEMBERSHIP, namespace=NAMESPACE)
         except ValueError:  # nobody else is there to share anything with
             self._membership = None
 
-    async def opened(self) -> DoorLimits | tuple[()]:
-        """The limits of an endpoint's door, as soon as all others have made room for it.
-
-        Of weights: none, at once.
-        """
+    async def opened(self) -> None:
+        """Waits until all other doors of an endpoint have made room. Of weights: does nothing."""
         if self._config.settings.runs != "endpoint" or self._membership is None:
-            return ()
-        while True:
-            self._share = await self._patiently(self._ask)
-            if self._share is not None:
-                return self._share
-            await asyncio.sleep(WAIT_S)
+            return
+        while self._share is None:
+            if not await self._patiently(self._ask):
+                await asyncio.sleep(WAIT_S)
+        self._following = asyncio.ensure_future(self._keep_door())
+
+    def attach(self, model: EndpointModel) -> None:
+        """Holds an endpoint's model to the part of this door from now on."""
+        self._model = model
+        self._apply()
 
     async def follow(self, host: ModelHost) -> None:
-        """Compares what was loaded with what was before, and goes on to tell of this replica."""
-        if self._membership is None:
+        """Compares what was loaded with what was before, and goes on to do so."""
+        if self._membership is None or self._config.settings.runs == "endpoint":
             return
-        if self._config.settings.runs != "endpoint":
-            await self._patiently(partial(self._compare, host))
+        await self._patiently(partial(self._compare, host))
         self._following = asyncio.ensure_future(self._follow(host))
 
     async def leave(self) -> None:
@@ -74,20 +85,24 @@ class Presence:
             with contextlib.suppress(RayError):  # then it is gone when it has not asked for a while
                 await self._membership.close_door.remote(self._config.name, self._id)
 
-    async def _follow(self, host: ModelHost) -> None:
-        is_door = self._share is not None
+    async def _keep_door(self) -> None:
         while True:
-            await asyncio.sleep(ASK_S if is_door else TELL_S)
-            try:
-                if not is_door:
-                    await self._compare(host)
-                elif (share := await self._ask()) not in (None, self._share):
-                    self._share = share
-                    host.limit(*share)
-            except RayError as error:
-                _log.warning("the membership actor does not answer: %s", error)
-            except Exception:  # noqa: BLE001 - of one that asks no more others would take the part
-                _log.exception("what the membership actor said cannot be followed")
+            await asyncio.sleep(WAIT_S if self._takes_turns else ASK_S)
+            await self._told(self._ask)
+
+    async def _follow(self, host: ModelHost) -> None:
+        while True:
+            await asyncio.sleep(TELL_S)
+            await self._told(partial(self._compare, host))
+
+    async def _told(self, ask: Callable[[], Awaitable[Any]]) -> None:
+        """Asks, whatever that raises: one that asked no more would not be there to others."""
+        try:
+            await ask()
+        except RayError as error:
+            _log.warning("the membership actor does not answer: %s", error)
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("what the membership actor said cannot be followed")
 
     async def _patiently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """What `ask` returns: an actor that is being started anew is no reason to load again."""
@@ -101,12 +116,33 @@ class Presence:
                 _log.warning("the membership actor does not answer: %s", error)
                 await asyncio.sleep(ASK_S)
 
-    async def _ask(self) -> DoorLimits | None:
+    @property
+    def _takes_turns(self) -> bool:
+        """Whether there are more doors than calls that may be in flight."""
+        share, own = self._share, self._limits()
+        return share is not None and (not share.concurrency or share.parts > own.concurrency)
+
+    def _limits(self) -> DoorLimits:
         at = ModelEndpoint.model_validate(self._config.settings.endpoint)
-        own = DoorLimits(at.concurrency, at.requests_per_minute, at.tokens_per_minute)
-        return await self._membership.share.remote(
-            self._config.name, self._id, own, has_part=self._share is not None
+        return DoorLimits(at.concurrency, at.requests_per_minute, at.tokens_per_minute)
+
+    async def _ask(self) -> bool:
+        """Asks for the part of this door, and keeps to it; whether there was an answer."""
+        asked_s = asyncio.get_running_loop().time()
+        in_flight = self._model.in_flight if self._model is not None else 0
+        share: DoorLimits | None = await self._membership.share.remote(
+            self._config.name, self._id, self._limits(), has=self._share, in_flight=in_flight
         )
+        self._share = share or self._share
+        if self._share is not None:
+            self._lease_s = asked_s + LEASE_S
+            self._apply()
+        return share is not None
+
+    def _apply(self) -> None:
+        if self._model is not None and self._share is not None:
+            self._model.limit(*self._share)
+            self._model.lease(self._lease_s)
 
     async def _compare(self, host: ModelHost) -> None:
         """Looks whether the weights are those that this version of the model began with."""

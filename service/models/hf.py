@@ -18,6 +18,7 @@ from typing import Any
 from rewardplane.config.models import ModelConfig
 from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
+from rewardplane.rewards.types import InvalidResult
 
 from .batcher import Ask, Batcher, PassOutOfMemory
 from .engine import MAX_ANSWER_TOKENS, EngineFailed, Media
@@ -323,8 +324,9 @@ class HfEngine:
         ends = set(self._ends())
         schemas = [ask.about.schema for ask in batch]
         held = self._schemas.held(schemas) if self._schemas is not None else None
-        if held is not None:
-            options["logits_processor"] = LogitsProcessorList([held])
+        # Before what holds an answer to its schema: of that the first allowed token would be drawn.
+        processors = [_refuse_nan, *([held] if held is not None else [])]
+        options["logits_processor"] = LogitsProcessorList(processors)
         written = self.model.generate(
             input_ids=ids,
             attention_mask=mask,
@@ -339,6 +341,13 @@ class HfEngine:
             end = next((i for i, token in enumerate(row) if token in ends), None)
             answers.append((row, "length") if end is None else (row[:end], "stop"))
         return answers
+
+
+def _refuse_nan(_ids: Any, scores: Any) -> Any:
+    """A `LogitsProcessor` that lets nothing be drawn from what is no distribution."""
+    if scores.isnan().any():
+        raise InvalidResult("the model's logits are NaN")
+    return scores
 
 
 def _until_nobody_waits(batch: Sequence[Ask]) -> Any:

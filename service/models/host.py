@@ -144,10 +144,6 @@ class ModelHost:
         """What this model makes of the last jobs of another one, in words: a line a reward."""
         return await shadow(self.run, jobs)
 
-    def limit(self, *limits: Any) -> None:
-        """Other limits from now on: of an endpoint, `EndpointModel.limit`."""
-        self._ready_model().inner.limit(*limits)
-
     def prepare(self, definition: Definition) -> None:
         """Makes a reward ready.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rewardplane.config.models import ModelConfig
@@ -50,10 +50,14 @@ def keeps(config: ModelConfig, model: Model) -> bool:
     return model.head == "scalar" and model.facts.dtype == "float32"
 
 
-async def load_model(config: ModelConfig, limits: Sequence[Any] = ()) -> Loaded:
+Attach = Callable[[EndpointModel], None]
+
+
+async def load_model(config: ModelConfig, attach: Attach | None = None) -> Loaded:
     """Loads a model's weights, or opens the door to its endpoint.
 
-    `limits`: those of an endpoint that others use too, as `EndpointModel.limit` takes them.
+    `attach` is called with the model of an endpoint before anything is asked of it: it may limit
+    what goes there, as others may use the endpoint too.
 
     Raises:
         EngineFailed: it cannot be served.
@@ -62,17 +66,17 @@ async def load_model(config: ModelConfig, limits: Sequence[Any] = ()) -> Loaded:
     if runs == "python":
         return Loaded(config, await _own_engine(config))
     if runs == "endpoint":
-        return Loaded(config, await _endpoint(config, limits))
+        return Loaded(config, await _endpoint(config, attach))
     prompter = await asyncio.to_thread(_prompter, config)
     engine = _engine(config, prompter)
     await engine.start()
     return Loaded(config, EngineModel(config.name, config.settings.head, engine, prompter))
 
 
-async def _endpoint(config: ModelConfig, limits: Sequence[Any]) -> EndpointModel:
+async def _endpoint(config: ModelConfig, attach: Attach | None) -> EndpointModel:
     model = EndpointModel(config.name, ModelEndpoint.model_validate(config.settings.endpoint))
-    if limits:
-        model.limit(*limits)
+    if attach is not None:
+        attach(model)
     try:
         await model.start()
     except (ValueError, RewardFault) as error:

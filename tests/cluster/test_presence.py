@@ -15,6 +15,7 @@ from rewardplane.cluster.presence import Presence
 from rewardplane.config.load import parse
 from rewardplane.config.models import ModelConfig
 from rewardplane.models.host import ModelHost
+from rewardplane.rewards.models.endpoint_model import EndpointModel
 
 from ..models.hosting import RM, STUB
 from ..support.rig import FOLDER
@@ -28,7 +29,7 @@ class Membership:
     def __init__(self) -> None:
         self.doors = Doors()
         self.faults: list[Exception] = []
-        self.asked: list[bool] = []
+        self.asked: list[DoorLimits | None] = []
         self.share = self._remote(self._share)
         self.first_weights = self._remote(self._first_weights)
         self.close_door = self._remote(lambda *_: None)
@@ -41,12 +42,35 @@ class Membership:
 
         return SimpleNamespace(remote=remote)
 
-    def _share(self, model: str, replica: str, limits: DoorLimits, *, has_part: bool) -> Any:
-        self.asked.append(has_part)
-        return self.doors.share(model, replica, limits, has_part=has_part)
+    def _share(
+        self,
+        model: str,
+        replica: str,
+        limits: DoorLimits,
+        *,
+        has: DoorLimits | None,
+        in_flight: int,
+    ) -> Any:
+        self.asked.append(has)
+        return self.doors.share(model, replica, limits, has=has, in_flight=in_flight)
 
     def _first_weights(self, part: str, digest: str) -> str:
         return self.doors.first_weights(part, digest)
+
+
+class Endpoint:
+    """The model of an endpoint, as far as its door is concerned."""
+
+    def __init__(self) -> None:
+        self.limits: list[Any] = []
+        self.leased_s = 0.0
+        self.in_flight = 0
+
+    def limit(self, *limits: Any) -> None:
+        self.limits.append(limits)
+
+    def lease(self, until_s: float) -> None:
+        self.leased_s = until_s
 
 
 @pytest.fixture
@@ -68,11 +92,11 @@ def model(given: dict[str, Any]) -> ModelConfig:
 
 async def test_one_that_starts_waits_for_an_actor_that_comes_back(membership: Membership) -> None:
     membership.faults = [RayActorError() for _ in range(5)]
-    presence = Presence(model(ENDPOINT))
+    presence, endpoint = Presence(model(ENDPOINT)), Endpoint()
     async with asyncio.timeout(20):
-        limits = await presence.opened()
-    assert isinstance(limits, DoorLimits)
-    assert limits.parts == 1
+        await presence.opened()
+    presence.attach(cast("EndpointModel", endpoint))
+    assert endpoint.limits == [(256, None, None, 1)]
     await presence.leave()
 
 
@@ -88,29 +112,66 @@ async def test_one_that_starts_does_not_wait_for_ever(
 
 async def test_a_door_is_told_of_whatever_the_actor_says(membership: Membership) -> None:
     """One that asked no more would keep its part, and the others would take it too."""
-    limited: list[Any] = []
-    host = cast("ModelHost", SimpleNamespace(limit=lambda *limits: limited.append(limits)))
+    endpoint = Endpoint()
     presence = Presence(model(ENDPOINT))
     async with asyncio.timeout(20):
         await presence.opened()
-        await presence.follow(host)
+        presence.attach(cast("EndpointModel", endpoint))
         membership.faults = [TypeError("odd"), RayActorError(), ValueError("odd")]
         before = len(membership.asked)
         while membership.faults or len(membership.asked) < before + 3:
             await asyncio.sleep(0.01)
         assert all(membership.asked[-2:]), "it has its part"
         membership.doors.share("m", "other", DoorLimits(2, None, None))
-        while not limited:
+        while endpoint.limits[-1] == (256, None, None, 1):
             await asyncio.sleep(0.01)
-        assert limited[0] == (1, None, None, 2)
+        assert endpoint.limits[-1] == (1, None, None, 2)
         membership.doors = Doors(anew=True)
         before = len(membership.asked)
         while len(membership.asked) < before + 5:
             await asyncio.sleep(0.01)
         assert all(membership.asked[-3:])
-    assert len(limited) == 1
+    assert endpoint.limits[-1] == (1, None, None, 2)
     membership.faults = [RayActorError()]
     await presence.leave()
+
+
+async def test_a_door_is_kept_while_its_model_starts(membership: Membership) -> None:
+    """A start that takes long is not one that is gone; its part is there when it has started."""
+    presence, endpoint = Presence(model(ENDPOINT)), Endpoint()
+    async with asyncio.timeout(20):
+        await presence.opened()
+        before = len(membership.asked)
+        while len(membership.asked) < before + 3:
+            await asyncio.sleep(0.01)
+        membership.doors.share("m", "other", DoorLimits(2, None, None))
+        while membership.asked[-1] != DoorLimits(1, None, None, 2):
+            await asyncio.sleep(0.01)
+        presence.attach(cast("EndpointModel", endpoint))
+        assert endpoint.limits == [(1, None, None, 2)]
+        await presence.leave()
+
+
+async def test_a_door_that_hears_nothing_lets_nothing_through(membership: Membership) -> None:
+    """Others may have its part by then."""
+    loop = asyncio.get_running_loop()
+    presence, endpoint = Presence(model(ENDPOINT)), Endpoint()
+    async with asyncio.timeout(20):
+        await presence.opened()
+        presence.attach(cast("EndpointModel", endpoint))
+        first_s = endpoint.leased_s
+        assert loop.time() < first_s <= loop.time() + module.LEASE_S
+        while endpoint.leased_s == first_s:
+            await asyncio.sleep(0.01)
+        membership.faults = [RayActorError() for _ in range(100_000)]
+        await asyncio.sleep(0.1)
+        last_s = endpoint.leased_s
+        await asyncio.sleep(0.2)
+        assert endpoint.leased_s == last_s
+        membership.faults.clear()
+        while endpoint.leased_s == last_s:
+            await asyncio.sleep(0.01)
+        await presence.leave()
 
 
 async def test_what_was_written_over_is_nobodys_first(membership: Membership) -> None:
@@ -121,7 +182,7 @@ async def test_what_was_written_over_is_nobodys_first(membership: Membership) ->
     fingerprint = model(dict(STUB)).fingerprint
     membership.doors.first_weights(fingerprint, "old")
     async with asyncio.timeout(20):
-        assert await presence.opened() == ()
+        await presence.opened()
         await presence.follow(host)
         assert "were written over" in host.changed
         membership.doors = Doors()

@@ -27,11 +27,13 @@ def reading(reply: Mapping[str, Any]) -> float:
     """The number.
 
     Raises:
-        JudgeUnreadable: the reply holds not exactly one.
+        JudgeUnreadable: the reply holds not exactly one, of one conversation.
         InvalidResult: it is not finite.
     """
     rows = reply.get("data")
-    row: Any = cast("list[Any]", rows)[0] if isinstance(rows, list) and rows else None
+    # Of several rows none is known to be of what was asked.
+    one = cast("list[Any]", rows) if isinstance(rows, list) else []
+    row: Any = one[0] if len(one) == 1 else None
     given: Any = cast("dict[str, Any]", row).get("probs") if isinstance(row, dict) else None
     values = cast("list[Any]", given) if isinstance(given, list) else []
     if len(values) != 1:

@@ -38,7 +38,8 @@ def reading(reply: Mapping[str, Any], question: LabelQuestion) -> tuple[dict[str
         InvalidResult: it holds no probabilities.
     """
     answers = reply.get("answers")
-    first = cast("list[Any]", answers)[0] if isinstance(answers, list) and answers else None
+    given = cast("list[Any]", answers) if isinstance(answers, list) else []
+    first = given[0] if len(given) == 1 else None  # one question was asked
     answer = cast("dict[str, Any]", first) if isinstance(first, dict) else {}
     if answer.get("type") == "refusal":
         raise JudgeRefused("the judge declined to answer")

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from rewardplane.models.loading import load_model
 from rewardplane.rewards.models.question import Sampling
+from rewardplane.rewards.types import InvalidResult
 
 from .tiny import config
 
@@ -71,3 +72,19 @@ async def test_a_schema_that_no_grammar_is_made_of_holds_nothing(chat_model: Pat
     said = await loaded.model.text(shown, sampling=sampling, schema=schema, timeout_s=60)
     await loaded.close()
     assert said.usage.completion_tokens >= 0
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("schema", [NUMBER, FLAG, None])
+async def test_of_logits_that_are_none_no_answer_is_drawn(
+    chat_model: Path, temperature: float, schema: Any
+) -> None:
+    """The first token that a schema allows would be one: a verdict, and a number."""
+    loaded = await load_model(config(chat_model, head="chat", determinism="none"))
+    sampling = Sampling(temperature=temperature, max_tokens=20, seed=3)
+    loaded.inner.engine.model.lm_head.weight.data[:] = float("nan")
+    for number in range(2):
+        shown = [{"role": "user", "content": f"a lazy dog {number}"}]
+        with pytest.raises(InvalidResult, match="NaN"):
+            await loaded.model.text(shown, sampling=sampling, schema=schema, timeout_s=60)
+    await loaded.close()

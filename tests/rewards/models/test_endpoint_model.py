@@ -188,6 +188,25 @@ async def test_another_model_at_the_endpoint_is_no_number(wire: str) -> None:
         await (model.scalar(SHOWN, timeout_s=5) if wire == "classify" else read(model))
 
 
+@pytest.mark.parametrize("wire", ["chat", "decisions", "systemone", "classify"])
+async def test_an_answer_of_no_named_model_is_no_number_where_others_had_a_name(wire: str) -> None:
+    """As of a balancer with another server behind it."""
+    unnamed: Any = None
+    async with serving() as endpoint, started(endpoint, wire=wire) as model:
+        for name in (unnamed, "", 7):
+            endpoint.model = name
+            call = model.scalar(SHOWN, timeout_s=5) if wire == "classify" else read(model)
+            with pytest.raises(ModelChanged, match=r"'no name', was 'fake-1'"):
+                await call
+    async with serving() as endpoint:
+        endpoint.model = unnamed
+        async with started(endpoint, wire=wire) as model:  # it never names any
+            await (model.scalar(SHOWN, timeout_s=5) if wire == "classify" else read(model))
+        with pytest.raises(ModelChanged):  # and must
+            async with started(endpoint, wire=wire, reports="fake-1"):
+                pass
+
+
 async def test_how_strict_a_change_is_taken() -> None:
     async with serving() as endpoint:
         endpoint.fingerprint = "fp_1"
