@@ -89,6 +89,13 @@ class EndpointModel:
         """What is known of it, once it has started."""
         return self._facts
 
+    @property
+    def identity(self) -> str:
+        """The `model` that it says it is; empty: it says none, or may become another."""
+        if self._said is None or self._endpoint.on_change == "tell":
+            return ""
+        return self._said[0]  # not every reply has a fingerprint
+
     async def start(self) -> None:
         """Asks it once, and finds out how its labels can be read.
 
@@ -293,8 +300,8 @@ class EndpointModel:
         if at.on_change != "tell":
             raise ModelChanged(
                 f"{at.base_url} answers as model {shown(_joined(said)) or 'no name'!r}, was"
-                f" {shown(_joined(first))!r}: its numbers are another model's; reload the service"
-                " to accept it"
+                f" {shown(_joined(first))!r}: its numbers are another model's; set `reports` to"
+                " it and reload to accept it"
             )
 
     def _read(self, read: Any, usage: Usage | None = None) -> Any:

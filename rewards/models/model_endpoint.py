@@ -38,7 +38,7 @@ class ModelEndpoint(Endpoint):
     """What happens when the endpoint says that it is another `model` than at first: `error`:
     MODEL_CHANGED; `strict`: so too for another `system_fingerprint`; `tell`: it is counted."""
     reports: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """The `model` that its answers must name. None: whatever the first answer names."""
+    """The `model` that its answers must name. None: whatever the first answer names, if any."""
     request: Mapping[str, Any] = Field(default_factory=dict[str, Any])
     """Further fields of each request, such as ``chat_template_kwargs: {enable_thinking: false}``.
     They cannot override ours."""

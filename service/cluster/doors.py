@@ -12,7 +12,8 @@ An actor that was started anew knows of no doors: until all can have asked it, e
 that it has, and none opens. A door that was not heard of for so long that others have its part
 opens like a new one.
 
-Weights that were written over are found out where a replica loads others than the first one did.
+Weights that were written over, and an endpoint that became another model, are found out where a
+replica finds another one than the first one did: it may have been started after the change.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ STALE_S = 5.0
 """A replica that has not told of itself for so long is gone."""
 TURN_S = 1.0
 """How long a door has a place that it shares with others."""
-MAX_WEIGHTS = 10_000
+MAX_MODELS = 10_000
 
 
 class DoorLimits(NamedTuple):
@@ -58,13 +59,13 @@ class _Door:
 
 
 class Doors:
-    """The doors to endpoints by the name of their model, and the weights of all other models."""
+    """The doors to endpoints by the name of their model, and what each model was at first."""
 
     def __init__(self, *, anew: bool = False) -> None:
         """`anew`: there may be doors of before, which have not asked yet."""
         self._knows_all_s = time.monotonic() + STALE_S if anew else -math.inf
         self._doors: dict[str, dict[str, _Door]] = {}
-        self._weights: dict[str, str] = {}
+        self._models: dict[str, str] = {}
 
     def share(
         self,
@@ -119,11 +120,14 @@ class Doors:
         """A replica has closed its door; the others get its part when they ask again."""
         self._doors.get(model, {}).pop(replica, None)
 
-    def first_weights(self, part: str, digest: str) -> str:
-        """The digest of the weights that the first replica of a version loaded."""
-        if len(self._weights) >= MAX_WEIGHTS and part not in self._weights:
-            del self._weights[next(iter(self._weights))]
-        return self._weights.setdefault(part, digest)
+    def first_model(self, part: str, model: str) -> str:
+        """What the first replica of a version found its model to be: by what tells it from others.
+
+        The digest of weights, or what an endpoint calls itself.
+        """
+        if len(self._models) >= MAX_MODELS and part not in self._models:
+            del self._models[next(iter(self._models))]
+        return self._models.setdefault(part, model)
 
 
 def _turn(own: _Door, others: Sequence[_Door], free: int, now_s: float) -> int:

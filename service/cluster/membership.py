@@ -155,9 +155,9 @@ class Membership:
         """As `Doors.leave`."""
         self._doors.leave(model, replica)
 
-    async def first_weights(self, part: str, digest: str) -> str:
-        """As `Doors.first_weights`."""
-        return self._doors.first_weights(part, digest)
+    async def first_model(self, part: str, model: str) -> str:
+        """As `Doors.first_model`."""
+        return self._doors.first_model(part, model)
 
     async def leave(self, gateway: str) -> None:
         """A gateway stops."""

@@ -50,7 +50,7 @@ class Presence:
         self._lease_s = 0.0
         """Until when the part is this replica's; of the event loop's clock."""
         self._model: EndpointModel | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._following: list[asyncio.Task[None]] = []
         try:
             self._membership: Any = ray.get_actor(MEMBERSHIP, namespace=NAMESPACE)
         except ValueError:  # nobody else is there to share anything with
@@ -63,7 +63,7 @@ class Presence:
         while self._share is None:
             if not await self._patiently(self._ask):
                 await asyncio.sleep(WAIT_S)
-        self._following = asyncio.ensure_future(self._keep_door())
+        self._following.append(asyncio.ensure_future(self._keep_door()))
 
     def attach(self, model: EndpointModel) -> None:
         """Holds an endpoint's model to the part of this door from now on."""
@@ -71,16 +71,16 @@ class Presence:
         self._apply()
 
     async def follow(self, host: ModelHost) -> None:
-        """Compares what was loaded with what was before, and goes on to do so."""
-        if self._membership is None or self._config.settings.runs == "endpoint":
+        """Compares what the model is with what it was before, and goes on to do so."""
+        if self._membership is None:
             return
         await self._patiently(partial(self._compare, host))
-        self._following = asyncio.ensure_future(self._follow(host))
+        self._following.append(asyncio.ensure_future(self._follow(host)))
 
     async def leave(self) -> None:
         """The replica stops."""
-        if self._following is not None:
-            self._following.cancel()
+        for task in self._following:
+            task.cancel()
         if self._share is not None:
             with contextlib.suppress(RayError):  # then it is gone when it has not asked for a while
                 await self._membership.close_door.remote(self._config.name, self._id)
@@ -145,16 +145,22 @@ class Presence:
             self._model.lease(self._lease_s)
 
     async def _compare(self, host: ModelHost) -> None:
-        """Looks whether the weights are those that this version of the model began with."""
-        digest = host.facts.weights_digest
-        if not digest or host.changed:  # what has changed is not what others are compared with
+        """Looks whether the model is the one that this version of it began with."""
+        model = host.identity
+        if not model or host.changed:  # what has changed is not what others are compared with
             return
-        asked = self._membership.first_weights.remote(self._config.fingerprint, digest)
-        first = await asked
-        if first == digest:
+        first = await self._membership.first_model.remote(self._config.fingerprint, model)
+        if first == model:
             return
-        host.changed = (
-            f"the weights of model {self._config.name!r} were written over: their digest is"
-            f" {digest}, was {first}; reload the service to serve the new ones"
-        )
+        name = self._config.name
+        if self._config.settings.runs == "endpoint":
+            host.changed = (
+                f"the endpoint of model {name!r} answers as {model!r}, was {first!r}: its numbers"
+                " are another model's; set `reports` to it and reload to accept it"
+            )
+        else:
+            host.changed = (
+                f"the weights of model {name!r} were written over: their digest is {model}, was"
+                f" {first}; reload the service to serve the new ones"
+            )
         _log.error("%s", host.changed)

@@ -127,6 +127,12 @@ class ModelHost:
         """What the model is."""
         return replace(self._ready_model().model.facts, noise=self._noise)
 
+    @property
+    def identity(self) -> str:
+        """The digest of the weights, or what an endpoint calls itself; empty: it is not known."""
+        model = self._ready_model()
+        return model.model.facts.weights_digest or getattr(model.inner, "identity", "")
+
     def check_health(self) -> None:
         """Looks at flags alone: an engine at work has no time for more.
 

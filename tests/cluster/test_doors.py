@@ -99,11 +99,11 @@ def test_after_a_restart_the_part_of_one_that_is_gone_comes_back(
     assert Doors().share("m", "a", OWN) == OWN, "and a first one need not wait"
 
 
-def test_the_first_weights_of_a_version_count() -> None:
+def test_the_first_model_of_a_version_count() -> None:
     doors = Doors()
-    assert doors.first_weights("one", "x") == "x"
-    assert doors.first_weights("one", "y") == "x"
-    assert doors.first_weights("two", "y") == "y"
+    assert doors.first_model("one", "x") == "x"
+    assert doors.first_model("one", "y") == "x"
+    assert doors.first_model("two", "y") == "y"
 
 
 class Door:

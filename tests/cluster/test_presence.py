@@ -31,7 +31,7 @@ class Membership:
         self.faults: list[Exception] = []
         self.asked: list[DoorLimits | None] = []
         self.share = self._remote(self._share)
-        self.first_weights = self._remote(self._first_weights)
+        self.first_model = self._remote(self._first_model)
         self.close_door = self._remote(lambda *_: None)
 
     def _remote(self, call: Callable[..., Any]) -> Any:
@@ -54,8 +54,8 @@ class Membership:
         self.asked.append(has)
         return self.doors.share(model, replica, limits, has=has, in_flight=in_flight)
 
-    def _first_weights(self, part: str, digest: str) -> str:
-        return self.doors.first_weights(part, digest)
+    def _first_model(self, part: str, model: str) -> str:
+        return self.doors.first_model(part, model)
 
 
 class Endpoint:
@@ -176,16 +176,31 @@ async def test_a_door_that_hears_nothing_lets_nothing_through(membership: Member
 
 async def test_what_was_written_over_is_nobodys_first(membership: Membership) -> None:
     """An actor that has forgotten which weights were first does not learn it from the others."""
-    facts = SimpleNamespace(weights_digest="new")
-    host = cast("ModelHost", SimpleNamespace(facts=facts, changed=""))
+    host = cast("ModelHost", SimpleNamespace(identity="new", changed=""))
     presence = Presence(model(dict(STUB)))
     fingerprint = model(dict(STUB)).fingerprint
-    membership.doors.first_weights(fingerprint, "old")
+    membership.doors.first_model(fingerprint, "old")
     async with asyncio.timeout(20):
         await presence.opened()
         await presence.follow(host)
         assert "were written over" in host.changed
         membership.doors = Doors()
         await asyncio.sleep(0.2)
-    assert membership.doors.first_weights(fingerprint, "old") == "old"
+    assert membership.doors.first_model(fingerprint, "old") == "old"
     await presence.leave()
+
+
+async def test_a_replica_that_starts_after_its_endpoint_changed_has_no_numbers(
+    membership: Membership,
+) -> None:
+    """It has seen no other model itself; those before it have, and so has the caller."""
+    hosts = [cast("Any", SimpleNamespace(identity=name, changed="")) for name in ("a", "a", "b")]
+    for host in hosts:
+        presence = Presence(model(ENDPOINT))
+        async with asyncio.timeout(20):
+            await presence.opened()
+            await presence.follow(host)
+        await presence.leave()
+    assert not hosts[0].changed
+    assert not hosts[1].changed
+    assert "answers as 'b', was 'a'" in hosts[2].changed

@@ -211,6 +211,7 @@ async def test_how_strict_a_change_is_taken() -> None:
     async with serving() as endpoint:
         endpoint.fingerprint = "fp_1"
         async with started(endpoint) as usual, started(endpoint, on_change="strict") as strict:
+            assert (usual.identity, strict.identity) == ("fake-1", "fake-1")
             assert strict.facts.fingerprint == "fake-1 fp_1"
             endpoint.fingerprint = "fp_2"
             await read(usual)
@@ -219,6 +220,7 @@ async def test_how_strict_a_change_is_taken() -> None:
         async with started(endpoint, on_change="tell") as model:
             endpoint.model = "fake-2"
             await read(model)
+            assert not model.identity
             assert model.take_figures()["judge_model_changes"] == 1
         with pytest.raises(ModelChanged):
             async with started(endpoint, reports="fake-1"):
