@@ -23,6 +23,9 @@ from .work import Work
 
 SWALLOW_S = 0.25
 """How long an async call that timed out may take to end; then it is left to itself."""
+AT_ONCE = 32
+"""Calls that begin in one turn of the event loop: of a thousand that come together, the first are
+to have reached whatever they wait for while the others begin."""
 STOP_POLL_S = 0.1
 """How soon the calls of a segment end that nobody waits for any more."""
 
@@ -93,8 +96,12 @@ class AsyncRunner:
         if self._shares and len(units) == 1:  # whose owner cancels this where nobody waits
             await consume()
             return
-        tasks = {asyncio.create_task(consume()) for _ in range(min(len(units), self._concurrency))}
+        tasks: set[asyncio.Task[None]] = set()
         try:
+            for number in range(min(len(units), self._concurrency)):
+                if number and number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                tasks.add(asyncio.create_task(consume()))
             while tasks:
                 done, tasks = await asyncio.wait(tasks, timeout=STOP_POLL_S)
                 for task in done:

@@ -75,27 +75,6 @@ def test_a_small_urgent_call_does_not_wait_for_all_that_is_not() -> None:
     assert passes <= 32
 
 
-async def test_of_many_the_first_have_begun_before_the_last_get_a_place() -> None:
-    places, begun, order = Places(1_000), 0, list[tuple[int, int]]()
-
-    async def one(index: int) -> None:
-        nonlocal begun
-        await places.acquire((index, 0))
-        order.append((index, begun))
-        for _ in range(3):  # what comes before the engine
-            await asyncio.sleep(0)
-        begun += 1
-
-    await asyncio.gather(*(one(index) for index in range(600)))
-    assert [index for index, _begun in order] == list(range(600))
-    assert order[-1][1] > 300
-    assert places.free == 400
-    for _ in range(600):
-        places.release()
-    await asyncio.sleep(0.05)
-    assert places.free == 1_000
-
-
 async def test_places_are_lost_to_nobody_who_is_cancelled() -> None:
     places = Places(40)
 

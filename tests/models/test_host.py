@@ -16,6 +16,7 @@ from rewardplane.config.load import ConfigError, parse
 from rewardplane.models.engine import EngineFailed
 from rewardplane.models.shared import MAX_KEPT_BYTES, TALLY, Shared
 from rewardplane.rewards.judging.questions import predicate
+from rewardplane.rewards.kinds.reward_model import RewardModel
 from rewardplane.rewards.models.model import LabelReading
 from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
@@ -93,6 +94,30 @@ async def test_a_fault_is_that_items_alone() -> None:
         outcomes = flat(await rig.answer(asked(request_of("it", words))))
     assert reasons(outcomes) == Counter(SCORED=3, INVALID_RESULT=1, TIMED_OUT=1)
     assert [isinstance(o, Score) for o in outcomes] == [True, False, True, False, True]
+
+
+async def test_of_many_the_first_are_asked_while_the_others_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A device that waits for the first of a thousand items must not wait for all."""
+    begun, asked_at = 0, list[int]()
+    plain = RewardModel.score
+
+    async def counted(self: RewardModel, example: Example, response: Response) -> Any:
+        nonlocal begun
+        begun += 1
+        for _ in range(3):  # what comes before the engine
+            await asyncio.sleep(0)
+        asked_at.append(begun)
+        return await cast("Any", plain(self, example, response))
+
+    monkeypatch.setattr(RewardModel, "score", counted)
+    async with hosts(engine() | {"in_flight": 1_000}, it=RM) as rig:
+        answer = flat(await rig.answer(asked(request_of("it", [f"a {n}" for n in range(600)]))))
+    assert all(isinstance(one, Score) for one in answer)
+    assert len(asked_at) == 600
+    assert asked_at[0] <= 200
+    assert asked_at[300] < 600
 
 
 async def test_equal_questions_are_asked_once_and_kept(tmp_path: Path) -> None:
