@@ -53,6 +53,11 @@ class Tree:
         """Whether the root still runs."""
         return self._root.poll() is None
 
+    @property
+    def end(self) -> int | None:
+        """What the root ended with; None: it runs."""
+        return self._root.poll()
+
     def processes(self) -> list[psutil.Process]:
         """The root and all its descendants."""
         try:
