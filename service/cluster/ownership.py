@@ -74,8 +74,11 @@ class Ownership:
         import ray
 
         known: Any = ray.get(membership.claim.remote(self._owner), timeout=limit_s)
-        self.successor = known if isinstance(known, str) else ""
-        return 0 if self.successor else known
+        if isinstance(known, str):
+            self.successor = known
+            return 0
+        self.successor = ""
+        return known
 
     def _renew(self, membership: Any) -> None:
         while not self._ended.wait(RENEW_S):
