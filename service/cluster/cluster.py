@@ -53,6 +53,8 @@ class Cluster:
         """The applications that this process has deployed or found."""
         self._up: set[str] = set()
         """Those whose replicas run."""
+        self._was_served = False
+        """Whether there may be a service of a process before this one, with its gateways."""
         self._tended_s = 0.0
 
     @property
@@ -77,14 +79,17 @@ class Cluster:
             with deploying():
                 self._begin(config, progress)
         except Stopped:
-            self.stop(keep=self._options.keep and self._config is not None)
+            self.stop(keep=self._options.keep and self._serves_on())
             raise
         except BaseException:
-            left = self._config is not None
-            if left:
+            if serves_on := self._serves_on():
                 _log.warning("what was served on the cluster before is served on")
-            self.stop(keep=left)
+            self.stop(keep=serves_on)
             raise
+
+    def _serves_on(self) -> bool:
+        """Whether what a process before this one has left is as it was, or is so again."""
+        return self._was_served and (self._config is not None or self._in_force.config is None)
 
     def reload(self, config: ServiceConfig, progress: Progress | None = None) -> list[str]:
         """Serves `config` from now on; returns the names of the rewards that changed.
@@ -192,6 +197,7 @@ class Cluster:
 
         self._in_force.claim(membership, progress)
         self._membership = membership
+        self._was_served = not self._is_local
         if not self._is_local:
             self._take_over(config, progress)
         self._switch(config, progress, patient=not self._is_local)
@@ -215,6 +221,7 @@ class Cluster:
         if not self._in_force.generation:
             self._retiring.restored()
         if GATEWAY_APP not in self._apps:
+            self._was_served = False
             return
 
         fronts: list[str] = []
@@ -225,6 +232,7 @@ class Cluster:
 
         progress.wait(silent, 2 * POLL_S + 2)
         if fronts != [told(self._options, config.limits)]:
+            self._was_served = False
             serve.delete(GATEWAY_APP)
             return
         self._gateways.take_over()
