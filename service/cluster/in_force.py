@@ -84,8 +84,9 @@ class InForce:
             self._on_loss()
         data = self.config.as_dict()
         if not self._is_told:
-            published: Any = self._membership.publish.remote(data, self.generation)
-            self.generation = ray.get(published, timeout=ANSWER_S)
+            published = self._membership.publish.remote(data, self.generation)
+            generation: Any = ray.get(published, timeout=ANSWER_S)
+            self.generation = generation
             self._is_told = True
         elif known < self.generation:
             restored = self._membership.restore.remote(self.generation, data)
