@@ -15,26 +15,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from rewardplane.config.load import RewardConfig, ServiceConfig
-from rewardplane.config.settings import Limits
 from rewardplane.host.options import Options
 from rewardplane.host.progress import DeployFailed, Progress, Stopped, way_back
 from rewardplane.replica.worker_host import local_folder
 
 from . import placement
-from .applications import DRAINED_S, READY_S, apps_of, bring_up, in_place, prepare
+from .applications import DRAINED_S, apps_of, bring_up, in_place, prepare
 from .connecting import connect
+from .gateways import Gateways
+from .in_force import ANSWER_S, InForce
 from .membership import NAME as MEMBERSHIP
 from .membership import POLL_S, Membership
 from .names import APP_PREFIX, GATEWAY_APP, NAMESPACE, Deployed, app_name, told
-from .ownership import Ownership
 from .retiring import Retiring
 from .shadowing import Shadows
-from .status import deploying, gateways_up
+from .status import deploying
 
 SWITCH_S = 60.0
-GATHER_S = 30.0
-"""How long a start waits for the gateways of all nodes; it goes on with those that are there."""
-ANSWER_S = 10.0
 TEND_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -46,18 +43,18 @@ class Cluster:
     def __init__(self, options: Options) -> None:
         self._options = options.with_port()
         self._is_local = options.address == "local"
-        self._ownership = Ownership()
         self._config: ServiceConfig | None = None
-        self._in_force: ServiceConfig | None = None
-        """What the gateways were told to serve last."""
+        """What is deployed, whole, and served."""
+        self._retiring = Retiring()
+        self._in_force = InForce(self._retiring.restored)
         self._membership: Any = None
-        self._generation = 0
-        self._gateways = 0
+        self._gateways = Gateways(self._options)
         self._apps: set[str] = set()
         """The applications that this process has deployed or found."""
         self._up: set[str] = set()
         """Those whose replicas run."""
-        self._retiring = Retiring()
+        self._was_served = False
+        """Whether there may be a service of a process before this one, with its gateways."""
         self._tended_s = 0.0
 
     @property
@@ -71,8 +68,9 @@ class Cluster:
         A service that a process with `keep` has left on the cluster is taken over as it runs.
 
         Raises:
-            DeployFailed: it did not come up; nothing of it is left.
-            Stopped: a signal asked to end; nothing is left.
+            DeployFailed: it did not come up; nothing of it is left. A service that was taken over
+                serves on as it was.
+            Stopped: a signal asked to end; nothing is left, unless the options say `keep`.
         """
         progress = progress or Progress()
         connect(self._options, config, progress)
@@ -80,9 +78,18 @@ class Cluster:
             progress.say("Ray is up; deploying")
             with deploying():
                 self._begin(config, progress)
-        except BaseException:
-            self.stop(keep=False)
+        except Stopped:
+            self.stop(keep=self._options.keep and self._serves_on())
             raise
+        except BaseException:
+            if serves_on := self._serves_on():
+                _log.warning("what was served on the cluster before is served on")
+            self.stop(keep=serves_on)
+            raise
+
+    def _serves_on(self) -> bool:
+        """Whether what a process before this one has left is as it was, or is so again."""
+        return self._was_served and (self._config is not None or self._in_force.config is None)
 
     def reload(self, config: ServiceConfig, progress: Progress | None = None) -> list[str]:
         """Serves `config` from now on; returns the names of the rewards that changed.
@@ -90,15 +97,20 @@ class Cluster:
         New versions are deployed beside the old, all gateways switch, old versions are kept until
         `upkeep` finds them unused; upkeep goes on while new versions start. A model with `swap:
         in_place` takes the place of the old one: calls wait meanwhile. No call in flight fails.
+        While it waits for new versions, it gives way to the next reload.
 
         Raises:
             DeployFailed: a new version did not come up, for whatever reason; what was served goes
                 on being served.
             Stopped: a signal asked to end; what was served goes on being served.
         """
+        from ray.exceptions import RayError
+
         if self._config and config.limits != self._config.limits:
             raise DeployFailed("limits: cannot change while serving; restart the service")
         with deploying():
+            with contextlib.suppress(RayError):
+                self._in_force.tell()
             patient = self._options.autoscaled
             return self._switch(config, progress or Progress(), patient=patient)
 
@@ -108,24 +120,23 @@ class Cluster:
         Takes down old versions that no call uses, restores what the membership actor has lost, has
         a gateway on each node that is there. A control plane that does not answer is tried again
         the next time: the gateways go on with what they know.
+
+        Raises:
+            Stopped: another process serves the cluster; `stop` leaves it all to that one.
         """
-        import ray
         from ray.exceptions import RayError
 
-        if self._in_force is None:
+        if self._membership is None:
             return
         try:
-            renewed = self._ownership.renewed(self._membership)
-            known: Any = ray.get(renewed, timeout=ANSWER_S)
-            if known < self._generation:
-                config = self._in_force.as_dict()
-                restored = self._membership.restore.remote(self._generation, config)
-                ray.get(restored, timeout=ANSWER_S)
-                self._retiring.restored()
+            self._in_force.tell()
             self._retire()
-            self._follow_nodes()
+            self._gateways.follow_nodes()
         except RayError as error:
             _log.warning("the control plane does not answer: %s", error)
+        except DeployFailed as error:
+            _log.critical("this process ends: %s", error)
+            raise Stopped from None
 
     def addresses(self) -> list[str]:
         """Where the gateways listen."""
@@ -143,8 +154,10 @@ class Cluster:
 
         if not ray.is_initialized():
             return
-        self._ownership.end()
-        if (self._options.keep if keep is None else keep) and not self._is_local:
+        ownership = self._in_force.ownership
+        ownership.end()
+        is_left = (self._options.keep if keep is None else keep) or ownership.successor
+        if is_left and not self._is_local:
             ray.shutdown()
             return
         folder = local_folder(ray.get_runtime_context().get_session_name())
@@ -154,6 +167,7 @@ class Cluster:
             if not self._is_local:
                 for app in self._apps - {GATEWAY_APP}:
                     serve.delete(app, _blocking=False)
+                serve.status()  # by its answer, the controller has taken what came before
             if self._membership is not None:
                 ray.kill(self._membership)
         finally:  # Serve's controller may be gone
@@ -181,8 +195,9 @@ class Cluster:
         )
         membership: Any = actor.remote()
 
-        self._generation = self._ownership.claim(membership, progress)
+        self._in_force.claim(membership, progress)
         self._membership = membership
+        self._was_served = not self._is_local
         if not self._is_local:
             self._take_over(config, progress)
         self._switch(config, progress, patient=not self._is_local)
@@ -190,8 +205,9 @@ class Cluster:
     def _take_over(self, config: ServiceConfig, progress: Progress) -> None:
         """Goes on with what a service before this one has left running on the cluster.
 
-        Its gateways stay if they were started as these would be. Replicas of versions that are
-        still wanted stay, all others go when no call uses them.
+        Its gateways stay if they were started as these would be, and serve what they serve until
+        `config` is up. Replicas of versions that are still wanted stay, all others go when no call
+        uses them.
         """
         import ray
         from ray import serve
@@ -202,17 +218,31 @@ class Cluster:
             if known[app].status == "RUNNING":
                 self._up.add(app)
         self._retiring.add(self._apps - {GATEWAY_APP})
+        if not self._in_force.generation:
+            self._retiring.restored()
         if GATEWAY_APP not in self._apps:
+            self._was_served = False
             return
 
+        fronts: list[str] = []
+
         def silent() -> str:
-            fronts: Any = ray.get(self._membership.fronts.remote(), timeout=ANSWER_S)
-            self._gateways = -int(fronts == [told(self._options, config.limits)])
+            fronts[:] = ray.get(self._membership.fronts.remote(), timeout=ANSWER_S)
             return "" if fronts else "the gateways that are there have not told of themselves"
 
         progress.wait(silent, 2 * POLL_S + 2)
-        if not self._gateways:
+        if fronts != [told(self._options, config.limits)]:
+            self._was_served = False
             serve.delete(GATEWAY_APP)
+            return
+        self._gateways.take_over()
+        self._config = left = self._in_force.take_over()
+        if left is not None:
+            # What lacks a replica for now is Serve's to mend; to deploy it anew would be no help.
+            gone = "DELETING", "DEPLOY_FAILED", "NOT_STARTED"
+            there = {app for app in known if known[app].status not in gone}
+            self._up |= apps_of(left).keys() & there
+            self._retiring.keep(apps_of(left))
 
     def _switch(self, config: ServiceConfig, progress: Progress, *, patient: bool) -> list[str]:
         """Deploys what is new of `config`, then has all gateways serve it."""
@@ -231,48 +261,48 @@ class Cluster:
             self._deploy(beside, asking, progress, patient=patient)
             shadows.tell(beside, progress)
             self._publish(config, progress)
+            for app, gone in swaps.items():
+                self._swap(gone, app, config, progress)
+            shadows.tell(swaps, progress)
         except BaseException as error:
             if old:
-                self._retire_later(config, apps_of(old))
                 with way_back(error):
-                    if self._in_force is not old:  # not all of them took it up: they go back
-                        self._put_in_force(old)
+                    self._go_back(old, config, progress)
             raise
-        for app, gone in swaps.items():
-            self._swap(gone, app, config, progress)
-        shadows.tell(swaps, progress)
         if old:
             self._retire_later(old, wanted)
         self._config = config
         return [r.name for r in made] + [name for name in before if name not in config.rewards]
 
+    def _go_back(self, old: ServiceConfig, config: ServiceConfig, progress: Progress) -> None:
+        """Serves `old`, as if nothing of `config` had ever been begun."""
+        wanted = apps_of(old)
+        self._retire_later(config, wanted)
+        try:
+            if self._in_force.config is not old:  # not all of them took it up: they go back
+                self._put_in_force(old, progress)
+        finally:
+            # Models that made place; what stands there now goes when no call uses it any more.
+            lost = {app: part for app, part in wanted.items() if app not in self._up}
+            if lost:
+                progress.check()
+                self._deploy(lost, [], progress, patient=True)
+
     def _publish(self, config: ServiceConfig, progress: Progress) -> None:
         """Has all gateways serve a configuration; returns when they do."""
-        import ray
+        self._put_in_force(config, progress)
+        self._apps.add(GATEWAY_APP)
+        self._gateways.run(config.limits, progress)
+        progress.expect(self._in_force.not_served, SWITCH_S)
 
-        self._put_in_force(config)
-        self._run_gateways(config.limits, progress)
-
-        def lacking() -> str:
-            asked = self._membership.in_use.remote(self._generation)
-            switched, *_ = ray.get(asked, timeout=ANSWER_S)
-            return "" if switched else "the gateways do not serve the new configuration yet"
-
-        progress.expect(lacking, SWITCH_S)
-
-    def _put_in_force(self, config: ServiceConfig) -> None:
-        """Tells the gateways what to serve."""
-        import ray
-
-        self._in_force = config
-        published: Any = self._membership.publish.remote(config.as_dict())
-        self._generation = ray.get(published, timeout=ANSWER_S)
+    def _put_in_force(self, config: ServiceConfig, progress: Progress) -> None:
+        self._in_force.put(config, progress)
 
     def _swap(self, gone: list[str], app: str, config: ServiceConfig, progress: Progress) -> None:
         """Puts a model in the place of others; its calls wait in the gateways until it is up.
 
         Raises:
-            DeployFailed: it does not come up; the others are back, those swapped before it too.
+            DeployFailed: it does not come up.
         """
         import ray
         from ray import serve
@@ -287,22 +317,16 @@ class Cluster:
 
         progress.wait(used, DRAINED_S)
         for old in gone:
-            serve.delete(old, _blocking=True)
+            serve.delete(old, _blocking=False)
             self._forget(old)
+
+        def there() -> str:
+            left = serve.status().applications.keys() & set(gone)
+            return f"the old {model.name} has not ended" if left else ""
+
+        progress.expect(there, DRAINED_S)
         asking = [r for r in config.rewards.values() if r.model == model]
-        try:
-            self._deploy({app: model}, asking, progress, patient=True)
-        except Stopped:
-            raise
-        except Exception as error:
-            if self._config is not None:
-                before = apps_of(self._config)
-                back = {old: part for old, part in before.items() if old not in self._up}
-                self._retire_later(config, before)
-                with way_back(error):
-                    self._deploy(back, [], Progress(), patient=True)
-                    self._publish(self._config, Progress())
-            raise
+        self._deploy({app: model}, asking, progress, patient=True)
 
     def _retire_later(self, config: ServiceConfig, wanted: Mapping[str, Deployed]) -> None:
         """Has what runs of `config`, and is not wanted, go when no call uses it."""
@@ -322,10 +346,15 @@ class Cluster:
             serve.delete(app, _blocking=False)
             self._forget(app)
 
-    def _tend(self) -> None:
+    def _tend(self, progress: Progress) -> None:
         """Upkeep while new versions start: they may wait for what old ones hold."""
+        if (
+            self._in_force.config is self._config
+        ):  # nothing has been switched: it may as well be given up
+            progress.give_way()
         if time.monotonic() - self._tended_s > TEND_S:
-            self.upkeep()
+            with contextlib.suppress(Stopped):  # between reloads
+                self.upkeep()
             self._tended_s = time.monotonic()
 
     def _deploy(
@@ -347,52 +376,13 @@ class Cluster:
             placement.check(apps.values())
         self._apps |= set(apps)
         try:
-            bring_up(apps, progress, self._tend)
+            bring_up(apps, progress, lambda: self._tend(progress))
             prepare(asking, self._membership)
         except BaseException:
             for app in apps:
-                with contextlib.suppress(Exception):
+                try:
                     serve.delete(app, _blocking=False)
+                except Exception:  # noqa: BLE001 - told is why it did not come up
+                    self._retiring.add([app])
             raise
         self._up |= set(apps)
-
-    def _run_gateways(self, limits: Limits, progress: Progress) -> None:
-        """Has gateways come up on the nodes that are there; returns when one of them runs."""
-        if self._gateways:
-            self._follow_nodes()
-            return
-        from ray import serve
-        from ray.serve import RunTarget
-
-        from .deployments import gateway_application
-
-        nodes = placement.gateway_nodes(self._options.gateways)
-        target = RunTarget(
-            gateway_application(self._options, limits, nodes),
-            name=GATEWAY_APP,
-            route_prefix=None,
-            external_scaler_enabled=True,
-        )
-        self._apps.add(GATEWAY_APP)
-        serve.run_many([target], wait_for_applications_running=False)
-        self._gateways = nodes * self._options.gateways_per_node
-        begin_s = time.monotonic()
-
-        def lacking() -> str:
-            up = gateways_up()
-            late = up and time.monotonic() - begin_s > GATHER_S
-            return "" if late or up >= self._gateways else f"{up} of {self._gateways} gateways run"
-
-        progress.expect(lacking, READY_S)
-        if (up := gateways_up()) < self._gateways:
-            _log.warning("%d of %d gateways run; it serves with these", up, self._gateways)
-
-    def _follow_nodes(self) -> None:
-        """Has as many gateways as there are nodes for them."""
-        nodes = placement.gateway_nodes(self._options.gateways)
-        wanted = nodes * self._options.gateways_per_node
-        if nodes and self._gateways and wanted != self._gateways:
-            placement.scale_gateways(wanted, ANSWER_S)
-            if self._gateways > 0:
-                _log.warning("gateways: %d, as there are nodes; %d before", wanted, self._gateways)
-            self._gateways = wanted

@@ -51,27 +51,34 @@ class Membership:
         self._owned_s = 0.0
         self._doors = Doors(anew=_is_restarted())
 
-    async def publish(self, config: dict[str, Any]) -> int:
-        """Puts a configuration in force; returns its generation."""
+    async def publish(self, config: dict[str, Any], after: int = 0) -> int:
+        """Puts a configuration in force; returns its generation, which comes after `after`.
+
+        Where this actor was started anew, who publishes may know of a later one than it does.
+        """
         known = max((g.generation for g in self._gateways.values()), default=0)
-        self._generation = max(self._generation, known) + 1
+        self._generation = max(self._generation, known, after) + 1
         self._config = config
         self._counts.clear()  # what is still there tells of itself at once
         self._published.set()
         self._published = asyncio.Event()
         return self._generation
 
-    async def claim(self, owner: str, *, force: bool = False) -> int | str:
+    async def claim(self, owner: str) -> int | str:
         """Notes who serves; returns the generation in force, or the owner that there is.
 
         Generation 0: none was published, or this actor has lost it. An owner that has not claimed
-        for `STALE_S` is gone; `force` takes the place of whoever it is.
+        for `STALE_S` is gone: another one may take its place, and keeps it.
         """
         now_s = time.monotonic()
-        if not force and self._owner not in ("", owner) and now_s - self._owned_s < STALE_S:
+        if self._owner not in ("", owner) and now_s - self._owned_s < STALE_S:
             return self._owner
         self._owner, self._owned_s = owner, now_s
         return self._generation
+
+    async def in_force(self) -> dict[str, Any]:
+        """The configuration; empty where none was published, or this actor has lost it."""
+        return self._config
 
     async def fronts(self) -> list[str]:
         """What the gateways that are there listen on and were started with."""

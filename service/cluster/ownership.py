@@ -8,7 +8,7 @@ import socket
 import threading
 from typing import Any
 
-from rewardplane.host.progress import Progress
+from rewardplane.host.progress import DeployFailed, Progress
 
 from .membership import STALE_S
 
@@ -26,6 +26,8 @@ class Ownership:
         self._owner = f"pid {os.getpid()} on {socket.gethostname()}"
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self.successor = ""
+        """Who took the place of this process while it was silent for a while; empty: nobody."""
 
     def claim(self, membership: Any, progress: Progress) -> int:
         """Waits until nobody else serves; returns the generation that is in force.
@@ -58,11 +60,27 @@ class Ownership:
         if self._thread is not None:
             self._thread.join()
 
-    def renewed(self, membership: Any) -> Any:
-        """A reference to what `Membership.claim` answers this process now."""
-        return membership.claim.remote(self._owner, force=True)
+    def check(self) -> None:
+        """Raises DeployFailed where another process has taken the place of this one."""
+        if self.successor:
+            raise DeployFailed(f"the cluster is served by {self.successor} now")
+
+    def renew(self, membership: Any, limit_s: float) -> int:
+        """Claims it once more; returns the generation that the membership actor knows.
+
+        Raises:
+            RayError: the actor does not answer in `limit_s`.
+        """
+        import ray
+
+        known: Any = ray.get(membership.claim.remote(self._owner), timeout=limit_s)
+        if isinstance(known, str):
+            self.successor = known
+            return 0
+        self.successor = ""
+        return known
 
     def _renew(self, membership: Any) -> None:
         while not self._ended.wait(RENEW_S):
             with contextlib.suppress(Exception):  # the actor starts anew; `upkeep` tells of it
-                self.renewed(membership)
+                membership.claim.remote(self._owner)

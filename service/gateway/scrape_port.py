@@ -31,28 +31,48 @@ def answering(application: Any, host: str, port: int) -> Callable[[], None]:
 
 
 MAX_AT_ONCE = 32
-"""Each has a thread; who comes beyond them is turned away."""
+"""Each has a thread; for who comes beyond them, the one that is there the longest is ended."""
 ANSWER_S = 10.0
 """How long one may take, with its request and with taking the answer."""
+ENDED_S = 1.0
+"""How long one that was ended may take to be gone, before who comes is turned away."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 128
+    """With the few of the default, who connects in a burst waits a second to try again."""
 
     def __init__(self, *args: Any) -> None:
-        self._places = threading.BoundedSemaphore(MAX_AT_ONCE)
+        # Who was ended is gone in a moment, but not at once.
+        self._places = threading.BoundedSemaphore(2 * MAX_AT_ONCE)
+        self._there: dict[socket.socket, None] = {}
+        """The connections, the oldest first."""
+        self._lock = threading.Lock()
         super().__init__(*args)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """In a thread of its own, as long as there is a place."""
-        if not self._places.acquire(blocking=False):
+        """In a thread of its own. Connections that are held open keep nobody out."""
+        with self._lock:
+            oldest = next(iter(self._there)) if len(self._there) >= MAX_AT_ONCE else None
+            if oldest is not None:
+                del self._there[oldest]
+                _end(oldest)
+        if not self._places.acquire(timeout=ENDED_S):
             self.shutdown_request(request)
             return
+        with self._lock:
+            self._there[request] = None
         try:
             super().process_request(request, client_address)
         except BaseException:  # there is no thread to be had
-            self._places.release()
+            self._left(request)
             raise
+
+    def _left(self, request: socket.socket) -> None:
+        with self._lock:
+            self._there.pop(request, None)
+        self._places.release()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Ends it when its time is over, however little it sends at a time."""
@@ -65,7 +85,7 @@ class _Server(ThreadingMixIn, WSGIServer):
             self.shutdown_request(request)
         finally:
             timer.cancel()
-            self._places.release()
+            self._left(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Who hangs up, or takes too long, is no news."""

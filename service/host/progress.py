@@ -24,15 +24,20 @@ class Stopped(Exception):
 
 
 class Progress:
-    """Tells what is waited for, each text once; `stopped` says whether to give up."""
+    """Tells what is waited for, each text once.
+
+    `stopped` says whether to end, `superseded` whether the next reload is asked for.
+    """
 
     def __init__(
         self,
         tell: Callable[[str], None] | None = None,
         stopped: Callable[[], bool] | None = None,
+        superseded: Callable[[], bool] | None = None,
     ) -> None:
         self._tell = tell or _ignore
         self._stopped = stopped or _never
+        self._superseded = superseded or _never
         self._last = ""
         self.notes: list[str] = []
         """What is worth knowing when it is over."""
@@ -61,6 +66,11 @@ class Progress:
         """Raises Stopped where a signal has come."""
         if self._stopped():
             raise Stopped
+
+    def give_way(self) -> None:
+        """Raises DeployFailed where the next reload is asked for: this one is of yesterday."""
+        if self._superseded():
+            raise DeployFailed("given up, as another reload was asked for meanwhile")
 
     def wait(self, lacking: Callable[[], str], limit_s: float) -> str:
         """Waits until `lacking` has nothing to tell; returns what is missing after `limit_s`.

@@ -48,7 +48,7 @@ class Service(Protocol):
         ...
 
     def upkeep(self) -> None:
-        """What is to be done now and then."""
+        """What is to be done now and then. Raises Stopped where another process serves now."""
         ...
 
     def addresses(self) -> list[str]:
@@ -94,13 +94,13 @@ def serve(
         state.write(options.port)
         tell(text)
 
-    def progress() -> Progress:
-        return Progress(told, lambda: signals.stopped)
+    def stopped() -> bool:
+        return signals.stopped
 
     service = make(options)
     try:
         state.write(options.port)
-        service.start(config, progress())
+        service.start(config, Progress(told, stopped))
         try:
             signals.take()
             state.waits_for = ""
@@ -112,7 +112,8 @@ def serve(
                 now = _times_of(path) if watch else seen
                 if asked or now != seen:
                     seen = now
-                    _reload(service, path, state, progress())
+                    progress = Progress(told, stopped, signals.has_reload)
+                    _reload(service, path, state, progress)
                     state.write(options.port)
                 elif not signals.stopped:
                     _upkeep(service)
@@ -121,7 +122,7 @@ def serve(
         finally:
             service.stop()
     except Stopped:
-        _log.warning("stopped by a signal")
+        _log.warning("stopped by a signal" if signals.stopped else "another process serves now")
     finally:
         State.forget(options.port)
 
@@ -192,6 +193,8 @@ def _reload(service: Service, path: Path, state: State, progress: Progress) -> N
 def _upkeep(service: Service) -> None:
     try:
         service.upkeep()
+    except Stopped:
+        raise
     except Exception:  # noqa: BLE001 - what serves goes on, whatever the control plane answers
         _log.exception("upkeep failed; it is tried again")
 

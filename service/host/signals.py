@@ -27,6 +27,10 @@ class Signals:
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
 
+    def has_reload(self) -> bool:
+        """Whether a reload is asked for that `asks_for_reload` has not told yet."""
+        return not self._reloads.empty()
+
     def asks_for_reload(self, wait_s: float) -> bool:
         """Whether to reload, within `wait_s`. Those that came together are one."""
         until_s = time.monotonic() + wait_s

@@ -24,7 +24,7 @@ from rewardplane.client.sync_client import SyncRewardClient
 from rewardplane.cluster.names import GATEWAY_LABEL, NO_GATEWAY, app_name
 from rewardplane.config.load import load as load_config
 
-from .conftest import free_port
+from .conftest import FOLDER, free_port
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
@@ -139,6 +139,13 @@ def test_gateways_follow_the_nodes_and_the_next_driver_goes_on(
     try:
         first.end()
         app, old = (app_name(r) for r in load_config(config).rewards.values())
+        until(lambda: running(ray_cluster) == {app: 1, old: 1, "rewardplane-gateway": 4})
+        broken = f"{{kind: python, function: 'broken:setup_fails', python_path: [{FOLDER}]}}"
+        never = Serving(ray_cluster, write(tmp_path, math=SMALL, broken=broken), port)
+        assert never.process.wait(timeout=120) == 1
+        never.close()
+        assert any("no weights here" in line for line in never.said), never.said
+        # What was served on the cluster before is served on.
         until(lambda: running(ray_cluster) == {app: 1, old: 1, "rewardplane-gateway": 4})
         before = len(scored)
         second = Serving(ray_cluster, write(tmp_path, math=SMALL, two=SMALL), port)

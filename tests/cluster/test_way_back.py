@@ -28,6 +28,7 @@ class Steps(Cluster):
 
     def __init__(self) -> None:
         super().__init__(Options())
+        self._in_force.tell = lambda: None
         self.ends: list[Exception | None] = []
         self.tried: list[ServiceConfig] = []
 
@@ -35,9 +36,10 @@ class Steps(Cluster):
         self._up |= set(apps)
 
     def _publish(self, config: ServiceConfig, progress: Progress) -> None:
-        self._put_in_force(config)
+        self._put_in_force(config, progress)
 
-    def _put_in_force(self, config: ServiceConfig) -> None:
+    def _put_in_force(self, config: ServiceConfig, progress: Progress) -> None:
+        self._in_force.config = config
         self.tried.append(config)
         if self.ends and (error := self.ends.pop(0)) is not None:
             raise error

@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from rewardplane.gateway import scrape_port
@@ -54,10 +55,31 @@ def test_half_requests_hold_few_threads_and_not_for_long(port: int, sent: bytes)
     held = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
     try:
         for connection in held:
-            connection.sendall(sent)
+            with suppress(OSError):  # some have been ended for others
+                connection.sendall(sent)
         time.sleep(0.3)
         assert threading.active_count() <= before + 2 * 4  # each with its timer
         until_scraped(port)
+    finally:
+        for connection in held:
+            connection.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTT", b"GET / HTTP/1.1\r\nhost: x\r\nx-"])
+def test_connections_that_are_held_keep_nobody_out(
+    port: int, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe that finds no place fails, and a gateway whose probes fail is taken for dead."""
+    monkeypatch.setattr(scrape_port, "ANSWER_S", 60.0)
+    before = threading.active_count()
+    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
+    try:
+        for connection in held:
+            with suppress(OSError):  # some have been ended for others
+                connection.sendall(sent)
+        for _ in range(20):
+            assert scraped(port) == b"metric 1\n"
+        assert threading.active_count() <= before + 2 * 2 * 4
     finally:
         for connection in held:
             connection.close()

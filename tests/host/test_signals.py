@@ -60,3 +60,13 @@ def test_each_text_is_told_once() -> None:
     for text in ("a", "a", "b", "b", "a"):
         progress.say(text)
     assert told == ["a", "b", "a"]
+
+
+def test_a_wait_gives_way_to_the_next_reload(signals: Signals) -> None:
+    progress = Progress(superseded=signals.has_reload)
+    progress.give_way()
+    os.kill(os.getpid(), signal.SIGHUP)
+    with pytest.raises(DeployFailed, match="another reload was asked for"):
+        progress.give_way()
+    assert signals.asks_for_reload(1.0), "it is still to be done"
+    progress.give_way()

@@ -81,7 +81,8 @@ class Nodes(Service):
         folder = self.home / "node"
         folder.mkdir(exist_ok=True)
         # Its replica is reached by Serve's handle, as one of another host.
-        self.node = Tree(command, {"TMPDIR": str(folder)}, self.home / "node.log")
+        env = {"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}  # its last words are to be read
+        self.node = Tree(command, env, self.home / "node.log")
 
     async def lose(self) -> float:
         """SIGKILL to the second node's raylet, once a replica runs there; when that was.
@@ -103,7 +104,7 @@ class Nodes(Service):
             if raylets and has_replica:
                 break
             if not node.alive():
-                raise RuntimeError(f"the second node ended: {node.log_tail}")
+                raise RuntimeError(f"the second node ended: {node.end}, {self.last_words()}")
             await asyncio.sleep(0.1)
         else:
             raise RuntimeError(f"no replica runs on the second node: {node.log_tail}")
@@ -112,6 +113,13 @@ class Nodes(Service):
             raylet.send_signal(signal.SIGKILL)
         self.joining = asyncio.create_task(self._another(node))
         return time.monotonic()
+
+    def last_words(self) -> str:
+        """What the second node and its raylet wrote last."""
+        assert self.node is not None
+        logs = sorted(self.home.glob("node/ray/session_2*/logs/raylet.*"))
+        tails = [f"{log}: {log.read_text(errors='replace')[-1500:]}" for log in logs]
+        return "\n".join([self.node.log_tail, *tails])
 
     async def _another(self, node: Tree) -> None:
         await asyncio.to_thread(node.stop, 10.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -14,7 +13,16 @@ from pathlib import Path
 import psutil
 
 REPO = Path(__file__).resolve().parents[2]
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_START = """\
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+prctl = ctypes.CDLL(None).prctl
+prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""In a program of its own: between fork and exec, gRPC's handlers crash one child in a dozen while
+this process makes calls."""
 
 
 class Tree:
@@ -26,22 +34,15 @@ class Tree:
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], log: Path):
         self._log = log
-        prctl = ctypes.CDLL(None).prctl
-
-        def before_exec() -> None:
-            prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-            prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-
         with log.open("wb") as out:
             self._root = subprocess.Popen(
-                argv,
+                [sys.executable, "-S", "-E", "-c", _START, *argv],
                 cwd=REPO,
                 env={**os.environ, "PYTHONPATH": str(REPO), **env},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=before_exec,
             )
 
     @property
@@ -52,6 +53,11 @@ class Tree:
     def alive(self) -> bool:
         """Whether the root still runs."""
         return self._root.poll() is None
+
+    @property
+    def end(self) -> int | None:
+        """What the root ended with; None: it runs."""
+        return self._root.poll()
 
     def processes(self) -> list[psutil.Process]:
         """The root and all its descendants."""
