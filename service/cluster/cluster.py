@@ -348,9 +348,7 @@ class Cluster:
 
     def _tend(self, progress: Progress) -> None:
         """Upkeep while new versions start: they may wait for what old ones hold."""
-        if (
-            self._in_force.config is self._config
-        ):  # nothing has been switched: it may as well be given up
+        if self._in_force.config is self._config:  # nothing is switched yet: it may be given up
             progress.give_way()
         if time.monotonic() - self._tended_s > TEND_S:
             with contextlib.suppress(Stopped):  # between reloads
