@@ -2,25 +2,29 @@
 
 A request's head must be there within `HEAD_S` of its first byte (of the connection, for the first
 one) and have at most `MAX_HEAD_BYTES`; its body within `READ_S`, and as large as its port allows;
-an answer must be taken within `SEND_S`. When the client hangs up, the task that answers it is
-cancelled. A request that is refused is answered at once, and what still comes of it is dropped.
+an answer must be taken within `SEND_S`. When the client hangs up, what is done to answer it is
+stopped. A request that is refused is answered at once, and what still comes of it is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 import httptools
 from rewardplane.wire.errors import InvalidRequest, Overloaded
 
-from .exchange import Answer, Bodies, Request, TooLarge, refusal
+from .exchange import Answer, Bodies, Request, Stop, TooLarge, refusal
 from .framing import fault_in
 from .tls import shown_by
+
+_log = logging.getLogger(__name__)
 
 HEAD_S = 20.0
 MAX_HEAD_BYTES = 64 * 1024
@@ -59,8 +63,12 @@ class Port(Protocol):
         """What a request is answered for an error."""
         ...
 
-    async def answer(self, request: Request) -> Answer:
-        """What a request is answered when its body has come."""
+    def answer(self, request: Request, done: Callable[[Answer], None]) -> Stop | None:
+        """Has a request answered whose body has come.
+
+        `done` gets the answer, once, perhaps before this returns. What is returned is called where
+        nobody waits for that any more.
+        """
         ...
 
     def date(self) -> str:
@@ -99,7 +107,11 @@ class Connection(asyncio.Protocol):
         """The request whose body comes."""
         self._waiting: deque[_Incoming] = deque()
         """Those that are complete, or refused, and not answered."""
-        self._task: asyncio.Task[None] | None = None
+        self._answering: _Incoming | None = None
+        """The request that is being answered."""
+        self._stop_answering: Stop | None = None
+        self._is_beginning = False
+        """Whether its answer is asked for just now."""
         self._is_paused = False
         self._is_stuck = False
         """Whether the client does not take its answers."""
@@ -170,8 +182,10 @@ class Connection(asyncio.Protocol):
         """See `asyncio.Protocol`."""
         self._port.lost(self)
         del self._parser  # it knows this connection
-        if self._task is not None:
-            self._task.cancel()
+        self._answering, stop = None, self._stop_answering
+        if stop is not None:
+            self._stop_answering = None
+            stop()
         while self._waiting:
             self._drop(self._waiting.popleft())
         if self._coming is not None:
@@ -193,19 +207,17 @@ class Connection(asyncio.Protocol):
             else:
                 self._close()
 
-    def stop(self) -> asyncio.Task[None] | None:
+    def stop(self) -> None:
         """Closes when the requests that have come are answered."""
         if self._coming is not None:
             self._coming.keep_alive = False
         else:
             self._is_last = True
         self._go_on()
-        return self._task
 
-    def abort(self) -> asyncio.Task[None] | None:
-        """Ends at once; returns what is cancelled by that."""
+    def abort(self) -> None:
+        """Ends at once."""
         self._transport.abort()
-        return self._task
 
     # ---- the parser ----------------------------------------------------------------------------
 
@@ -330,7 +342,7 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Answers what has come, one request after the other; closes behind the last."""
-        while self._waiting and self._task is None and not self._is_stuck:
+        while self._waiting and self._answering is None and not self._is_stuck:
             incoming = self._waiting.popleft()
             if incoming.refused is not None:
                 self._send(incoming, incoming.refused)
@@ -338,11 +350,15 @@ class Connection(asyncio.Protocol):
             first, *more = incoming.chunks or [b""]
             incoming.request.body = b"".join((first, *more)) if more else bytes(first)
             self._drop(incoming)
-            self._task = asyncio.get_running_loop().create_task(self._answer(incoming))
+            self._begin(incoming)
+            if self._answering is None and self._waiting:
+                # However many came together, other connections have their turn between them.
+                asyncio.get_running_loop().call_soon(self._go_on)
+                break
         if self._transport.is_closing():
             return
         coming = self._coming
-        if self._task is not None or self._waiting:
+        if self._answering is not None or self._waiting:
             if not self._is_paused and (coming is not None or self._waiting):
                 # No more than one request is taken in while another is answered.
                 self._is_paused = True
@@ -362,15 +378,28 @@ class Connection(asyncio.Protocol):
             coming.wants_continue = False
             self._transport.write(_CONTINUE)
 
-    async def _answer(self, incoming: _Incoming) -> None:
+    def _begin(self, incoming: _Incoming) -> None:
+        self._answering = incoming
+        self._is_beginning = True
+        stop = self._port.answer(incoming.request, self._answered)
+        if self._is_beginning:  # there is no answer yet
+            self._is_beginning = False
+            self._stop_answering = stop
+
+    def _answered(self, answer: Answer) -> None:
+        """Takes the answer of the request that is being answered; nothing is raised into a lane."""
+        incoming, self._answering = self._answering, None
+        self._stop_answering = None
+        at_once, self._is_beginning = self._is_beginning, False
+        if incoming is None:  # the client hung up
+            return
         try:
-            answer = await self._port.answer(incoming.request)
-            self._task = None
             self._send(incoming, answer)
-            self._go_on()
-        except BaseException:
+            if not at_once:  # else whoever asked for it goes on
+                self._go_on()
+        except Exception:  # noqa: BLE001 - our fault; nobody is to wait for the answer
+            _log.exception("a connection is ended by our own fault")
             self._transport.abort()
-            raise
 
     def _send(self, incoming: _Incoming, answer: Answer) -> None:
         if not self._transport.is_closing():

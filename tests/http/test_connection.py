@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rewardplane.http import connection
 from rewardplane.http.connection import Connection
-from rewardplane.http.exchange import Answer, Bodies, Request, refusal
+from rewardplane.http.exchange import Answer, Bodies, Request, Stop, refusal
 
 MOST = 2_000
 ENDS = (400, 415, 431, 501, 505)
@@ -28,7 +28,7 @@ class Echo:
         self.bodies = Bodies(10_000)
         self.max_body_bytes = MOST
         self.connections: set[Connection] = set()
-        self.cancelled = 0
+        self.cancelled = self.answering = self.most = 0
 
     def made(self, connection: Connection) -> None:
         self.connections.add(connection)
@@ -42,17 +42,33 @@ class Echo:
     def refusal_of(self, error: Exception, _request: Request) -> Answer:
         return Answer(b"", {"TooLarge": 413, "Overloaded": 429}.get(type(error).__name__, 400))
 
-    async def answer(self, request: Request) -> Answer:
-        try:
-            for _ in range(request.path.count("slow")):
-                await asyncio.sleep(0)
-            if request.path == "/never":
-                await asyncio.Event().wait()
-        except asyncio.CancelledError:
+    def answer(self, request: Request, done: Callable[[Answer], None]) -> Stop | None:
+        self.answering += 1
+        self.most = max(self.most, self.answering)
+        turns = request.path.count("slow")
+        answer = Answer(f"{request.method} {request.path} ".encode() + request.body)
+        waits = True
+
+        def go_on() -> None:
+            nonlocal turns, waits
+            if not waits:
+                return
+            if turns:
+                turns -= 1
+                asyncio.get_running_loop().call_soon(go_on)
+            elif request.path != "/never":
+                waits = False
+                self.answering -= 1
+                done(answer)
+
+        def stop() -> None:
+            nonlocal waits
+            assert waits
+            waits = False
             self.cancelled += 1
-            raise
-        told = f"{request.method} {request.path} ".encode()
-        return Answer(told + request.body)
+
+        go_on()
+        return stop
 
     def date(self) -> str:
         return "Sat, 28 Nov 2026 12:00:00 GMT"
