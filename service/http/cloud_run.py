@@ -19,7 +19,8 @@ from rewardplane.rewards.types import Outcome, Score
 from rewardplane.wire.errors import InvalidRequest
 
 from .exchange import Answer, Request, json_answer
-from .facade import Ask, Asked, Asking, Facade
+from .facade import Ask, Facade
+from .scoring import Asked, Asking
 
 
 class CloudRun(Facade):

@@ -17,9 +17,10 @@ from rewardplane.rewards.types import Outcome, Reason, Response, Score
 from rewardplane.wire.errors import InvalidRequest
 
 from .exchange import Answer, Request, echoed, json_answer
-from .facade import Ask, Asked, Asking, Facade, Item, switched_off
+from .facade import Ask, Facade, switched_off
 from .items import example_of, turns_of
 from .request import json_object
+from .scoring import Asked, Asking, Item
 
 if TYPE_CHECKING:
     from rewardplane.config.settings import NemoGymUrl

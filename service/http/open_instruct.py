@@ -19,8 +19,9 @@ from rewardplane.rewards.types import Example, Outcome, Response, Score
 from rewardplane.wire.errors import InvalidRequest
 
 from .exchange import Answer, Request, json_answer
-from .facade import Ask, Asked, Asking, Facade, switched_off
+from .facade import Ask, Facade, switched_off
 from .request import json_object
+from .scoring import Asked, Asking
 
 _NAME = "open_instruct"
 _MARGIN_S = 2.0

@@ -15,9 +15,10 @@ from rewardplane.rewards.types import Content, Outcome, Part, Response, Score
 from rewardplane.wire.errors import InvalidRequest
 
 from .exchange import Answer, Request, json_answer
-from .facade import Ask, Asked, Asking, Facade, Item, switched_off
+from .facade import Ask, Facade, switched_off
 from .items import example_of, labelled, texts_of
 from .request import json_object
+from .scoring import Asked, Asking, Item
 
 if TYPE_CHECKING:
     from rewardplane.config.settings import RewardUrl

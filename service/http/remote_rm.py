@@ -14,10 +14,11 @@ from rewardplane.rewards.types import Response
 from rewardplane.wire.errors import InvalidRequest
 
 from .exchange import Request, json_answer
-from .facade import Ask, Asked, Asking, Facade, Item, switched_off
+from .facade import Ask, Facade, switched_off
 from .items import example_of, labelled, turns_of
 from .openrlhf import rewards_of
 from .request import json_object
+from .scoring import Asked, Asking, Item
 
 if TYPE_CHECKING:
     from rewardplane.config.settings import RewardUrl

@@ -81,7 +81,12 @@ def outcomes_of(call: Call) -> list[Outcome]:
 
 def outcome_of(call: Call) -> Outcome:
     """The outcome of a call of one item."""
-    return _outcome(call, 0, call.served[0].component_names)
+    return outcome_at(call, 0)
+
+
+def outcome_at(call: Call, item: int) -> Outcome:
+    """The outcome of an item of a call whose items are all of the same reward."""
+    return _outcome(call, item, call.served[0].component_names)
 
 
 def _outcome(call: Call, item: int, names: Sequence[str]) -> Outcome:

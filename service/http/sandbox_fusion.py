@@ -17,8 +17,9 @@ from rewardplane.rewards.types import Example, Outcome, Response, Score
 from rewardplane.wire.errors import Internal, InvalidRequest
 
 from .exchange import Request, json_answer
-from .facade import Ask, Asked, Asking, Facade, switched_off
+from .facade import Ask, Facade, switched_off
 from .request import json_object
+from .scoring import Asked, Asking
 
 _NAME = "sandbox_fusion"
 _KNOWN = frozenset(
