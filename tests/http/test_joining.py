@@ -27,11 +27,12 @@ SLOW = """\
 import time
 
 def evaluate(example, response):
-    if response.text.startswith("slow"):
+    text = response["parts"][0]["text"]
+    if text == "slow":
         time.sleep(0.6)
-    if response.text.startswith("raise"):
+    if text == "raise":
         raise ValueError("no")
-    return float(response.text == example.references["answer"])
+    return float(text == example["references"]["answer"])
 """
 
 
