@@ -2,8 +2,8 @@
 
 With nothing in flight, what waits goes at once, and what comes meanwhile goes with the next. A
 further call starts only when what waits is worth its cost, up to the number of replicas: cheap
-rewards keep one replica busy, dear ones fill all. A further round of calls is sent ahead where much
-waits, so that a replica finds work when it ends.
+rewards keep one replica busy, dear ones fill all, each with its share. A further round of calls is
+sent ahead where much waits, so that a replica finds work when it ends.
 
 A call whose replica is lost is sent again elsewhere; a shard that took two replicas down is sent
 item by item, one replica at a time.
@@ -242,11 +242,12 @@ class PoolLane:
         return True
 
     def _take(self) -> list[list[Shard]]:
-        """The next call's jobs: shards that go together, about 50 ms or 1 MiB in all."""
+        """The next call's jobs: a replica's share of what waits, at most 50 ms or 1 MiB in all."""
         now_s = time.monotonic()
         jobs: dict[tuple[float, str], list[Shard]] = {}
         room_bytes = TARGET_BYTES
-        room_items = max(1, int(TARGET_COST_S / self.item_s))
+        share_s = max(WORTH_S, self._waiting.items * self.item_s / max(1, self._served.up))
+        room_items = max(1, int(min(TARGET_COST_S, share_s) / self.item_s))
         while self._waiting:
             shard = self._waiting.first()
             if jobs and (shard.bytes > room_bytes or shard.n > room_items):

@@ -19,6 +19,8 @@ from .served import ServedReward
 
 TARGET_BYTES = 2**20
 TARGET_COST_S = 0.05
+GRAIN = 10
+"""Parts of that which whole groups are cut into: a lane joins them to the size that balances."""
 MAX_ITEMS = 4096
 MAX_SLICES = 64
 """Of a group whose example is larger than its responses: each slice carries the example again."""
@@ -143,11 +145,13 @@ def shards_of(
     groups: Iterable[tuple[int, frames.GroupFrame]],
     item_s: float,
 ) -> Iterator[Shard]:
-    """Cuts a reward's groups, given with their indices, into shards of about 50 ms of work.
+    """Cuts a reward's groups, given with their indices, into shards of about 5 ms of work.
 
-    `item_s` is the measured cost of one item. A group that must stay whole is never cut.
+    `item_s` is the measured cost of one item. A group is cut where it takes 50 ms or more, and
+    never where it must stay whole.
     """
     room = max(1, min(MAX_ITEMS, int(TARGET_COST_S / max(item_s, 1e-9))))
+    grain = max(1, min(MAX_ITEMS, int(TARGET_COST_S / GRAIN / max(item_s, 1e-9))))
     now_s = time.monotonic()
     shard = Shard(call, served, [], [], 0, 0, now_s)
     for index, group in groups:
@@ -167,7 +171,7 @@ def shards_of(
                 part.example, part.responses = example, responses
                 yield part
             continue
-        if shard.n and (shard.n + size > room or shard.bytes + data_bytes > TARGET_BYTES):
+        if shard.n and (shard.n + size > grain or shard.bytes + data_bytes > TARGET_BYTES):
             yield shard
             shard = Shard(call, served, [], [], 0, 0, now_s)
         if shard.groups and shard.groups[-1][1] == index:

@@ -116,6 +116,21 @@ async def test_dear_work_takes_a_further_replica_and_no_more_than_there_are() ->
     ]
 
 
+@pytest.mark.parametrize("groups", [40, 160])
+async def test_one_call_is_shared_by_all_replicas(groups: int) -> None:
+    gate = asyncio.Event()
+    it, replicas = service(waits_for(gate.wait), replicas=4)
+    task = asyncio.create_task(score(it, *([text] for text in numbers(groups))))  # 1 ms each
+    await asyncio.sleep(0.1)
+    first = [len(call.texts) for call in replicas.handled[:4]]
+    assert len(first) == 4
+    assert max(first) <= groups / 4
+    gate.set()
+    assert rewards(await task) == [float(i) for i in range(groups)]
+    # What is left when the replicas end is shared too: none works on while the others have done.
+    assert len(replicas.handled[-1].texts) <= 10
+
+
 async def test_many_bytes_take_a_further_replica() -> None:
     gate = asyncio.Event()
     it, replicas = service(waits_for(gate.wait), replicas=2)
@@ -161,7 +176,7 @@ async def test_a_lost_replica_loses_nothing() -> None:
         *map(float, range(50, 55)),
     ]
     assert [len(call.texts) for call in replicas.handled] == [15, 15]
-    assert it.metrics.figures("it").retries == 1
+    assert it.metrics.figures("it").retries == 2, "of each of the two shards"
 
 
 async def test_what_was_told_before_the_loss_is_not_run_again() -> None:
