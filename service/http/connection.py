@@ -15,13 +15,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import unquote_to_bytes
 
 import httptools
 from rewardplane.wire.errors import InvalidRequest, Overloaded
 
 from .exchange import Answer, Bodies, Request, Stop, TooLarge, refusal
 from .framing import fault_in
+from .incoming import Incoming, path_of
 from .tls import shown_by
 
 _log = logging.getLogger(__name__)
@@ -76,20 +76,6 @@ class Port(Protocol):
         ...
 
 
-class _Incoming:
-    """A request that is on its way in, or that waits for those before it."""
-
-    __slots__ = ("chunks", "keep_alive", "refused", "request", "size", "wants_continue")
-
-    def __init__(self, request: Request, *, keep_alive: bool, wants_continue: bool) -> None:
-        self.request = request
-        self.keep_alive = keep_alive
-        self.wants_continue = wants_continue
-        self.refused: Answer | None = None
-        self.chunks: list[bytes | bytearray] = []
-        self.size = 0
-
-
 class Connection(asyncio.Protocol):
     """A connection of a port."""
 
@@ -103,11 +89,11 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._unparsed = 0
         """Bytes since a head or a piece of a body was complete."""
-        self._coming: _Incoming | None = None
+        self._coming: Incoming | None = None
         """The request whose body comes."""
-        self._waiting: deque[_Incoming] = deque()
+        self._waiting: deque[Incoming] = deque()
         """Those that are complete, or refused, and not answered."""
-        self._answering: _Incoming | None = None
+        self._answering: Incoming | None = None
         """The request that is being answered."""
         self._stop_answering: Stop | None = None
         self._is_beginning = False
@@ -258,10 +244,10 @@ class Connection(asyncio.Protocol):
             return  # it comes again, without that; see `_parse`
         version = parser.get_http_version()
         is_old = version != "1.1"
-        request = Request(method, _path_of(self._url), headers, self._certificate)
+        request = Request(method, path_of(self._url), headers, self._certificate)
         expects = headers.get(b"expect", b"").lower() == b"100-continue" and not is_old
         keep_alive = not is_old and parser.should_keep_alive() and not switches
-        self._coming = coming = _Incoming(request, keep_alive=keep_alive, wants_continue=expects)
+        self._coming = coming = Incoming(request, keep_alive=keep_alive, wants_continue=expects)
         if (fault := fault_in(version, headers, self._doubled)) is not None:
             self._give_up(fault)
             return
@@ -310,11 +296,11 @@ class Connection(asyncio.Protocol):
     def _most(self) -> int:
         return self._port.max_body_bytes
 
-    def _too_large(self, coming: _Incoming) -> Answer:
+    def _too_large(self, coming: Incoming) -> Answer:
         error = TooLarge(f"the body has more than {self._most} bytes")
         return self._port.refusal_of(error, coming.request)
 
-    def _refuse(self, coming: _Incoming, answer: Answer) -> None:
+    def _refuse(self, coming: Incoming, answer: Answer) -> None:
         """Answers a request whose body need not come; what comes of it is dropped."""
         self._drop(coming)
         coming.refused = answer
@@ -329,13 +315,13 @@ class Connection(asyncio.Protocol):
         self._is_last = True
         self._read_by = math.inf
         if coming is None:
-            coming = _Incoming(Request("", "", {}), keep_alive=False, wants_continue=False)
+            coming = Incoming(Request("", "", {}), keep_alive=False, wants_continue=False)
         elif coming.refused is not None:
             return
         coming.wants_continue = False
         self._refuse(coming, answer)
 
-    def _drop(self, coming: _Incoming) -> None:
+    def _drop(self, coming: Incoming) -> None:
         self._port.bodies.give_back(coming.size)
         coming.size = 0
         coming.chunks.clear()
@@ -378,7 +364,7 @@ class Connection(asyncio.Protocol):
             coming.wants_continue = False
             self._transport.write(_CONTINUE)
 
-    def _begin(self, incoming: _Incoming) -> None:
+    def _begin(self, incoming: Incoming) -> None:
         self._answering = incoming
         self._is_beginning = True
         stop = self._port.answer(incoming.request, self._answered)
@@ -401,7 +387,7 @@ class Connection(asyncio.Protocol):
             _log.exception("a connection is ended by our own fault")
             self._transport.abort()
 
-    def _send(self, incoming: _Incoming, answer: Answer) -> None:
+    def _send(self, incoming: Incoming, answer: Answer) -> None:
         if not self._transport.is_closing():
             close = not incoming.keep_alive or (self._is_last and not self._waiting)
             bodiless = incoming.request.method == "HEAD"
@@ -411,14 +397,3 @@ class Connection(asyncio.Protocol):
     def _close(self) -> None:
         self._write_by = min(self._write_by, time.monotonic() + SEND_S)
         self._transport.close()
-
-
-def _path_of(target: bytes) -> str:
-    """The path of a request's target; empty where it has none."""
-    if not target.startswith(b"/"):
-        try:
-            target = httptools.parse_url(target).path or b"/"
-        except httptools.HttpParserInvalidURLError:
-            return ""
-    path = target.partition(b"?")[0]
-    return (unquote_to_bytes(path) if b"%" in path else path).decode("utf-8", "replace")
