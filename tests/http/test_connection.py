@@ -286,6 +286,22 @@ async def test_one_request_is_taken_in_while_another_is_answered() -> None:
     assert port.bodies.bytes == 0
 
 
+async def test_requests_that_came_together_are_answered_one_a_turn() -> None:
+    port, wire, made = connected()
+    made.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 5)
+    for count in range(1, 6):  # other connections have their turn between them
+        assert len(answers(wire.sent)) == count
+        await asyncio.sleep(0)
+    assert wire.reading
+    made.data_received(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n" * 5)
+    for _ in range(30):
+        await asyncio.sleep(0)
+    assert len(answers(wire.sent)) == 10
+    assert port.most == 1
+    made.connection_lost(None)
+    assert port.cancelled == 0
+
+
 async def test_no_flood_of_requests_waits() -> None:
     told, closed = await sent([b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n" * 1000])
     assert (told, closed) == (b"", False)
