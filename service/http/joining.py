@@ -95,11 +95,11 @@ class _Joined:
         begin = partial(first.contract.begin_call, first.asking, asked, first.request)
         try:
             begun = begin(self._done, self._take)
+            self._call = call = begun if isinstance(begun, Call) else at_once(begun)
         except Exception:  # noqa: BLE001 - told to each whose own call is refused
             for scoring in scorings:
                 scoring.begin_later()
             return
-        self._call = call = begun if isinstance(begun, Call) else at_once(begun)
         if not call.closed:
             for scoring in scorings:
                 scoring.on_stop = self._stopped
