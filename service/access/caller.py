@@ -146,6 +146,11 @@ class Caller:
                 usage.set(grant.job_quota)
 
     @property
+    def has_quotas(self) -> bool:
+        """Whether what it has in use is bounded."""
+        return self.grant.quota != _NO_QUOTA or self.grant.job_quota != _NO_QUOTA
+
+    @property
     def limits_judges(self) -> bool:
         """Whether judges' tokens count."""
         quotas = (self.grant.quota, self.grant.job_quota)

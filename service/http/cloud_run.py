@@ -15,11 +15,12 @@ from rewardplane.rewards.formats.gemini.wire import (
     cloud_run_value,
     parse_cloud_run,
 )
-from rewardplane.rewards.types import Score
+from rewardplane.rewards.types import Outcome, Score
 from rewardplane.wire.errors import InvalidRequest
 
-from .exchange import Answer, Handler, Request, json_answer
-from .facade import Asked, Facade
+from .exchange import Answer, Request, json_answer
+from .facade import Ask, Facade
+from .scoring import Asked, Asking
 
 
 class CloudRun(Facade):
@@ -28,26 +29,28 @@ class CloudRun(Facade):
     answer_s: ClassVar[float] = 280.0  # the job waits 300
     retry_after_s: ClassVar[int] = 2
 
-    def routes(self) -> Mapping[str, Handler]:
+    def routes(self) -> Mapping[str, Ask]:
         """See the base."""
         return {"/": self.answer, "/rewards/{reward}": self.answer}
 
-    async def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Asking:
         """The reward, or an error that tells the job whether to come again.
 
         Raises:
-            Answered, CallError, BadMessage, TooLarge: there is none.
+            InvalidRequest: no reward is named.
         """
         settings = self.rewards.http
         reward = request.reward or settings.reward
         if not reward:
             raise InvalidRequest("no reward is configured for this address: set http.reward")
-        (outcome,) = await self.outcomes(
-            request, reward, _asked, wants=("components", "explanations"), tells=settings.tells
-        )
-        if isinstance(outcome, Score):
-            return json_answer(cloud_run_answer(outcome))
-        return json_answer(cloud_run_value(outcome, cast("float", settings.value_on_error)))
+
+        def written(outcomes: list[Outcome]) -> Answer:
+            (outcome,) = outcomes
+            if isinstance(outcome, Score):
+                return json_answer(cloud_run_answer(outcome))
+            return json_answer(cloud_run_value(outcome, cast("float", settings.value_on_error)))
+
+        return Asking(reward, _asked, written, ("components", "explanations"), settings.tells)
 
 
 def _asked(body: bytes) -> Asked:

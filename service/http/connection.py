@@ -2,25 +2,29 @@
 
 A request's head must be there within `HEAD_S` of its first byte (of the connection, for the first
 one) and have at most `MAX_HEAD_BYTES`; its body within `READ_S`, and as large as its port allows;
-an answer must be taken within `SEND_S`. When the client hangs up, the task that answers it is
-cancelled. A request that is refused is answered at once, and what still comes of it is dropped.
+an answer must be taken within `SEND_S`. When the client hangs up, what is done to answer it is
+stopped. A request that is refused is answered at once, and what still comes of it is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import unquote_to_bytes
 
 import httptools
 from rewardplane.wire.errors import InvalidRequest, Overloaded
 
-from .exchange import Answer, Bodies, Request, TooLarge, refusal
+from .exchange import Answer, Bodies, Request, Stop, TooLarge, refusal
 from .framing import fault_in
+from .incoming import Incoming, path_of
 from .tls import shown_by
+
+_log = logging.getLogger(__name__)
 
 HEAD_S = 20.0
 MAX_HEAD_BYTES = 64 * 1024
@@ -59,27 +63,17 @@ class Port(Protocol):
         """What a request is answered for an error."""
         ...
 
-    async def answer(self, request: Request) -> Answer:
-        """What a request is answered when its body has come."""
+    def answer(self, request: Request, done: Callable[[Answer], None]) -> Stop | None:
+        """Has a request answered whose body has come.
+
+        `done` gets the answer, once, perhaps before this returns. What is returned is called where
+        nobody waits for that any more.
+        """
         ...
 
     def date(self) -> str:
         """Now, as answers tell it."""
         ...
-
-
-class _Incoming:
-    """A request that is on its way in, or that waits for those before it."""
-
-    __slots__ = ("chunks", "keep_alive", "refused", "request", "size", "wants_continue")
-
-    def __init__(self, request: Request, *, keep_alive: bool, wants_continue: bool) -> None:
-        self.request = request
-        self.keep_alive = keep_alive
-        self.wants_continue = wants_continue
-        self.refused: Answer | None = None
-        self.chunks: list[bytes | bytearray] = []
-        self.size = 0
 
 
 class Connection(asyncio.Protocol):
@@ -95,11 +89,15 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._unparsed = 0
         """Bytes since a head or a piece of a body was complete."""
-        self._coming: _Incoming | None = None
+        self._coming: Incoming | None = None
         """The request whose body comes."""
-        self._waiting: deque[_Incoming] = deque()
+        self._waiting: deque[Incoming] = deque()
         """Those that are complete, or refused, and not answered."""
-        self._task: asyncio.Task[None] | None = None
+        self._answering: Incoming | None = None
+        """The request that is being answered."""
+        self._stop_answering: Stop | None = None
+        self._is_beginning = False
+        """Whether its answer is asked for just now."""
         self._is_paused = False
         self._is_stuck = False
         """Whether the client does not take its answers."""
@@ -170,8 +168,10 @@ class Connection(asyncio.Protocol):
         """See `asyncio.Protocol`."""
         self._port.lost(self)
         del self._parser  # it knows this connection
-        if self._task is not None:
-            self._task.cancel()
+        self._answering, stop = None, self._stop_answering
+        if stop is not None:
+            self._stop_answering = None
+            stop()
         while self._waiting:
             self._drop(self._waiting.popleft())
         if self._coming is not None:
@@ -193,19 +193,17 @@ class Connection(asyncio.Protocol):
             else:
                 self._close()
 
-    def stop(self) -> asyncio.Task[None] | None:
+    def stop(self) -> None:
         """Closes when the requests that have come are answered."""
         if self._coming is not None:
             self._coming.keep_alive = False
         else:
             self._is_last = True
         self._go_on()
-        return self._task
 
-    def abort(self) -> asyncio.Task[None] | None:
-        """Ends at once; returns what is cancelled by that."""
+    def abort(self) -> None:
+        """Ends at once."""
         self._transport.abort()
-        return self._task
 
     # ---- the parser ----------------------------------------------------------------------------
 
@@ -246,10 +244,10 @@ class Connection(asyncio.Protocol):
             return  # it comes again, without that; see `_parse`
         version = parser.get_http_version()
         is_old = version != "1.1"
-        request = Request(method, _path_of(self._url), headers, self._certificate)
+        request = Request(method, path_of(self._url), headers, self._certificate)
         expects = headers.get(b"expect", b"").lower() == b"100-continue" and not is_old
         keep_alive = not is_old and parser.should_keep_alive() and not switches
-        self._coming = coming = _Incoming(request, keep_alive=keep_alive, wants_continue=expects)
+        self._coming = coming = Incoming(request, keep_alive=keep_alive, wants_continue=expects)
         if (fault := fault_in(version, headers, self._doubled)) is not None:
             self._give_up(fault)
             return
@@ -298,11 +296,11 @@ class Connection(asyncio.Protocol):
     def _most(self) -> int:
         return self._port.max_body_bytes
 
-    def _too_large(self, coming: _Incoming) -> Answer:
+    def _too_large(self, coming: Incoming) -> Answer:
         error = TooLarge(f"the body has more than {self._most} bytes")
         return self._port.refusal_of(error, coming.request)
 
-    def _refuse(self, coming: _Incoming, answer: Answer) -> None:
+    def _refuse(self, coming: Incoming, answer: Answer) -> None:
         """Answers a request whose body need not come; what comes of it is dropped."""
         self._drop(coming)
         coming.refused = answer
@@ -317,20 +315,20 @@ class Connection(asyncio.Protocol):
         self._is_last = True
         self._read_by = math.inf
         if coming is None:
-            coming = _Incoming(Request("", "", {}), keep_alive=False, wants_continue=False)
+            coming = Incoming(Request("", "", {}), keep_alive=False, wants_continue=False)
         elif coming.refused is not None:
             return
         coming.wants_continue = False
         self._refuse(coming, answer)
 
-    def _drop(self, coming: _Incoming) -> None:
+    def _drop(self, coming: Incoming) -> None:
         self._port.bodies.give_back(coming.size)
         coming.size = 0
         coming.chunks.clear()
 
     def _go_on(self) -> None:
         """Answers what has come, one request after the other; closes behind the last."""
-        while self._waiting and self._task is None and not self._is_stuck:
+        while self._waiting and self._answering is None and not self._is_stuck:
             incoming = self._waiting.popleft()
             if incoming.refused is not None:
                 self._send(incoming, incoming.refused)
@@ -338,11 +336,15 @@ class Connection(asyncio.Protocol):
             first, *more = incoming.chunks or [b""]
             incoming.request.body = b"".join((first, *more)) if more else bytes(first)
             self._drop(incoming)
-            self._task = asyncio.get_running_loop().create_task(self._answer(incoming))
+            self._begin(incoming)
+            if self._answering is None and self._waiting:
+                # However many came together, other connections have their turn between them.
+                asyncio.get_running_loop().call_soon(self._go_on)
+                break
         if self._transport.is_closing():
             return
         coming = self._coming
-        if self._task is not None or self._waiting:
+        if self._answering is not None or self._waiting:
             if not self._is_paused and (coming is not None or self._waiting):
                 # No more than one request is taken in while another is answered.
                 self._is_paused = True
@@ -362,17 +364,30 @@ class Connection(asyncio.Protocol):
             coming.wants_continue = False
             self._transport.write(_CONTINUE)
 
-    async def _answer(self, incoming: _Incoming) -> None:
-        try:
-            answer = await self._port.answer(incoming.request)
-            self._task = None
-            self._send(incoming, answer)
-            self._go_on()
-        except BaseException:
-            self._transport.abort()
-            raise
+    def _begin(self, incoming: Incoming) -> None:
+        self._answering = incoming
+        self._is_beginning = True
+        stop = self._port.answer(incoming.request, self._answered)
+        if self._is_beginning:  # there is no answer yet
+            self._is_beginning = False
+            self._stop_answering = stop
 
-    def _send(self, incoming: _Incoming, answer: Answer) -> None:
+    def _answered(self, answer: Answer) -> None:
+        """Takes the answer of the request that is being answered; nothing is raised into a lane."""
+        incoming, self._answering = self._answering, None
+        self._stop_answering = None
+        at_once, self._is_beginning = self._is_beginning, False
+        if incoming is None:  # the client hung up
+            return
+        try:
+            self._send(incoming, answer)
+            if not at_once:  # else whoever asked for it goes on
+                self._go_on()
+        except Exception:  # noqa: BLE001 - our fault; nobody is to wait for the answer
+            _log.exception("a connection is ended by our own fault")
+            self._transport.abort()
+
+    def _send(self, incoming: Incoming, answer: Answer) -> None:
         if not self._transport.is_closing():
             close = not incoming.keep_alive or (self._is_last and not self._waiting)
             bodiless = incoming.request.method == "HEAD"
@@ -382,14 +397,3 @@ class Connection(asyncio.Protocol):
     def _close(self) -> None:
         self._write_by = min(self._write_by, time.monotonic() + SEND_S)
         self._transport.close()
-
-
-def _path_of(target: bytes) -> str:
-    """The path of a request's target; empty where it has none."""
-    if not target.startswith(b"/"):
-        try:
-            target = httptools.parse_url(target).path or b"/"
-        except httptools.HttpParserInvalidURLError:
-            return ""
-    path = target.partition(b"?")[0]
-    return (unquote_to_bytes(path) if b"%" in path else path).decode("utf-8", "replace")

@@ -17,10 +17,11 @@ from rewardplane.rewards.text.end_tokens import without_end_tokens
 from rewardplane.rewards.types import Outcome, Response, Score
 from rewardplane.wire.errors import InvalidRequest
 
-from .exchange import Answer, Handler, Request, json_answer
-from .facade import Asked, Facade, Item, switched_off
+from .exchange import Request, json_answer
+from .facade import Ask, Facade, switched_off
 from .items import example_of, labelled, turns_of
 from .request import json_object
+from .scoring import Asked, Asking, Item
 
 if TYPE_CHECKING:
     from rewardplane.config.settings import RewardUrl
@@ -32,27 +33,26 @@ _OWN = frozenset({"messages", "ground_truth", "kwargs"})
 class EvalProtocol(Facade):
     """Answers `POST /evaluate`."""
 
-    def routes(self) -> Mapping[str, Handler]:
+    def routes(self) -> Mapping[str, Ask]:
         """See the base."""
         return {"/evaluate": self.evaluate}
 
-    async def evaluate(self, request: Request) -> Answer:
+    def evaluate(self, _request: Request) -> Asking:
         """The score of a conversation's last message.
 
         Raises:
-            Answered, CallError, TooLarge: there is none.
+            Answered: the URL is not switched on.
         """
         settings = self.rewards.http.eval_protocol
         if settings is None:
             raise switched_off(_NAME)
-        (outcome,) = await self.outcomes(
-            request,
+        return Asking(
             settings.reward,
             lambda body: Asked([evaluate_item(json_object(body), settings)]),
+            lambda outcomes: json_answer(answer_of(outcomes[0], settings)),
             wants=("components", "explanations"),
             tells=settings.tells,
         )
-        return json_answer(answer_of(outcome, settings))
 
 
 def evaluate_item(fields: Mapping[str, Any], settings: RewardUrl) -> Item:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -62,7 +62,12 @@ class Request:
         return (self.header("traceparent") or "")[:128]
 
 
-Handler = Callable[[Request], Awaitable[Answer]]
+Told = Callable[[Answer | Exception], None]
+"""Takes what a request is answered, or the error that it is refused by; called once."""
+Stop = Callable[[], None]
+"""Stops what is done for a request that nobody waits for any more."""
+Handler = Callable[[Request, Told], Stop | None]
+"""Has a request answered, perhaps before it returns. What it raises refuses the request."""
 
 
 class TooLarge(Exception):

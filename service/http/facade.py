@@ -1,52 +1,38 @@
 """What the URLs have in common that answer a peer's contract with one reward.
 
 A facade reads a body into items and writes outcomes as its peer's client has them; between the two
-all do the same: the time limit, the metrics, and what is answered where an item has no reward. Most
+all do the same: the time limit, the metrics, and what is answered where an item has no reward. No
+task is made for that: a call begins when its body has come, and a lane says when it is over. Most
 clients repeat whatever fails, 4xx too, so that an error that will not pass is answered from memory
 when the same request comes again.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 
-from rewardplane.rewards.types import Example, Outcome, Response, ScoreError
-from rewardplane.wire.errors import CallError
-from rewardplane.wire.status import encode
+from rewardplane.gateway.breath import Steps
+from rewardplane.gateway.call import Call
+from rewardplane.rewards.types import Outcome, ScoreError
+from rewardplane.wire.request import request_bytes
 
-from .exchange import Answer, Handler, Request, json_answer
+from .exchange import Answer, Handler, Request, Stop, Told, json_answer
+from .joining import Joining, may_join
 from .remembered import Remembered
-from .request import (
-    Wants,
-    error_json,
-    item_status,
-    outcomes_of,
-    score_items,
-)
+from .request import error_json, item_status, options_of
+from .scoring import Asked, Asking, Scoring
 
 if TYPE_CHECKING:
     from rewardplane.gateway.metrics import Metrics
     from rewardplane.gateway.scorer import Scorer
     from rewardplane.gateway.served import ServedRewards
 
-Item = tuple[Example, Response]
-Told = Literal["none", "lasting", "all"]
-"""Which errors of items an answer can tell; the others become HTTP errors."""
+Ask = Callable[[Request], Asking | Answer]
+"""What a URL makes of a request: what there is to be scored, or the answer itself.
 
-
-@dataclass(slots=True, frozen=True)
-class Asked:
-    """What a request asks to be scored, and how long its client waits for that, in s."""
-
-    items: Sequence[Item]
-    job: str = ""
-    step: int = 0
-    answer_s: float = 0.0
-    """0: as long as the facade's clients wait in general."""
+What it raises (`Answered`, `CallError`, `TooLarge`) refuses the request."""
 
 
 class Answered(Exception):
@@ -70,78 +56,89 @@ class Facade:
         self.rewards = rewards
         self._metrics = metrics
         self._remembered = Remembered()
+        self._joining = Joining()
 
-    def routes(self) -> Mapping[str, Handler]:
-        """What answers `POST` at each path."""
+    def routes(self) -> Mapping[str, Ask]:
+        """What is asked by `POST` at each path."""
         raise NotImplementedError
 
-    async def outcomes(
-        self,
-        request: Request,
-        reward: str,
-        read: Callable[[bytes], Asked],
-        *,
-        wants: Wants = (),
-        tells: Told = "none",
-    ) -> list[Outcome]:
-        """The outcomes of the items of a request, in their order.
+    def handlers(self) -> Mapping[str, Handler]:
+        """What answers `POST` at each path."""
+        return {path: partial(self._begin, ask) for path, ask in self.routes().items()}
 
-        `read` makes the items of the body; what it raises refuses the call. There are errors in the
-        answer only as far as `tells` says.
+    def _begin(self, ask: Ask, request: Request, told: Told) -> Stop | None:
+        """Has a request scored and answered; see `Handler`.
 
         Raises:
-            Answered: an item has no reward, and `tells` does not cover it.
-            CallError, BadMessage, TooLarge: the call is refused.
+            Answered, CallError: it is refused before its body is read.
         """
+        asking = ask(request)
+        if isinstance(asking, Answer):
+            told(asking)
+            return None
         caller = request.caller
         if caller is not None:
-            caller.check_reward(reward)
-        body = request.body
-        digest = self.rewards.find(reward, "").digest
-        known = self._remembered.find(body, reward, digest)
+            caller.check_reward(asking.reward)
+        served = self.rewards.find(asking.reward, "")
+        known = self._remembered.find(request.body, asking.reward, served.digest)
         if known is not None:
             raise self._failed(known)
-        found = await self._scored(request, reward, lambda: read(body), wants)
-        for outcome in found:
+        scoring = Scoring(self, asking, request, served.digest, told)
+        scoring.read()
+        if scoring.is_single and self._scorer.traces is None and may_join(request, served):
+            self._joining.add(scoring)
+        else:
+            scoring.begin()
+        return scoring.stop
+
+    def begin_call(
+        self,
+        asking: Asking,
+        asked: Asked,
+        request: Request,
+        on_done: Callable[[Call], None],
+        on_items: Callable[[Sequence[int]], None] | None = None,
+    ) -> Call | Steps[Call]:
+        """Starts the call of what a request asks; see `Scorer.begin`.
+
+        Raises:
+            CallError: it is refused.
+        """
+        data = request_bytes(
+            asking.reward,
+            asked.items,
+            job=asked.job,
+            step=asked.step,
+            options=options_of(asking.wants) if asking.wants else b"",
+        )
+        timeout_s, trace = asked.answer_s or self.answer_s, request.traceparent
+        return self._scorer.begin(data, timeout_s, trace, on_done, on_items, request.caller)
+
+    def give_up(self, call: Call) -> None:
+        """Nobody waits for a call any more."""
+        self._scorer.cancel(call)
+
+    def ended(self, reward: str, job: str, code: str, elapsed_s: float) -> None:
+        """Counts a request that was to be scored."""
+        self._metrics.call_ended(reward, job, code, elapsed_s)
+
+    def answer_of(
+        self, asking: Asking, body: bytes, digest: str, outcomes: list[Outcome]
+    ) -> Answer:
+        """The answer that tells these outcomes.
+
+        Raises:
+            Answered: there is an error among them that it cannot tell.
+        """
+        tells = asking.tells
+        for outcome in outcomes:
             if isinstance(outcome, ScoreError) and tells != "all":
                 if outcome.retryable:
                     raise self._failed(outcome)
                 if tells == "none":
-                    self._remembered.add(body, reward, digest, outcome)
+                    self._remembered.add(body, asking.reward, digest, outcome)
                     raise self._failed(outcome)
-        return found
-
-    async def _scored(
-        self, request: Request, reward: str, read: Callable[[], Asked], wants: Wants
-    ) -> list[Outcome]:
-        begin_s, job, code = time.perf_counter(), "", "INVALID_ARGUMENT"
-        try:
-            asked = read()
-            job, code = asked.job, "INTERNAL"
-            found: list[Outcome] = []
-            if asked.items:
-                call = await score_items(
-                    self._scorer,
-                    reward,
-                    asked.items,
-                    timeout_s=asked.answer_s or self.answer_s,
-                    traceparent=request.traceparent,
-                    job=job,
-                    step=asked.step,
-                    wants=wants,
-                    caller=request.caller,
-                )
-                found = outcomes_of(call)
-            code = "OK"
-        except CallError as error:
-            code = encode(error)[0].name
-            raise
-        except asyncio.CancelledError:
-            code = "CANCELLED"
-            raise
-        finally:
-            self._metrics.call_ended(reward, job, code, time.perf_counter() - begin_s)
-        return found
+        return asking.write(outcomes)
 
     def _failed(self, error: ScoreError) -> Answered:
         if not error.retryable:

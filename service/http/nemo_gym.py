@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rewardplane.rewards.formats.nemo_gym import row, verdict_of
 from rewardplane.rewards.text.end_tokens import without_end_tokens
-from rewardplane.rewards.types import Reason, Response, Score
+from rewardplane.rewards.types import Outcome, Reason, Response, Score
 from rewardplane.wire.errors import InvalidRequest
 
-from .exchange import Answer, Handler, Request, echoed, json_answer
-from .facade import Asked, Facade, Item, switched_off
+from .exchange import Answer, Request, echoed, json_answer
+from .facade import Ask, Facade, switched_off
 from .items import example_of, turns_of
 from .request import json_object
+from .scoring import Asked, Asking, Item
 
 if TYPE_CHECKING:
     from rewardplane.config.settings import NemoGymUrl
@@ -32,7 +33,7 @@ _LARGEST = 1e100
 class NemoGym(Facade):
     """Answers as a resources server does."""
 
-    def routes(self) -> Mapping[str, Handler]:
+    def routes(self) -> Mapping[str, Ask]:
         """See the base."""
         return {
             "/verify": self.verify,
@@ -41,11 +42,11 @@ class NemoGym(Facade):
             "/aggregate_metrics": self.aggregate_metrics,
         }
 
-    async def verify(self, request: Request) -> Answer:
+    def verify(self, _request: Request) -> Asking:
         """The request and the verdict on it.
 
         Raises:
-            Answered, CallError, TooLarge: there is none.
+            Answered: the URL is not switched on.
         """
         settings = self._settings()
         fields: Mapping[str, Any] = {}
@@ -55,16 +56,19 @@ class NemoGym(Facade):
             fields = json_object(body)
             return Asked([verify_item(fields, settings)])
 
-        (outcome,) = await self.outcomes(request, settings.reward, read, tells=settings.tells)
-        if isinstance(outcome, Score):
-            told = verdict_of(outcome.reward)
-        elif outcome.reason is Reason.NOT_APPLICABLE:
-            told = verdict_of(None)
-        else:
-            told = verdict_of(settings.value_on_error, outcome.reason, outcome.message)
-        return echoed({**fields, **told})
+        def written(outcomes: list[Outcome]) -> Answer:
+            (outcome,) = outcomes
+            if isinstance(outcome, Score):
+                told = verdict_of(outcome.reward)
+            elif outcome.reason is Reason.NOT_APPLICABLE:
+                told = verdict_of(None)
+            else:
+                told = verdict_of(settings.value_on_error, outcome.reason, outcome.message)
+            return echoed({**fields, **told})
 
-    async def session(self, request: Request) -> Answer:
+        return Asking(settings.reward, read, written, tells=settings.tells)
+
+    def session(self, request: Request) -> Answer:
         """There is nothing to keep: the id of the session, where it has one.
 
         Raises:
@@ -75,7 +79,7 @@ class NemoGym(Facade):
         name = "resources_session_id"
         return json_answer({name: fields[name]} if isinstance(fields.get(name), str) else {})
 
-    async def aggregate_metrics(self, request: Request) -> Answer:
+    def aggregate_metrics(self, request: Request) -> Answer:
         """The mean reward.
 
         Raises:

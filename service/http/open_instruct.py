@@ -18,9 +18,10 @@ from typing import Any, cast
 from rewardplane.rewards.types import Example, Outcome, Response, Score
 from rewardplane.wire.errors import InvalidRequest
 
-from .exchange import Answer, Handler, Request, json_answer
-from .facade import Asked, Facade, switched_off
+from .exchange import Answer, Request, json_answer
+from .facade import Ask, Facade, switched_off
 from .request import json_object
+from .scoring import Asked, Asking
 
 _NAME = "open_instruct"
 _MARGIN_S = 2.0
@@ -29,15 +30,15 @@ _MARGIN_S = 2.0
 class OpenInstruct(Facade):
     """Answers `POST /test_program` and `/test_program_stdio` by a reward of kind `code_tests`."""
 
-    def routes(self) -> Mapping[str, Handler]:
+    def routes(self) -> Mapping[str, Ask]:
         """See the base."""
         return {"/test_program": self.test_program, "/test_program_stdio": self.test_program}
 
-    async def test_program(self, request: Request) -> Answer:
+    def test_program(self, _request: Request) -> Asking:  # noqa: PT019 - no test of ours
         """The result and the time of each test.
 
         Raises:
-            Answered, CallError, TooLarge: there are none.
+            Answered: the URL is not switched on.
         """
         settings = self.rewards.http.open_instruct
         if settings is None:
@@ -50,8 +51,10 @@ class OpenInstruct(Facade):
             asked, count = asked_of(json_object(body), reference)
             return asked
 
-        found = await self.outcomes(request, settings.reward, read, wants=("details",))
-        return json_answer(results_of(found[0], count) if found else results_of(None, 0))
+        def written(outcomes: list[Outcome]) -> Answer:
+            return json_answer(results_of(outcomes[0] if outcomes else None, count))
+
+        return Asking(settings.reward, read, written, wants=("details",))
 
 
 def asked_of(fields: Mapping[str, Any], reference: str) -> tuple[Asked, int]:

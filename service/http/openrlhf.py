@@ -14,10 +14,11 @@ from rewardplane.rewards.text.end_tokens import without_end_tokens
 from rewardplane.rewards.types import Content, Outcome, Part, Response, Score
 from rewardplane.wire.errors import InvalidRequest
 
-from .exchange import Answer, Handler, Request, json_answer
-from .facade import Asked, Facade, Item, switched_off
+from .exchange import Answer, Request, json_answer
+from .facade import Ask, Facade, switched_off
 from .items import example_of, labelled, texts_of
 from .request import json_object
+from .scoring import Asked, Asking, Item
 
 if TYPE_CHECKING:
     from rewardplane.config.settings import RewardUrl
@@ -28,28 +29,31 @@ class OpenRlhf(Facade):
 
     answer_s: ClassVar[float] = 110.0
 
-    def routes(self) -> Mapping[str, Handler]:
+    def routes(self) -> Mapping[str, Ask]:
         """See the base."""
         return {"/get_reward": self.get_reward}
 
-    async def get_reward(self, request: Request) -> Answer:
+    def get_reward(self, _request: Request) -> Asking:
         """The rewards of the queries, in their order; none for none.
 
         Raises:
-            Answered, CallError, TooLarge: there are none.
+            Answered: the URL is not switched on.
         """
         settings = self.rewards.http.openrlhf
         if settings is None:
             raise switched_off("openrlhf")
-        found = await self.outcomes(
-            request,
+
+        def written(outcomes: list[Outcome]) -> Answer:
+            numbers = rewards_of(outcomes, settings)
+            logs = {"rewardplane_ok": [float(isinstance(outcome, Score)) for outcome in outcomes]}
+            return json_answer({"rewards": numbers, "scores": numbers, "extra_logs": logs})
+
+        return Asking(
             settings.reward,
             lambda body: Asked(openrlhf_items(json_object(body), settings)),
+            written,
             tells=settings.tells,
         )
-        numbers = rewards_of(found, settings)
-        logs = {"rewardplane_ok": [float(isinstance(outcome, Score)) for outcome in found]}
-        return json_answer({"rewards": numbers, "scores": numbers, "extra_logs": logs})
 
 
 def rewards_of(outcomes: Sequence[Outcome], settings: RewardUrl) -> list[float]:

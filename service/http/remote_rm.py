@@ -13,11 +13,12 @@ from rewardplane.rewards.text.end_tokens import without_end_tokens
 from rewardplane.rewards.types import Response
 from rewardplane.wire.errors import InvalidRequest
 
-from .exchange import Answer, Handler, Request, json_answer
-from .facade import Asked, Facade, Item, switched_off
+from .exchange import Request, json_answer
+from .facade import Ask, Facade, switched_off
 from .items import example_of, labelled, turns_of
 from .openrlhf import rewards_of
 from .request import json_object
+from .scoring import Asked, Asking, Item
 
 if TYPE_CHECKING:
     from rewardplane.config.settings import RewardUrl
@@ -28,27 +29,25 @@ class RemoteRm(Facade):
 
     answer_s: ClassVar[float] = 110.0
 
-    def routes(self) -> Mapping[str, Handler]:
+    def routes(self) -> Mapping[str, Ask]:
         """See the base."""
         return {"/remote_rm": self.remote_rm}
 
-    async def remote_rm(self, request: Request) -> Answer:
+    def remote_rm(self, _request: Request) -> Asking:
         """The reward of one sample.
 
         Raises:
-            Answered, CallError, TooLarge: there is none.
+            Answered: the URL is not switched on.
         """
         settings = self.rewards.http.remote_rm
         if settings is None:
             raise switched_off("remote_rm")
-        found = await self.outcomes(
-            request,
+        return Asking(
             settings.reward,
             lambda body: Asked([remote_rm_item(json_object(body), settings)]),
+            lambda outcomes: json_answer(rewards_of(outcomes, settings)[0]),
             tells=settings.tells,
         )
-        (reward,) = rewards_of(found, settings)
-        return json_answer(reward)
 
 
 def remote_rm_item(fields: Mapping[str, Any], settings: RewardUrl) -> Item:

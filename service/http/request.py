@@ -1,4 +1,4 @@
-"""What all contracts share: bodies in, items through the lanes, errors as HTTP status codes."""
+"""What all contracts share: bodies in, outcomes out, errors as HTTP status codes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, Literal, cast
 
-from rewardplane.access.caller import Caller
 from rewardplane.gateway.call import Call
-from rewardplane.gateway.scorer import Scorer
 from rewardplane.replica.segment import SCORED
-from rewardplane.rewards.types import (
-    Example,
-    Outcome,
-    Reason,
-    Response,
-    Score,
-    ScoreError,
-    Usage,
-)
+from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError, Usage
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import (
     CallError,
@@ -36,7 +27,6 @@ from rewardplane.wire.errors import (
     UnknownReward,
     VersionGone,
 )
-from rewardplane.wire.messages import example_to, response_to
 
 _STATUS: Mapping[type[CallError], int] = {
     InvalidRequest: 400,
@@ -52,7 +42,7 @@ _STATUS: Mapping[type[CallError], int] = {
     NotReady: 503,
 }
 _RETRY_NOT_READY_S = 2
-Wants = Sequence[Literal["components", "explanations", "step_rewards", "details"]]
+Wants = tuple[Literal["components", "explanations", "step_rewards", "details"], ...]
 """What scores tell beside their reward."""
 
 
@@ -71,31 +61,13 @@ def json_object(body: bytes) -> Mapping[str, Any]:
     return cast("dict[str, Any]", document)
 
 
-async def score_items(
-    scorer: Scorer,
-    reward: str,
-    items: Sequence[tuple[Example, Response]],
-    *,
-    timeout_s: float,
-    traceparent: str = "",
-    job: str = "",
-    step: int = 0,
-    wants: Wants = (),
-    caller: Caller | None = None,
-) -> Call:
-    """Items through the lanes, each a group of its own; `wants`: what is told beside rewards.
-
-    Raises:
-        CallError: they are refused.
-    """
-    request = pb.ScoreRequest(reward=reward, job=job, step=step)
+@lru_cache(maxsize=16)
+def options_of(wants: Wants) -> bytes:
+    """The serialized options of a call whose scores tell these beside their rewards."""
+    options = pb.ScoreOptions()
     for name in wants:
-        setattr(request.options, f"include_{name}", True)
-    for example, response in items:
-        group = request.groups.add(expected_size=1)
-        group.example.CopyFrom(example_to(example))
-        group.responses.append(response_to(response))
-    return await scorer.score(request.SerializeToString(), timeout_s, traceparent, caller)
+        setattr(options, f"include_{name}", True)
+    return options.SerializeToString()
 
 
 def outcomes_of(call: Call) -> list[Outcome]:
@@ -109,7 +81,12 @@ def outcomes_of(call: Call) -> list[Outcome]:
 
 def outcome_of(call: Call) -> Outcome:
     """The outcome of a call of one item."""
-    return _outcome(call, 0, call.served[0].component_names)
+    return outcome_at(call, 0)
+
+
+def outcome_at(call: Call, item: int) -> Outcome:
+    """The outcome of an item of a call whose items are all of the same reward."""
+    return _outcome(call, item, call.served[0].component_names)
 
 
 def _outcome(call: Call, item: int, names: Sequence[str]) -> Outcome:

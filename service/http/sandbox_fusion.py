@@ -16,9 +16,10 @@ from rewardplane.rewards.kinds.program_run import LANGUAGES
 from rewardplane.rewards.types import Example, Outcome, Response, Score
 from rewardplane.wire.errors import Internal, InvalidRequest
 
-from .exchange import Answer, Handler, Request, json_answer
-from .facade import Asked, Facade, switched_off
+from .exchange import Request, json_answer
+from .facade import Ask, Facade, switched_off
 from .request import json_object
+from .scoring import Asked, Asking
 
 _NAME = "sandbox_fusion"
 _KNOWN = frozenset(
@@ -37,23 +38,25 @@ class SandboxFusion(Facade):
 
     passing_status: ClassVar[int | None] = 504  # the one that verl's client tries again
 
-    def routes(self) -> Mapping[str, Handler]:
+    def routes(self) -> Mapping[str, Ask]:
         """See the base."""
         return {"/run_code": self.run_code}
 
-    async def run_code(self, request: Request) -> Answer:
+    def run_code(self, _request: Request) -> Asking:
         """What the program did.
 
         Raises:
-            Answered, CallError, TooLarge: it was not run.
+            Answered: the URL is not switched on.
         """
         settings = self.rewards.http.sandbox_fusion
         if settings is None:
             raise switched_off(_NAME)
-        (outcome,) = await self.outcomes(
-            request, settings.reward, lambda body: asked_of(json_object(body)), wants=("details",)
+        return Asking(
+            settings.reward,
+            lambda body: asked_of(json_object(body)),
+            lambda outcomes: json_answer(answer_of(outcomes[0])),
+            wants=("details",),
         )
-        return json_answer(answer_of(outcome))
 
 
 def asked_of(fields: Mapping[str, Any]) -> Asked:

@@ -9,17 +9,30 @@ import re
 import resource
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rewardplane.gateway.server import identities_of
+from rewardplane.replica.tasks import cancel_begun
 from rewardplane.rewards.formats.gemini.reader import BadMessage
 from rewardplane.wire.errors import CallError, Internal, InvalidRequest
 
 from .cloud_run import CloudRun
 from .connection import HEAD_S, Connection
 from .eval_protocol import EvalProtocol
-from .exchange import Answer, Bodies, Handler, Request, TooLarge, json_answer, refusal
+from .exchange import (
+    Answer,
+    Bodies,
+    Handler,
+    Request,
+    Stop,
+    Told,
+    TooLarge,
+    json_answer,
+    refusal,
+)
 from .facade import Answered, Facade
 from .gemini import GeminiValidation
 from .nemo_gym import NemoGym
@@ -45,6 +58,8 @@ _log = logging.getLogger(__name__)
 BACKLOG = 16_384
 """Connections that may wait to be accepted: a step of the largest tuning job comes at once. Linux
 takes `net.core.somaxconn` where that is less; those that find no place try again after a second."""
+CLOSE_S = 1.0
+"""How long a connection that is ended may take to be gone: a turn of the loop."""
 EXPIRE_S = 1.0
 """How often connections are looked at for what has taken too long."""
 
@@ -82,19 +97,23 @@ class HttpFace:
         """
         self._gate = gate
         self._metrics = metrics
-        self._ui = Ui(rewards, metrics) if ui else None
+        self._pages: dict[str, Handler] = {}
         self.bodies = Bodies(limits.max_in_flight_bytes)
         self.max_body_bytes = limits.max_item_bytes
         self._connections: set[Connection] = set()
         self._none_left = asyncio.Event()
-        self._gemini = GeminiValidation(validator, rewards).answer
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._gemini = self._in_task(GeminiValidation(validator, rewards).answer)
         openai = OpenAIGraders(validator, rewards)
         self._posts: dict[str, Handler] = {
-            f"{OPENAI_GRADERS}/validate": openai.validate,
-            f"{OPENAI_GRADERS}/run": openai.run,
+            f"{OPENAI_GRADERS}/validate": self._in_task(openai.validate),
+            f"{OPENAI_GRADERS}/run": self._in_task(openai.run),
         }
+        if ui:
+            page = Ui(rewards, metrics)
+            self._pages = {_PAGE: self._in_task(page.page), _STATUS: self._in_task(page.status)}
         for facade in FACADES:
-            self._posts |= facade(scorer, rewards, metrics).routes()
+            self._posts |= facade(scorer, rewards, metrics).handlers()
         self._server: asyncio.Server | None = None
         self._expiring: asyncio.TimerHandle | None = None
         self._date = 0, ""
@@ -132,13 +151,19 @@ class HttpFace:
         self._server.close()
         for connection in list(self._connections):
             connection.stop()
+        await self._emptied(grace_s)
+        for connection in list(self._connections):
+            connection.abort()
+        await self._emptied(CLOSE_S)  # each stops what runs for it
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._expiring.cancel()
+
+    async def _emptied(self, within_s: float) -> None:
+        """Waits until no connection is left, or the time is over."""
         if self._connections:
             self._none_left.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._none_left.wait(), grace_s)
-        ended = [connection.abort() for connection in list(self._connections)]
-        await asyncio.gather(*filter(None, ended), return_exceptions=True)
-        self._expiring.cancel()
+                await asyncio.wait_for(self._none_left.wait(), within_s)
 
     # ---- what connections ask ------------------------------------------------------------------
 
@@ -163,10 +188,10 @@ class HttpFace:
             handler, request.reward = self._posts["/rewards/{reward}"], named[1]
         elif handler is None and GEMINI_VALIDATE.fullmatch(path):
             handler = self._gemini
-        if self._ui is not None and path in (_PAGE, _STATUS):
+        if path in self._pages:
             if method not in ("GET", "HEAD"):
                 return _not_allowed("GET, HEAD")
-            request.handler = self._ui.page if path == _PAGE else self._ui.status
+            request.handler = self._pages[path]
             return None if path == _PAGE else self._known(request)
         if handler is None:
             return refusal(404, "NOT_FOUND", f"there is nothing at {path[:200]}")
@@ -189,12 +214,28 @@ class HttpFace:
             return self.refusal_of(error, request)
         return None
 
-    async def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request, done: Callable[[Answer], None]) -> Stop | None:
         """See `Port`."""
+
+        def told(result: Answer | Exception) -> None:
+            done(result if isinstance(result, Answer) else self.refusal_of(result, request))
+
         try:
-            return await request.handler(request)
+            return request.handler(request, told)
         except Exception as error:  # noqa: BLE001 - see `refusal_of`
-            return self.refusal_of(error, request)
+            done(self.refusal_of(error, request))
+            return None
+
+    def _in_task(self, answer: Callable[[Request], Awaitable[Answer]]) -> Handler:
+        """What answers in a task: where that waits for more than one call."""
+
+        def begin(request: Request, told: Told) -> Stop:
+            task = asyncio.ensure_future(_answering(answer(request), told))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return partial(cancel_begun, task)
+
+        return begin
 
     def refusal_of(self, error: Exception, request: Request) -> Answer:
         """See `Port`. The outermost layer: our own faults end here."""
@@ -235,8 +276,21 @@ class HttpFace:
                 connection.abort()
 
 
-async def _health(_request: Request) -> Answer:
-    return json_answer({"status": "SERVING"})
+async def _answering(answer: Awaitable[Answer], told: Told) -> None:
+    try:
+        result = await answer
+    except Exception as error:  # noqa: BLE001 - told to who waits for it
+        told(error)
+    except BaseException:
+        # Nobody waits any more, as a rule; whoever does is to have an answer all the same.
+        told(refusal(500, Internal.reason, "the request was cancelled"))
+        raise
+    else:
+        told(result)
+
+
+def _health(_request: Request, told: Told) -> None:
+    told(json_answer({"status": "SERVING"}))
 
 
 def _not_allowed(methods: str) -> Answer:

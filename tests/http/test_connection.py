@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rewardplane.http import connection
 from rewardplane.http.connection import Connection
-from rewardplane.http.exchange import Answer, Bodies, Request, refusal
+from rewardplane.http.exchange import Answer, Bodies, Request, Stop, refusal
 
 MOST = 2_000
 ENDS = (400, 415, 431, 501, 505)
@@ -28,7 +28,7 @@ class Echo:
         self.bodies = Bodies(10_000)
         self.max_body_bytes = MOST
         self.connections: set[Connection] = set()
-        self.cancelled = 0
+        self.cancelled = self.answering = self.most = 0
 
     def made(self, connection: Connection) -> None:
         self.connections.add(connection)
@@ -42,17 +42,33 @@ class Echo:
     def refusal_of(self, error: Exception, _request: Request) -> Answer:
         return Answer(b"", {"TooLarge": 413, "Overloaded": 429}.get(type(error).__name__, 400))
 
-    async def answer(self, request: Request) -> Answer:
-        try:
-            for _ in range(request.path.count("slow")):
-                await asyncio.sleep(0)
-            if request.path == "/never":
-                await asyncio.Event().wait()
-        except asyncio.CancelledError:
+    def answer(self, request: Request, done: Callable[[Answer], None]) -> Stop | None:
+        self.answering += 1
+        self.most = max(self.most, self.answering)
+        turns = request.path.count("slow")
+        answer = Answer(f"{request.method} {request.path} ".encode() + request.body)
+        waits = True
+
+        def go_on() -> None:
+            nonlocal turns, waits
+            if not waits:
+                return
+            if turns:
+                turns -= 1
+                asyncio.get_running_loop().call_soon(go_on)
+            elif request.path != "/never":
+                waits = False
+                self.answering -= 1
+                done(answer)
+
+        def stop() -> None:
+            nonlocal waits
+            assert waits
+            waits = False
             self.cancelled += 1
-            raise
-        told = f"{request.method} {request.path} ".encode()
-        return Answer(told + request.body)
+
+        go_on()
+        return stop
 
     def date(self) -> str:
         return "Sat, 28 Nov 2026 12:00:00 GMT"
@@ -268,6 +284,22 @@ async def test_one_request_is_taken_in_while_another_is_answered() -> None:
     await asyncio.sleep(0)
     assert port.cancelled == 1
     assert port.bodies.bytes == 0
+
+
+async def test_requests_that_came_together_are_answered_one_a_turn() -> None:
+    port, wire, made = connected()
+    made.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 5)
+    for count in range(1, 6):  # other connections have their turn between them
+        assert len(answers(wire.sent)) == count
+        await asyncio.sleep(0)
+    assert wire.reading
+    made.data_received(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n" * 5)
+    for _ in range(30):
+        await asyncio.sleep(0)
+    assert len(answers(wire.sent)) == 10
+    assert port.most == 1
+    made.connection_lost(None)
+    assert port.cancelled == 0
 
 
 async def test_no_flood_of_requests_waits() -> None:

@@ -72,6 +72,11 @@ def content_from_json(raw: object, path: str) -> Content:
     fields = object_of(raw, path)
     parts: list[Part] = []
     for index, entry in enumerate(_list(fields.get("parts"), f"{path}.parts")):
+        # Most are texts, and nothing is to be told of them.
+        text_part = _text_part(entry)
+        if text_part is not None:
+            parts.append(text_part)
+            continue
         at = f"{path}.parts[{index}]"
         part = object_of(entry, at)
         data = _data(part, at)
@@ -94,6 +99,17 @@ def object_of(raw: object, path: str) -> Mapping[str, Any]:
 def object_or_empty(raw: object, path: str) -> Mapping[str, Any]:
     """As `object_of`; what is not set is empty."""
     return {} if raw is None else object_of(raw, path)
+
+
+def _text_part(raw: object) -> Part | None:
+    """The part where it is a text; None: it is something else."""
+    if not isinstance(raw, dict):
+        return None
+    part = cast("dict[str, Any]", raw)
+    text = part.get("text")
+    if not isinstance(text, str):
+        return None
+    return Part(plain(text, len(text)), thought=part.get("thought") is True)
 
 
 def _data(part: Mapping[str, Any], path: str) -> PartData | None:
