@@ -65,6 +65,8 @@ class Connections:
     cut: Counter[str] = field(default_factory=Counter[str])
     """How many were shut, by reason."""
     _known: dict[Address, _Connection] = field(default_factory=dict[Address, _Connection])
+    _others: dict[int, int] = field(default_factory=dict[int, int])
+    """The inodes of sockets that are not of this port, by their descriptors."""
 
     async def watch(self, door: Receiving) -> None:
         """Looks again and again, until it is cancelled."""
@@ -84,7 +86,7 @@ class Connections:
         handed_on = {_address_of(peer): size for peer, size in received.items()}
         now_s = time.monotonic()
         try:
-            ends = _ends(self.port)
+            ends = self._ends()
         except OSError as error:  # descriptors are used up, or there is no /proc
             _log.warning("the connections cannot be looked at: %s", error)
             return
@@ -107,6 +109,47 @@ class Connections:
                 end.close()
         self._known = known
         self.count = len(known)
+
+    def _ends(self) -> dict[Address, tuple[socket.socket, int]]:
+        """Each connection to the port: who is there, a descriptor of ours for it, bytes received.
+
+        The descriptors are copies: by the time they are used, another thread may have closed its
+        own and have been given the number for something else. The process may have thousands of
+        other sockets, of its HTTP port and to replicas: those are looked at once.
+
+        Raises:
+            OSError: descriptors are used up, or there is no /proc.
+        """
+        ends: dict[Address, tuple[socket.socket, int]] = {}
+        known, self._others = self._others, {}
+        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - in a thousandth of the time
+            try:
+                number = int(name)
+                about = os.fstat(number)
+                if not stat.S_ISSOCK(about.st_mode):
+                    continue
+                if known.get(number) == about.st_ino:
+                    self._others[number] = about.st_ino
+                    continue
+                end = socket.socket(fileno=os.dup(number))
+            except OSError:
+                continue
+            try:
+                if end.family in (socket.AF_INET, socket.AF_INET6) and (
+                    end.getsockname()[1] == self.port
+                ):
+                    host, peer_port = end.getpeername()[:2]
+                    address = _plain(host), peer_port
+                    info = end.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 256)
+                    if address not in ends:  # else it is one of our own copies
+                        ends[address] = end, int.from_bytes(info[_BYTES_RECEIVED], "little")
+                        continue
+                else:
+                    self._others[number] = about.st_ino
+            except OSError:  # it listens, or is gone
+                pass
+            end.close()
+        return ends
 
     def _updated(self, address: Address, size: int, handed_on: int, now_s: float) -> _Connection:
         known = self._known.get(address)
@@ -133,38 +176,6 @@ class Connections:
             end.shutdown(socket.SHUT_RDWR)
         except OSError:  # its client was faster
             return
-
-
-def _ends(port: int) -> dict[Address, tuple[socket.socket, int]]:
-    """Each connection to the port: who is there, a descriptor of ours for it, bytes received.
-
-    The descriptors are copies: by the time they are used, another thread may have closed its own
-    and have been given the number for something else.
-
-    Raises:
-        OSError: descriptors are used up, or there is no /proc.
-    """
-    ends: dict[Address, tuple[socket.socket, int]] = {}
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - in a thousandth of the time
-        try:
-            number = int(name)
-            if not stat.S_ISSOCK(os.fstat(number).st_mode):
-                continue
-            end = socket.socket(fileno=os.dup(number))
-        except OSError:
-            continue
-        try:
-            if end.family in (socket.AF_INET, socket.AF_INET6) and end.getsockname()[1] == port:
-                host, peer_port = end.getpeername()[:2]
-                address = _plain(host), peer_port
-                info = end.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 256)
-                if address not in ends:  # else it is one of our own copies
-                    ends[address] = end, int.from_bytes(info[_BYTES_RECEIVED], "little")
-                    continue
-        except OSError:  # it listens, or is gone
-            pass
-        end.close()
-    return ends
 
 
 def _address_of(peer: str) -> Address:

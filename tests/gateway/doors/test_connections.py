@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from contextlib import AsyncExitStack
 
 import grpc
@@ -92,3 +94,27 @@ def test_peers_are_named_as_the_kernel_names_them(door: DoorKind) -> None:
     assert read("ipv6:%5B::1%5D:8080") == read("ipv6:[::1]:8080") == ("::1", 8080)
     assert read("ipv6:%5B::ffff:10.0.0.1%5D:80") == ("10.0.0.1", 80)
     Connections(1, 1, 1.0).look({"unix:": 5, "": 1})
+
+
+def test_a_descriptor_of_another_port_may_become_one_of_ours(door: DoorKind) -> None:
+    del door
+    with (
+        socket.create_server(("127.0.0.1", 0)) as ours,
+        socket.create_server(("127.0.0.1", 0)) as others,
+    ):
+        looked = Connections(ours.getsockname()[1], 1 << 30, 60.0)
+        first = socket.create_connection(others.getsockname())
+        accepted, _ = others.accept()
+        looked.look({})
+        assert looked.count == 0
+        number = accepted.fileno()
+        accepted.close()
+        with socket.create_connection(ours.getsockname()), first:
+            mine, _ = ours.accept()
+            moved = socket.socket(fileno=os.dup2(mine.fileno(), number))  # the number is used again
+            mine.close()
+            with moved:
+                looked.look({})
+                assert looked.count == 1
+                looked.look({})
+                assert looked.count == 1
