@@ -107,13 +107,12 @@ def test_a_descriptor_of_another_port_may_become_one_of_ours(door: DoorKind) -> 
         accepted, _ = others.accept()
         looked.look({})
         assert looked.count == 0
-        number = accepted.fileno()
-        accepted.close()
         with socket.create_connection(ours.getsockname()), first:
             mine, _ = ours.accept()
-            moved = socket.socket(fileno=os.dup2(mine.fileno(), number))  # the number is used again
+            number = accepted.detach()
+            os.dup2(mine.fileno(), number)  # the number is used again
             mine.close()
-            with moved:
+            with socket.socket(fileno=number):
                 looked.look({})
                 assert looked.count == 1
                 looked.look({})
