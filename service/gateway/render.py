@@ -19,6 +19,7 @@ from rewardplane.rewards.types import (
 )
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.messages import clean, judgement_to, usage_to
+from rewardplane.wire.varint import write_varint
 
 from .breath import Steps, at_once
 from .call import PIECE_GROUPS, Call
@@ -91,7 +92,7 @@ def _render_each(call: Call, rewards: dict[int, ServedReward]) -> Iterator[list[
                 yield answer
                 answer = []
         parts.append(outcomes.SerializeToString())
-        answer += (_GROUPS, _varint(sum(map(len, parts))), *parts)
+        answer += (_GROUPS, write_varint(sum(map(len, parts))), *parts)
     yield answer
 
 
@@ -146,17 +147,17 @@ def _render_plain(call: Call, rewards: dict[int, ServedReward]) -> Iterator[list
         first, end = offsets[group], offsets[group + 1]
         index = used.get(id(served))
         if index is None:
-            index = used[id(served)] = _REWARD_INDEX + _varint(len(used)) if used else b""
+            index = used[id(served)] = _REWARD_INDEX + write_varint(len(used)) if used else b""
             rewards[id(served)] = served
         tail = index
         if queue_us := call.queue_us[group]:
-            tail += _QUEUE_US + _varint(queue_us)
+            tail += _QUEUE_US + write_varint(queue_us)
         if execution_us := elapsed_us[first] if end - first == 1 else sum(elapsed_us[first:end]):
-            tail += _EXECUTION_US + _varint(execution_us)
+            tail += _EXECUTION_US + write_varint(execution_us)
         if isolation := call.isolation[group]:
-            tail += _ISOLATION + _varint(isolation)
+            tail += _ISOLATION + write_varint(isolation)
         size = _WIDTH * (end - first) + len(tail)
-        answer += (_GROUPS, _varint(size), outcomes[_WIDTH * first : _WIDTH * end], tail)
+        answer += (_GROUPS, write_varint(size), outcomes[_WIDTH * first : _WIDTH * end], tail)
     yield answer
 
 
@@ -169,17 +170,17 @@ def _render_rest(call: Call, rewards: Sequence[ServedReward]) -> list[bytes]:
         if reward is None:
             reward = _used(served.config, components=components).SerializeToString()
             served.rendered[components] = reward
-        answer += (_REWARDS, _varint(len(reward)), reward)
+        answer += (_REWARDS, write_varint(len(reward)), reward)
     models: dict[str, pb.ModelUsed] = {}
     for served in rewards:
         if served.config.model is not None or served.members:
             models.update((model.name, model) for model in _models(served))
     for model in models.values():
         data = model.SerializeToString()
-        answer += (_MODELS, _varint(len(data)), data)
+        answer += (_MODELS, write_varint(len(data)), data)
     if call.options.request_id:
         request_id = call.options.request_id.encode()
-        answer += (_REQUEST_ID, _varint(len(request_id)), request_id)
+        answer += (_REQUEST_ID, write_varint(len(request_id)), request_id)
     return answer
 
 
@@ -192,20 +193,6 @@ def plain_outcomes(rewards: bytes) -> bytes:
     for byte in range(8):
         out[len(_PLAIN) + byte :: _WIDTH] = rewards[byte::8]
     return bytes(out)
-
-
-def _varint(value: int) -> bytes:
-    if value < 0x80:
-        return _ONE_BYTE[value]
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-_ONE_BYTE = [bytes((value,)) for value in range(0x80)]
 
 
 def render_items(call: Call, items: Sequence[int]) -> list[pb.StreamScoresResponse]:

@@ -13,6 +13,7 @@ from rewardplane.rewards.types import Example, Response
 from rewardplane.v1 import reward_service_pb2 as pb
 
 from .messages import FieldError, example_from, response_from
+from .varint import read_varint, write_varint
 
 Span = tuple[int, int]
 """The first byte of a part of a message, and the byte after its last."""
@@ -53,39 +54,23 @@ def finding_spans(data: bytes, spans: list[Span]) -> Generator[None, None, None]
         begin = at
         tag, at = data[at], at + 1
         if tag >= 0x80:
-            tag, at = _varint(data, begin)
+            tag, at = read_varint(data, begin)
         wire_type = tag & 7
         if wire_type == 2:
             size, at = data[at], at + 1
             if size >= 0x80:
-                size, at = _varint(data, at - 1)
+                size, at = read_varint(data, at - 1)
             at += size
             if tag == _GROUPS_TAG:
                 spans.append((begin, at))
         elif wire_type == 0:
-            _, at = _varint(data, at)
+            _, at = read_varint(data, at)
         elif wire_type == 5:
             at += 4
         elif wire_type == 1:
             at += 8
         else:
             raise ValueError("a field of wire type 3 or 4")
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = data[at]
-    at += 1
-    if value < 0x80:
-        return value, at
-    value &= 0x7F
-    shift = 7
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
 
 
 def group_cuts(data: bytes, group: Span, step: int) -> tuple[Span, list[int]]:
@@ -97,14 +82,14 @@ def group_cuts(data: bytes, group: Span, step: int) -> tuple[Span, list[int]]:
     """
     example, cuts, count = (group[0], group[0]), list[int](), 0
     depth = 0  # in fields of the old form, from a tag of type 3 to one of type 4: all are unknown
-    _, at = _varint(data, group[0])
-    _, at = _varint(data, at)
+    _, at = read_varint(data, group[0])
+    _, at = read_varint(data, at)
     while at < group[1]:
         begin = at
-        tag, at = _varint(data, at)
+        tag, at = read_varint(data, at)
         wire_type = tag & 7
         if wire_type == 2:
-            size, at = _varint(data, at)
+            size, at = read_varint(data, at)
             at += size
             if depth:
                 continue
@@ -115,7 +100,7 @@ def group_cuts(data: bytes, group: Span, step: int) -> tuple[Span, list[int]]:
                     cuts.append(begin)
                 count += 1
         elif wire_type == 0:
-            _, at = _varint(data, at)
+            _, at = read_varint(data, at)
         elif wire_type in (3, 4):
             depth += 1 if wire_type == 3 else -1
         else:
@@ -131,13 +116,9 @@ def part_of(data: bytes, example: Span, responses: Span) -> list[bytes | memoryv
     """
     view = memoryview(data)
     size = example[1] - example[0] + responses[1] - responses[0]
-    head = bytearray((_GROUPS_TAG,))
-    while size >= 0x80:
-        head.append(size & 0x7F | 0x80)
-        size >>= 7
-    head.append(size)
+    head = bytes((_GROUPS_TAG,)) + write_varint(size)
     # The example comes last: of one that lies among the responses, too, the last is what counts.
-    return [bytes(head), view[slice(*responses)], view[slice(*example)]]
+    return [head, view[slice(*responses)], view[slice(*example)]]
 
 
 def read_example(data: bytes, *, prompt: bool) -> Example:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from rewardplane.rewards.types import Content, Example, Response
 
 from .messages import clean, example_to, response_to
+from .varint import write_varint
 
 _GROUP, _REWARD, _OPTIONS, _JOB, _STEP = b"\x0a", b"\x12", b"\x22", b"\x2a", b"\x30"
 """Tags of `ScoreRequest`; below, those of the messages in it."""
@@ -46,7 +47,7 @@ def request_bytes(
         written += (_OPTIONS, *_sized(options))
     _add_text(written, _JOB, job)
     if step:
-        written += (_STEP, _varint(step & 0xFFFFFFFFFFFFFFFF))  # as two's complement
+        written += (_STEP, write_varint(step & 0xFFFFFFFFFFFFFFFF))  # as two's complement
     return b"".join(written)
 
 
@@ -113,17 +114,4 @@ def _utf8(text: str) -> bytes:
 
 
 def _sized(data: bytes) -> tuple[bytes, bytes]:
-    size = len(data)
-    return _ONE_BYTE[size] if size < 0x80 else _varint(size), data
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-_ONE_BYTE = [bytes((value,)) for value in range(0x80)]
+    return write_varint(len(data)), data
