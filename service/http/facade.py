@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rewardplane.gateway.breath import Steps
 from rewardplane.gateway.call import Call
-from rewardplane.rewards.types import Outcome, ScoreError
-from rewardplane.wire.request import request_bytes
+from rewardplane.rewards.types import Group, Outcome, ScoreError
+from rewardplane.v1 import reward_service_pb2 as pb
+from rewardplane.wire.messages import clean, fill_group
 
 from .exchange import Answer, Handler, Request, Stop, Told, json_answer
 from .joining import Joining, may_join
 from .remembered import Remembered
-from .request import error_json, item_status, options_of
+from .request import error_json, item_status
 from .scoring import Asked, Asking, Scoring
 
 if TYPE_CHECKING:
@@ -104,13 +105,12 @@ class Facade:
         Raises:
             CallError: it is refused.
         """
-        data = request_bytes(
-            asking.reward,
-            asked.items,
-            job=asked.job,
-            step=asked.step,
-            options=options_of(asking.wants) if asking.wants else b"",
-        )
+        message = pb.ScoreRequest(reward=asking.reward, job=clean(asked.job), step=asked.step)
+        for name in asking.wants:
+            setattr(message.options, f"include_{name}", True)
+        for example, response in asked.items:
+            fill_group(Group(example, (response,), expected_size=1), message.groups.add())
+        data = message.SerializeToString()
         timeout_s, trace = asked.answer_s or self.answer_s, request.traceparent
         return self._scorer.begin(data, timeout_s, trace, on_done, on_items, request.caller)
 

@@ -6,13 +6,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache
 from typing import Any, Literal, cast
 
 from rewardplane.gateway.call import Call
 from rewardplane.replica.segment import SCORED
 from rewardplane.rewards.types import Outcome, Reason, Score, ScoreError, Usage
-from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import (
     CallError,
     IncompleteGroup,
@@ -59,15 +57,6 @@ def json_object(body: bytes) -> Mapping[str, Any]:
     if not isinstance(document, dict):
         raise InvalidRequest(f"the body is no JSON object but {type(document).__name__}")
     return cast("dict[str, Any]", document)
-
-
-@lru_cache(maxsize=16)
-def options_of(wants: Wants) -> bytes:
-    """The serialized options of a call whose scores tell these beside their rewards."""
-    options = pb.ScoreOptions()
-    for name in wants:
-        setattr(options, f"include_{name}", True)
-    return options.SerializeToString()
 
 
 def outcomes_of(call: Call) -> list[Outcome]:

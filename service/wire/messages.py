@@ -293,17 +293,20 @@ def response_to(response: Response) -> pb.Response:
 
 def group_to(group: Group) -> pb.Group:
     """The message of a group."""
-    message = pb.Group(
-        expected_size=group.expected_size,
-        reward=clean(group.reward),
-        version=clean(group.version),
-    )
-    _fill_example(group.example, message.example)
-    # Filled in place: handing made messages to a parent copies them.
-    add = message.responses.add
+    message = pb.Group()
+    fill_group(group, message)
+    return message
+
+
+def fill_group(group: Group, into: pb.Group) -> None:
+    """Writes a group into an empty message: handing made messages to a parent copies them."""
+    into.expected_size = group.expected_size
+    into.reward = clean(group.reward)
+    into.version = clean(group.version)
+    _fill_example(group.example, into.example)
+    add = into.responses.add
     for response in group.responses:
         _fill_response(response, add())
-    return message
 
 
 def _fill_example(example: Example, into: pb.Example) -> None:
