@@ -23,10 +23,10 @@ from . import placement
 from .applications import DRAINED_S, apps_of, bring_up, in_place, prepare
 from .connecting import connect
 from .gateways import Gateways
-from .in_force import ANSWER_S, InForce
+from .in_force import InForce
+from .membership import ANSWER_S, POLL_S, Membership
 from .membership import NAME as MEMBERSHIP
-from .membership import POLL_S, Membership
-from .names import APP_PREFIX, GATEWAY_APP, NAMESPACE, Deployed, app_name, told
+from .names import APP_PREFIX, GATEWAY_APP, NAMESPACE, Deployed, app_name, fingerprint_of, told
 from .retiring import Retiring
 from .shadowing import Shadows
 from .status import deploying
@@ -308,7 +308,7 @@ class Cluster:
         from ray import serve
 
         model = apps_of(config)[app]
-        fingerprints = {old.rpartition("-")[2] for old in gone}
+        fingerprints = {fingerprint_of(old) for old in gone}
 
         def used() -> str:
             asked = self._membership.in_use.remote(0)
@@ -342,7 +342,7 @@ class Cluster:
         """Takes down what is retiring and no call uses."""
         from ray import serve
 
-        for app in self._retiring.unused(self._membership, ANSWER_S):
+        for app in self._retiring.unused(self._membership):
             serve.delete(app, _blocking=False)
             self._forget(app)
 

@@ -12,10 +12,10 @@ from rewardplane.host.progress import Progress
 
 from . import placement
 from .applications import READY_S
+from .membership import ANSWER_S
 from .names import GATEWAY_APP
 from .status import gateways_up
 
-ANSWER_S = 10.0
 GATHER_S = 30.0
 """How long a start waits for the gateways of all nodes; it goes on with those that are there."""
 

@@ -14,9 +14,9 @@ from typing import Any
 from rewardplane.config.load import ServiceConfig
 from rewardplane.host.progress import Progress
 
+from .membership import ANSWER_S
 from .ownership import Ownership
 
-ANSWER_S = 10.0
 TOLD_S = 30.0
 """How long the membership actor may take to come back when it is to be told something."""
 
@@ -82,14 +82,13 @@ class InForce:
             return
         if known < self.generation:
             self._on_loss()
-        data = self.config.as_dict()
         if not self._is_told:
-            published = self._membership.publish.remote(data, self.generation)
+            published = self._membership.publish.remote(self.config.as_dict(), self.generation)
             generation: Any = ray.get(published, timeout=ANSWER_S)
             self.generation = generation
             self._is_told = True
         elif known < self.generation:
-            restored = self._membership.restore.remote(self.generation, data)
+            restored = self._membership.restore.remote(self.generation, self.config.as_dict())
             ray.get(restored, timeout=ANSWER_S)
 
     def not_served(self) -> str:

@@ -23,6 +23,8 @@ from .names import MODEL
 _log = logging.getLogger(__name__)
 
 NAME = "rewardplane-membership"
+ANSWER_S = 10.0
+"""How long the driver waits for this actor, and for Serve's controller."""
 POLL_S = 1.0
 STALE_S = 10.0
 """A gateway that has not asked for so long is gone."""

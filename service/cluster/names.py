@@ -37,6 +37,11 @@ def stem_of(app: str) -> str:
     return app.rpartition("-")[0]
 
 
+def fingerprint_of(app: str) -> str:
+    """What tells the version of an application."""
+    return app.rpartition("-")[2]
+
+
 def entry_of(part: Deployed) -> str:
     """Where it stands in the configuration."""
     return f"{'models' if isinstance(part, ModelConfig) else 'rewards'}.{part.name}"

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from .membership import STALE_S
+from .membership import ANSWER_S, STALE_S
+from .names import fingerprint_of
 
 
 class Retiring:
@@ -30,16 +31,15 @@ class Retiring:
         """The membership actor was started anew: gateways tell it again what they use."""
         self._restored_s = time.monotonic()
 
-    def unused(self, membership: Any, limit_s: float) -> list[str]:
+    def unused(self, membership: Any) -> list[str]:
         """Those that no call uses, as far as it is known.
 
         Raises:
-            RayError: the membership actor does not answer in `limit_s`.
+            RayError: the membership actor does not answer.
         """
         import ray
 
         if not self._apps or time.monotonic() - self._restored_s <= STALE_S:
             return []
-        _switched, used, _addresses = ray.get(membership.in_use.remote(0), timeout=limit_s)
-        # The fingerprint stands at the end of an application's name.
-        return [app for app in self._apps if app.rpartition("-")[2] not in used]
+        _switched, used, _addresses = ray.get(membership.in_use.remote(0), timeout=ANSWER_S)
+        return [app for app in self._apps if fingerprint_of(app) not in used]

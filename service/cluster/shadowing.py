@@ -11,10 +11,9 @@ from rewardplane.config.models import ModelConfig
 from rewardplane.host.progress import Progress
 from rewardplane.models.shadow import TIME_S
 
+from .membership import ANSWER_S
 from .names import Deployed, stem_of
 from .status import running
-
-ANSWER_S = 10.0
 
 _log = logging.getLogger(__name__)
 
