@@ -23,6 +23,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -159,21 +160,16 @@ def _by_turns(
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(1 + WARM_ROUNDS + rounds):
         for name, score_all in ways.items():
-            stopped = [] if name == "service" else service.running.processes()
-            for process in stopped:
-                process.suspend()
-            begin_s = time.perf_counter()
-            try:
+            is_service = name == "service"
+            with nullcontext() if is_service else service.running.suspended():
+                begin_s = time.perf_counter()
                 rewards = score_all()
                 times[name].append(time.perf_counter() - begin_s)
-            finally:
-                for process in stopped:
-                    process.resume()
             # math-verify itself misses some answers: then all must miss the same.
             labels = labels or [reward == 1.0 for reward in rewards]
             if (agreed := agreement(rewards, labels)) < len(labels):
                 sys.exit(f"{name}: {agreed:,} of {len(labels):,} rewards as labelled")
-            if stopped:
+            if not is_service:
                 time.sleep(SETTLE_S)
     return times
 
