@@ -44,6 +44,8 @@ MAX_LABEL_CHARS = 128
 _TOO_LONG = f"has more than {MAX_LABEL_CHARS} characters"
 
 _NONE: dict[str, str] = {}
+_REWARD_BYTES = 9
+"""Of a reward that is not 0: a tag and a double."""
 
 _FINISH_NUMBERS = {
     "": pb.FINISH_REASON_UNSPECIFIED,
@@ -165,7 +167,11 @@ def outcome_from(message: pb.Outcome, component_names: Sequence[str]) -> Outcome
     """
     if message.HasField("score"):
         score = message.score
-        components: dict[str, float] = {}
+        reward = score.reward
+        # Nearly all scores are a number and nothing else.
+        if not component_names and score.ByteSize() == (_REWARD_BYTES if reward else 0):
+            return Score(reward)
+        components: Mapping[str, float] = {}
         if component_names:
             values = score.components
             if len(values) != len(component_names):
@@ -175,7 +181,7 @@ def outcome_from(message: pb.Outcome, component_names: Sequence[str]) -> Outcome
         steps = tuple(score.step_rewards) if score.step_rewards else ()
         judgements = tuple(map(judgement_from, score.judgements)) if score.judgements else ()
         told = score.explanation, steps, score.answer, score.details_json, judgements
-        return Score(score.reward, components, *told)
+        return Score(reward, components, *told)
     if not message.HasField("error"):
         raise FieldError("result", "is neither score nor error")
     error = message.error
