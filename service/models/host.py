@@ -28,6 +28,7 @@ from rewardplane.config.models import ModelConfig
 from rewardplane.replica.answers import OF_JOB, Answer, Message, answers
 from rewardplane.replica.async_runner import AsyncRunner
 from rewardplane.replica.job import Job, ranges_in
+from rewardplane.replica.places import Places
 from rewardplane.replica.segment import PENDING, SCORED, Segment
 from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.run import Clip
@@ -36,7 +37,6 @@ from rewardplane.wire.item_errors import NEVER_STARTED
 
 from .engine import EngineFailed
 from .loading import Loaded, load_model
-from .places import Places
 from .self_test import self_test
 from .shadow import Definition, Recent, Scored, shadow
 from .shared import TALLY

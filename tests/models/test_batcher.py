@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rewardplane.models.batcher import Ask, Batcher, PassOutOfMemory, alike
-from rewardplane.models.places import URGENCY, Places
+from rewardplane.replica.places import URGENCY, Places
 from rewardplane.rewards.types import Unavailable
 
 
@@ -79,7 +79,7 @@ async def test_places_are_lost_to_nobody_who_is_cancelled() -> None:
     places = Places(40)
 
     async def one(index: int) -> None:
-        await places.acquire((index, 0))
+        assert await places.acquire((index, 0), 2**63)
         try:
             await asyncio.sleep(0.001 * (index % 3))
         finally:
