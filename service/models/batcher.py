@@ -22,7 +22,6 @@ from typing import Any
 from rewardplane.replica.places import URGENCY, Urgency
 from rewardplane.rewards.types import Unavailable
 
-
 _log = logging.getLogger(__name__)
 
 STOPPED = "the model was stopped"

@@ -42,7 +42,8 @@ TALLY: ContextVar[Counter[str] | None] = ContextVar("tally", default=None)
 @dataclass(slots=True, eq=False)
 class _Flight:
     task: asyncio.Task[Any]
-    waiting: set[asyncio.Future[Any]] = field(default_factory=set[asyncio.Future[Any]])
+    waiting: dict[asyncio.Future[Any], None] = field(default_factory=dict[Any, None])
+    """Who waits, in order: who came first is told first, and asks first where it is to be again."""
     told: bool = False
 
     def is_first(self) -> bool:
@@ -60,6 +61,8 @@ class Shared:
         self._flights: dict[bytes, _Flight] = {}
         self._kept: OrderedDict[bytes, Scalar | LabelReading] = OrderedDict()
         self.kept_bytes = 0
+        counted = ("shared", "calls", "prompt_tokens", "completion_tokens")
+        self._figures = [f"model_{what}.{model.name}" for what in counted]
 
     @property
     def name(self) -> str:
@@ -191,7 +194,7 @@ class Shared:
     async def _landed(self, flight: _Flight, key: bytes, timeout_s: float) -> Any:
         loop = asyncio.get_running_loop()
         landed: asyncio.Future[Any] = loop.create_future()
-        flight.waiting.add(landed)
+        flight.waiting[landed] = None
         limit: asyncio.TimerHandle | None = None
         if timeout_s < left_s():  # else the item has no more time itself, and ends by that
             late = Unavailable(f"model {self.name!r} did not answer in {timeout_s:g} s")
@@ -201,7 +204,7 @@ class Shared:
         finally:
             if limit is not None:
                 limit.cancel()
-            flight.waiting.discard(landed)
+            del flight.waiting[landed]
             if not flight.waiting and not flight.task.done():
                 # Nobody waits for it any more; who asks the same now asks anew.
                 self._forget(key, flight)
@@ -225,12 +228,13 @@ class Shared:
         tally = TALLY.get()
         if tally is None:
             return
+        shared, calls, prompts, completions = self._figures
         if not fresh:
-            tally[f"model_shared.{self.name}"] += 1
+            tally[shared] += 1
             return
-        tally[f"model_calls.{self.name}"] += 1
-        tally[f"model_prompt_tokens.{self.name}"] += prompt_tokens
-        tally[f"model_completion_tokens.{self.name}"] += completion_tokens
+        tally[calls] += 1
+        tally[prompts] += prompt_tokens
+        tally[completions] += completion_tokens
 
 
 async def _contained(answer: Coroutine[Any, Any, Any]) -> Any:

@@ -33,6 +33,9 @@ to have reached whatever they wait for while the others begin."""
 SWEEP_S = 0.1
 """How often is looked at what nobody waits for any more, and at what does not end."""
 
+_BEGUN = 2**63
+"""In place of when it must have started: it has, in a call of many that failed whole."""
+
 _Cell = tuple["memoryview[int]", int]
 
 _CELL: contextvars.ContextVar[_Cell | None] = contextvars.ContextVar("cell", default=None)
@@ -124,12 +127,14 @@ class AsyncRunner:
         lacking = _lacking(shard.items)
         segment, units, started = shard.segment, shard.units, 0
         while True:
-            while units and not shard.fault and not self._spent(segment):
+            while units and shard.fault is None:
                 first, end, start_by_ns = units.popleft()
                 urgency = shard.work.deadline_ns, lacking[first]
+                if not self._may_start(segment, start_by_ns):
+                    continue
                 if not await self._places.acquire(urgency, start_by_ns):
                     continue
-                if time.monotonic_ns() >= start_by_ns or self._spent(segment):
+                if not self._may_start(segment, start_by_ns):
                     self._places.release()
                     continue
                 self._start(shard, first, end)
@@ -150,9 +155,7 @@ class AsyncRunner:
         items = cast("list[Item]", shard.items[first:end])
         if not self._shares:
             _CELL.set((segment.stepping, first + 1))
-        task = self._loop.create_task(
-            run_items_async(self._reward, items, self._clip, timeout_s)
-        )
+        task = self._loop.create_task(run_items_async(self._reward, items, self._clip, timeout_s))
         shard.calls[first] = call = _Call(first, end, begin_ns, timeout_s, task)
         task.add_done_callback(lambda _: self._ended(shard, call))
 
@@ -185,8 +188,7 @@ class AsyncRunner:
         elif not self._reward.whole_group and failed_whole(outcomes):
             segment.states[call.first : call.end] = bytes(count)
             apart = range(call.first, call.end)
-            # They have started in time.
-            shard.units.extendleft((i, i + 1, work.deadline_ns) for i in reversed(apart))
+            shard.units.extendleft((i, i + 1, _BEGUN) for i in reversed(apart))
             return
         self._writer.record_all(segment, call.first, outcomes, call.begin_ns)
 
@@ -199,8 +201,10 @@ class AsyncRunner:
             self._leave(shard, call)
 
     def _leave(self, shard: _Shard, call: _Call) -> None:
-        """Leaves a call alone that swallows its cancellation: it has its process until that is
-        replaced."""
+        """Leaves a call to itself that swallows its cancellation.
+
+        It has its process until that is replaced.
+        """
         self._left_alone.add(call.task)
         call.task.add_done_callback(self._left_alone.discard)
         shard.segment.spent[0] = 1
@@ -224,9 +228,13 @@ class AsyncRunner:
         if self._shards:
             self._sweeps = self._loop.call_later(SWEEP_S, self._sweep)
 
-    def _spent(self, segment: Segment) -> bool:
-        """Whether nothing more is to start: the owner says so, or the process is to be replaced."""
-        return bool(segment.stop[0]) or (bool(segment.spent[0]) and not self._shares)
+    def _may_start(self, segment: Segment, start_by_ns: int) -> bool:
+        """Not where it is too late, the owner says stop, or the process is to be replaced."""
+        if start_by_ns == _BEGUN:
+            return True
+        if segment.stop[0] or (segment.spent[0] and not self._shares):
+            return False
+        return time.monotonic_ns() < start_by_ns
 
     def _task(
         self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
