@@ -44,7 +44,7 @@ from .shared import TALLY
 _log = logging.getLogger(__name__)
 
 TELL_EVERY_S = 0.05
-"""How often what a job has finished is looked at, while it runs."""
+"""How long what has an outcome waits for others of its job to be told with."""
 MAX_REWARDS = 1_024
 """Rewards that are kept ready, those used last."""
 AHEAD = 1.5
@@ -215,10 +215,14 @@ class ModelHost:
             finally:
                 segment.close()
             return
-        task = asyncio.get_running_loop().create_task(ready.runner.run(segment))
+        news = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(ready.runner.run(segment, news.set))
+        task.add_done_callback(lambda _: news.set())
         try:
             ended = False
             while not ended:
+                await news.wait()
+                news.clear()
                 done, _ = await asyncio.wait((task,), timeout=TELL_EVERY_S)
                 ended = bool(done)
                 self._tell(job, segment)

@@ -42,6 +42,9 @@ _CELL: contextvars.ContextVar[_Cell | None] = contextvars.ContextVar("cell", def
 """Where to tell that the code of a call has the loop, and what to tell."""
 
 
+def _nobody() -> None: ...
+
+
 @dataclass(slots=True)
 class _Call:
     first: int
@@ -60,6 +63,7 @@ class _Shard:
     items: Sequence[Item | None]
     owner: asyncio.Task[Any]
     units: deque[tuple[int, int, int]]
+    tell: Callable[[], object]
     calls: dict[int, _Call] = field(default_factory=dict[int, _Call])
     limit: asyncio.Timeout = field(default_factory=partial(asyncio.timeout, None))
     """Ends it where its owner says stop."""
@@ -100,17 +104,21 @@ class AsyncRunner:
             # All that a call starts as a task counts as the call.
             self._loop.set_task_factory(self._task)
 
-    async def run(self, segment: Segment) -> None:
+    async def run(self, segment: Segment, tell: Callable[[], object] = _nobody) -> None:
         """Runs a segment's items until all ended, or the owner says stop.
 
-        What is left PENDING may not start any more, or is the owner's to run again elsewhere.
+        `tell` is called whenever some have ended. What is left PENDING may not start any more, or
+        is the owner's to run again elsewhere.
         """
         work = Work.load(segment.payload())
         items = self._writer.read(segment, work)
         owner = cast("asyncio.Task[Any]", asyncio.current_task())
-        shard = _Shard(segment, work, items, owner, deque(self._writer.units(items, work)))
+        units = deque(self._writer.units(items, work))
+        shard = _Shard(segment, work, items, owner, units, tell)
         self._shards.add(shard)
         self._sweeps = self._sweeps or self._loop.call_later(SWEEP_S, self._sweep)
+        if None in items:  # what cannot be read has ended
+            tell()
         try:
             async with shard.limit:
                 await self._run(shard)
@@ -191,6 +199,7 @@ class AsyncRunner:
             shard.units.extendleft((i, i + 1, _BEGUN) for i in reversed(apart))
             return
         self._writer.record_all(segment, call.first, outcomes, call.begin_ns)
+        shard.tell()
 
     async def _end(self, shard: _Shard) -> None:
         """Ends what runs of a segment."""
