@@ -17,6 +17,9 @@ from rewardplane.wire.messages import group_to
 
 MAX_CHUNK_BYTES = 8 * 2**20
 MAX_CHUNK_ITEMS = 16_384
+FIRST_CHUNK_ITEMS = 1_024
+"""The first chunk of a call holds so many, each later one twice as many as the one before: the
+service scores the first while the others are written, and there are few of them all the same."""
 
 # Room for the rest of the request: names and options.
 _HEAD_BYTES = 4_096
@@ -71,18 +74,23 @@ class Chunk:
 
 
 def chunks(groups: Iterable[Group]) -> Iterator[Chunk]:
-    """The groups, in their order, in chunks below MAX_CHUNK_BYTES; a larger group goes alone."""
+    """The groups, in their order, in chunks below MAX_CHUNK_BYTES that grow to MAX_CHUNK_ITEMS.
+
+    A group that is larger goes alone.
+    """
     first = 0
     encoded: list[EncodedGroup] = []
     n_bytes = n_items = 0
+    max_items = FIRST_CHUNK_ITEMS
     for group in groups:
         new = encode_group(group)
         n_bytes += len(new.data)
         n_items += new.size
-        if encoded and (n_bytes > MAX_CHUNK_BYTES - _HEAD_BYTES or n_items > MAX_CHUNK_ITEMS):
+        if encoded and (n_bytes > MAX_CHUNK_BYTES - _HEAD_BYTES or n_items > max_items):
             yield Chunk(first, encoded)
             first += len(encoded)
             encoded, n_bytes, n_items = [], len(new.data), new.size
+            max_items = min(2 * max_items, MAX_CHUNK_ITEMS)
         encoded.append(new)
     if encoded:
         yield Chunk(first, encoded)

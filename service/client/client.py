@@ -141,8 +141,9 @@ class RewardClient:
         """The outcomes of a batch: per group, per response, in the order sent.
 
         `reward` may be empty where every group names its own. Groups go in messages below 8 MiB,
-        some at once; a group is never split. Where some of these messages fail for good for reasons
-        of the service and others do not, the items of the former are UNAVAILABLE or DEADLINE.
+        some at once, the first of about 1,024 items, each later one of twice as many, at most
+        16,384; a group is never split. Where some of these messages fail for good for reasons of
+        the service and others do not, the items of the former are UNAVAILABLE or DEADLINE.
 
         Raises:
             CallError: the request is refused, or no part of it could be scored.

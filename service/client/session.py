@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 
 from rewardplane.rewards.types import Example, Group, Outcome, Reason, Response, ScoreError
 from rewardplane.wire.errors import (
@@ -26,6 +26,9 @@ from .results import Scores
 from .retry_policy import retried
 
 CHUNKS_AT_ONCE = 8
+_TURNS_TO_SEND = 3
+"""Turns of the event loop until a call that has begun is on its way: its own task, and gRPC's. The
+next part is written after them, while the service works on this one."""
 
 SERVICE_FAILURES = (NotReady, Overloaded, DeadlineExceeded, Internal)
 """Failures of the service and not of the request: a part of a call may meet one alone."""
@@ -43,13 +46,13 @@ class Session:
         request_id = request_id or new_request_id()
         head = options.head(request_id)
         parts = chunks(groups)
-        begin = list(itertools.islice(parts, 2))
-        if not begin:
+        first = next(parts, None)
+        if first is None:
             raise InvalidRequest(
                 "there are no groups to score", violations=[("groups", "is empty")]
             )
-        if len(begin) == 1:
-            return await self._send(begin[0], head, options.timeout_s)
+        if len(first.groups) == len(groups):
+            return await self._send(first, head, options.timeout_s)
         whole = _ChunkedCall(len(groups), request_id)
 
         async def send(chunk: Chunk) -> None:
@@ -58,7 +61,7 @@ class Session:
             except SERVICE_FAILURES as error:
                 whole.fail(chunk, error)
 
-        await for_each_chunk(itertools.chain(begin, parts), send)
+        await for_each_chunk(itertools.chain((first,), parts), send)
         return whole.scores()
 
     async def score_one(
@@ -152,15 +155,20 @@ async def for_each_chunk(
 
     Raises what `handle` raises first; the others are cancelled then.
     """
-    shared: Iterator[Chunk] = iter(parts)
+    places = asyncio.Semaphore(at_once)
 
-    async def work() -> None:
-        for part in shared:
+    async def work(part: Chunk) -> None:
+        try:
             await handle(part)
+        finally:
+            places.release()
 
     try:
         async with asyncio.TaskGroup() as workers:
-            for _ in range(at_once):
-                workers.create_task(work())
+            for part in parts:
+                await places.acquire()
+                workers.create_task(work(part))
+                for _ in range(_TURNS_TO_SEND):
+                    await asyncio.sleep(0)
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None

@@ -6,20 +6,32 @@ import asyncio
 import logging
 import random
 import socket
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import pytest
 from rewardplane.client import retry_policy as retry
-from rewardplane.client.chunks import MAX_CHUNK_BYTES, MAX_CHUNK_ITEMS, chunks
+from rewardplane.client.chunks import (
+    FIRST_CHUNK_ITEMS,
+    MAX_CHUNK_BYTES,
+    MAX_CHUNK_ITEMS,
+    chunks,
+)
 from rewardplane.client.client import RewardClient
 from rewardplane.client.endpoint import Credentials
 from rewardplane.client.results import RewardUsed
 from rewardplane.client.session import CHUNKS_AT_ONCE
+from rewardplane.client.sync_client import SyncRewardClient
 from rewardplane.rewards.types import Example, Group, Reason, Response, Score, ScoreError
 from rewardplane.v1 import reward_service_pb2 as pb
+from rewardplane.v1.reward_service_pb2_grpc import (
+    RewardServiceServicer,
+    add_RewardServiceServicer_to_server,
+)
 from rewardplane.wire.errors import (
     CallError,
     DeadlineExceeded,
@@ -229,10 +241,47 @@ def test_a_group_above_the_limit_goes_alone() -> None:
     assert [len(part.groups) for part in chunks(groups)] == [1, 1, 1]
 
 
-def test_chunks_hold_a_bounded_number_of_items() -> None:
-    parts = list(chunks(numbered([1024] * 40)))
-    assert sum(f.size for p in parts for f in p.groups) == 40 * 1024
-    assert max(sum(f.size for f in p.groups) for p in parts) == MAX_CHUNK_ITEMS
+def test_chunks_grow_to_a_bounded_number_of_items() -> None:
+    parts = list(chunks(numbered([1024] * 60)))
+    sizes = [sum(group.size for group in part.groups) for part in parts]
+    assert sizes[:5] == [FIRST_CHUNK_ITEMS << n for n in range(5)]
+    assert sum(sizes) == 60 * 1024
+    assert max(sizes) == MAX_CHUNK_ITEMS
+
+
+def test_the_first_chunk_is_with_the_service_before_the_next_is_written() -> None:
+    came = threading.Event()
+
+    class Service(RewardServiceServicer):
+        def Score(  # noqa: N802 - the protocol's name
+            self, request: pb.ScoreRequest, context: grpc.ServicerContext
+        ) -> pb.ScoreResponse:
+            came.set()
+            reply = pb.ScoreResponse(rewards=[pb.RewardUsed(name="math")])
+            for group in request.groups:
+                outcomes = reply.groups.add().outcomes
+                for _ in group.responses:
+                    outcomes.add().score.reward = 0.5
+            return reply
+
+    class Slow(list[Group]):
+        def __iter__(self) -> Iterator[Group]:
+            for number, group in enumerate(super().__iter__()):
+                if number == 2:  # the first is complete with the second one, which does not fit
+                    assert came.wait(10), "the first chunk was not sent"
+                yield group
+
+    # In threads of its own: it works while the client's event loop is held up.
+    server = grpc.server(ThreadPoolExecutor(2))
+    add_RewardServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with SyncRewardClient(f"127.0.0.1:{port}") as client:
+            scores = client.score("math", Slow(numbered([FIRST_CHUNK_ITEMS] * 4)))
+    finally:
+        server.stop(None)
+    assert rewards(list(scores)) == [0.5] * (4 * FIRST_CHUNK_ITEMS)
 
 
 async def test_a_large_call_goes_in_chunks_some_at_once() -> None:

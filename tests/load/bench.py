@@ -2,8 +2,10 @@
 
     python -m tests.load.bench [--rounds 3] [--seconds 3] [--peers ...] [--shapes ...]
 
-Peers run one at a time: in each round every peer is started anew, warmed up, measured at each
-shape and stopped, and each round starts with another peer. Printed are the medians of the rounds.
+All peers are up. They are measured by turns, one window of load each at one shape and then at the
+next, and each round begins with another peer; all but the one that is measured are stopped
+(SIGSTOP), as Ray is never quite at rest. Printed are the medians of the rounds; a ratio is the
+median of those of the rounds, since shared hosts change their speed by half from minute to minute.
 The server's CPU time is that of all its processes (of Ray's cluster: gcs, raylet, agents, proxies,
 HAProxy, replicas and their children); the load generator is a process outside of them.
 """
@@ -17,17 +19,16 @@ import platform
 import subprocess
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import defaultdict, deque
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from . import servers
 from .payload import Shape
+from .peer import alone
 from .peers import PEERS, Peer
 from .table import Cell, report
 
@@ -150,48 +151,44 @@ def main() -> None:
     for name, peer in zip(args.peers, peers, strict=True):
         print(f"  {name}: {peer.settings}")
     cells: dict[tuple[str, str], list[Cell]] = defaultdict(list)
-    idle: dict[str, list[float]] = defaultdict(list)
+    idle: dict[str, float] = {}
     generators: list[Generator] = []
     try:
         for seed, shape in enumerate(args.shapes, start=1):
             generators.append(Generator.start(shape, args.seconds, seed))
+        for name, peer in zip(args.peers, peers, strict=True):
+            with alone(peer, peers):
+                idle[name] = _start(name, peer)
         for turn in range(args.rounds):
-            first = turn % len(peers)
-            for index in [*range(first, len(peers)), *range(first)]:
-                _round(args.peers[index], peers[index], generators, args.seconds, cells, idle)
+            order = deque(zip(args.peers, peers, strict=True))
+            order.rotate(-turn)
+            for generator in generators:
+                for name, peer in order:
+                    with alone(peer, peers):
+                        cell = measure(peer, generator, args.seconds)
+                    cells[name, str(generator.shape)].append(cell)
+                    print(f"  {name:8} {generator.shape!s:>7} {cell}", flush=True)
     finally:
         for generator in generators:
             generator.stop()
+        for peer in peers:
+            peer.stop()
     if args.json:
         rows = {f"{p} {s}": [asdict(c) for c in cs] for (p, s), cs in cells.items()}
         args.json.write_text(json.dumps(rows, indent=1))
     print(report(args.peers, [str(s) for s in args.shapes], cells))
-    print("idle, % of a core:", {name: round(median(v), 1) for name, v in idle.items()})
+    print("idle, % of a core:", {name: round(value, 1) for name, value in idle.items()})
     if any(cell.faults for runs in cells.values() for cell in runs):
         sys.exit("some answers were wrong or missing")
 
 
-def _round(
-    name: str,
-    peer: Peer,
-    generators: Sequence[Generator],
-    seconds: float,
-    cells: dict[tuple[str, str], list[Cell]],
-    idle: dict[str, list[float]],
-) -> None:
+def _start(name: str, peer: Peer) -> float:
+    """Starts a peer; what it uses with no call in flight, in percent of one core."""
     began = time.monotonic()
     peer.start()
-    try:
-        started = time.monotonic() - began
-        time.sleep(1.0)
-        idle[name].append(idle_cpu_percent(peer))
-        for generator in generators:
-            cell = measure(peer, generator, seconds)
-            cells[name, str(generator.shape)].append(cell)
-            print(f"  {name:8} {generator.shape!s:>7} {cell}", flush=True)
-    finally:
-        peer.stop()
-    print(f"  {name:8} started in {started:.1f} s", flush=True)
+    print(f"  {name:8} started in {time.monotonic() - began:.1f} s", flush=True)
+    time.sleep(1.0)
+    return idle_cpu_percent(peer)
 
 
 def _shapes() -> list[Shape]:

@@ -3,8 +3,9 @@
     python -m tests.load.http_burst [--calls 8192] [--rounds 3]
 
 Each on a connection of its own, and again on 512 that are kept alive; and 512 calls of a reward
-that waits 200 ms, as for a judge. Beside it, in alternating rounds, the same rewards in a plain
-FastAPI + uvicorn app. Every call must be answered with its right reward.
+that waits 200 ms, as for a judge. Beside it, by turns, the same rewards in a plain FastAPI +
+uvicorn app; a ratio is the median of those of the rounds. Every call must be answered with its
+right reward.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import asyncio
 import json
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -24,7 +25,7 @@ import uvloop
 
 from . import servers
 from .payload import RESPONSE_BYTES
-from .peer import Peer, Service, free_port
+from .peer import Peer, Service, alone, free_port
 
 CONFIG = """\
 rewards:
@@ -32,6 +33,7 @@ rewards:
   judge: {kind: python, function: "tests.load.judging:evaluate", concurrency: 1024}
 """
 TIMEOUT_S = 120.0
+PLAIN = "FastAPI + uvicorn"
 
 
 @dataclass
@@ -136,7 +138,7 @@ def main() -> None:
     """Runs the rounds and prints the table; exits with 1 where a call was not answered rightly."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--calls", type=int, default=8192)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     bursts: Mapping[str, tuple[str, int, int]] = {
         f"{args.calls} own connections": ("exact", args.calls, 0),
@@ -146,31 +148,39 @@ def main() -> None:
     peers: Mapping[str, HttpService | PlainApp] = {
         "rewardplane inline": HttpService("inline", config=CONFIG.replace("LANE", "inline")),
         "rewardplane pool": HttpService("pool", config=CONFIG.replace("LANE", "pool")),
-        "FastAPI + uvicorn": PlainApp("plain"),
+        PLAIN: PlainApp("plain"),
     }
     results: dict[tuple[str, str], list[Result]] = {}
-    names = list(peers)
-    for number in range(args.rounds):
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            peer = peers[name]
-            peer.start()
-            try:
+    names = deque(peers)
+    try:
+        for peer in peers.values():
+            with alone(peer, peers.values()):
+                peer.start()
                 uvloop.run(burst(f"{peer.url}/rewards/exact", calls(64, -1), 8))
-                for title, (reward, count, connections) in bursts.items():
-                    made = calls(count, number)
-                    got = uvloop.run(burst(f"{peer.url}/rewards/{reward}", made, connections))
+        for number in range(args.rounds):
+            names.rotate(-1)
+            for title, (reward, count, connections) in bursts.items():
+                made = calls(count, number)
+                for name in names:
+                    with alone(peers[name], peers.values()):
+                        url = f"{peers[name].url}/rewards/{reward}"
+                        got = uvloop.run(burst(url, made, connections))
                     results.setdefault((title, name), []).append(got)
                     p50, p99 = got.percentile_ms(0.5), got.percentile_ms(0.99)
                     times = f"{got.wall_s:7.3f} s  p50 {p50:8.1f}  p99 {p99:8.1f} ms"
                     print(f"{title:24} {name:20} {times}  {dict(got.wrong) or ''}", flush=True)
-            finally:
-                peer.stop()
-    print("\n| burst | peer | wall s | p50 ms | p99 ms | not right |\n|---|---|--:|--:|--:|--:|")
-    for (title, name), rounds in results.items():
+    finally:
+        for peer in peers.values():
+            peer.stop()
+    print(f"\n| burst | peer | wall s | of {PLAIN} | p50 ms | p99 ms | not right |")
+    print("|---|---|--:|--:|--:|--:|--:|")
+    for (title, name), rounds in sorted(results.items()):
         wall = median(r.wall_s for r in rounds)
+        plain = results[title, PLAIN]
+        ratio = median(r.wall_s / p.wall_s for r, p in zip(rounds, plain, strict=True))
         p50, p99 = (median(r.percentile_ms(share) for r in rounds) for share in (0.5, 0.99))
         wrong = sum(r.wrong.total() for r in rounds)
-        print(f"| {title} | {name} | {wall:.3f} | {p50:.1f} | {p99:.1f} | {wrong} |")
+        print(f"| {title} | {name} | {wall:.3f} | {ratio:.2f} | {p50:.1f} | {p99:.1f} | {wrong} |")
     if any(r.wrong for rounds in results.values() for r in rounds):
         raise SystemExit(1)
 

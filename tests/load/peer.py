@@ -7,7 +7,8 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from .scoring import METHOD
 from .servers import Tree
 
 START_TIMEOUT_S = 180.0
+SETTLE_S = 0.3
 
 
 @dataclass
@@ -144,3 +146,19 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@contextmanager
+def alone(peer: Peer, peers: Iterable[Peer]) -> Iterator[None]:
+    """Keeps the other peers that are up from running: Ray's processes are never quite at rest.
+
+    A host that others share changes its speed by half from minute to minute: peers that are all up
+    are measured by turns, and a ratio is the median of those of the turns.
+    """
+    with ExitStack() as stack:
+        for other in peers:
+            if other is not peer and other.tree is not None:
+                stack.enter_context(other.tree.suspended())
+        # Processes that go on have to catch up first.
+        time.sleep(SETTLE_S)
+        yield

@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -88,6 +89,20 @@ class Tree:
                 continue
             sizes[name] = max(rss, sizes.get(name, 0))
         return sizes
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Keeps all of them from running (SIGSTOP): Ray's processes are never quite at rest."""
+        stopped = self.processes()
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+        try:
+            yield
+        finally:
+            for process in stopped:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def stop(self, grace_s: float = 30.0) -> None:
         """SIGTERM to the root; after the grace, SIGKILL to whatever is left of the tree."""

@@ -129,4 +129,5 @@ def _ratio(cells: Cells, peer: str, other: str, shape: str, measure: str) -> flo
     mine, theirs = cells.get((peer, shape)), cells.get((other, shape))
     if not mine or not theirs:
         return None
-    return middle(mine, measure) / middle(theirs, measure)
+    pairs = zip(mine, theirs, strict=True)
+    return median(getattr(one, measure) / getattr(two, measure) for one, two in pairs)
