@@ -73,10 +73,11 @@ class RewardModel(Reward):
         return self._score(example, response)
 
     async def _score(self, example: Example, response: Response) -> Result:
-        if self._model is None:
+        model = self._model
+        if model is None:
             raise TypeError("no model was bound")
         messages = [*_prompt(example), *response_messages(response)]
-        scalar = await self._model.scalar(messages, timeout_s=left_s())
+        scalar = await model.scalar(messages, timeout_s=left_s())
         components = {"raw": scalar.value, "cut_tokens": float(scalar.cut_tokens)}
         return Score(self._transformed(scalar.value), components)
 

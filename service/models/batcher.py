@@ -19,9 +19,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+from rewardplane.replica.places import URGENCY, Urgency
 from rewardplane.rewards.types import Unavailable
-
-from .places import URGENCY, Urgency
 
 _log = logging.getLogger(__name__)
 

@@ -28,6 +28,7 @@ from rewardplane.config.models import ModelConfig
 from rewardplane.replica.answers import OF_JOB, Answer, Message, answers
 from rewardplane.replica.async_runner import AsyncRunner
 from rewardplane.replica.job import Job, ranges_in
+from rewardplane.replica.places import Places
 from rewardplane.replica.segment import PENDING, SCORED, Segment
 from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.run import Clip
@@ -36,7 +37,6 @@ from rewardplane.wire.item_errors import NEVER_STARTED
 
 from .engine import EngineFailed
 from .loading import Loaded, load_model
-from .places import Places
 from .self_test import self_test
 from .shadow import Definition, Recent, Scored, shadow
 from .shared import TALLY
@@ -44,7 +44,7 @@ from .shared import TALLY
 _log = logging.getLogger(__name__)
 
 TELL_EVERY_S = 0.05
-"""How often what a job has finished is looked at, while it runs."""
+"""How long what has an outcome waits for others of its job to be told with."""
 MAX_REWARDS = 1_024
 """Rewards that are kept ready, those used last."""
 AHEAD = 1.5
@@ -215,10 +215,14 @@ class ModelHost:
             finally:
                 segment.close()
             return
-        task = asyncio.get_running_loop().create_task(ready.runner.run(segment))
+        news = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(ready.runner.run(segment, news.set))
+        task.add_done_callback(lambda _: news.set())
         try:
             ended = False
             while not ended:
+                await news.wait()
+                news.clear()
                 done, _ = await asyncio.wait((task,), timeout=TELL_EVERY_S)
                 ended = bool(done)
                 self._tell(job, segment)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from rewardplane.rewards.deadline import left_s
 from rewardplane.rewards.models.model import (
     Completion,
     Head,
@@ -24,6 +25,8 @@ from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.text.chat import Message
 from rewardplane.rewards.types import RateLimited, RewardFault, Unavailable, Usage
+
+from .batcher import settle
 
 MAX_KEPT = 65_536
 """Answers that are kept, the ones used last."""
@@ -39,7 +42,8 @@ TALLY: ContextVar[Counter[str] | None] = ContextVar("tally", default=None)
 @dataclass(slots=True, eq=False)
 class _Flight:
     task: asyncio.Task[Any]
-    waiters: int = 0
+    waiting: dict[asyncio.Future[Any], None] = field(default_factory=dict[Any, None])
+    """Who waits, in order: who came first is told first, and asks first where it is to be again."""
     told: bool = False
 
     def is_first(self) -> bool:
@@ -57,6 +61,8 @@ class Shared:
         self._flights: dict[bytes, _Flight] = {}
         self._kept: OrderedDict[bytes, Scalar | LabelReading] = OrderedDict()
         self.kept_bytes = 0
+        counted = ("shared", "calls", "prompt_tokens", "completion_tokens")
+        self._figures = [f"model_{what}.{model.name}" for what in counted]
 
     @property
     def name(self) -> str:
@@ -137,16 +143,15 @@ class Shared:
             self._kept.move_to_end(key)
             return self._kept[key], False
         until_s = time.monotonic() + timeout_s
-        left_s = timeout_s
         while True:
             flight, fresh = self._flight(key, ask)
             try:
-                answer = await self._landed(flight, key, left_s)
+                answer = await self._landed(flight, key, timeout_s)
                 break
             except (Unavailable, RateLimited) as fault:
                 # Whoever asked first may have had less time, and this one has some left.
-                left_s = until_s - time.monotonic()
-                if fresh or left_s <= 0:
+                timeout_s = until_s - time.monotonic()
+                if fresh or timeout_s <= 0:
                     raise self._told(fault, flight) from None
             except RewardFault as fault:
                 raise self._told(fault, flight) from None
@@ -180,27 +185,42 @@ class Shared:
         flight = self._flights.get(key) if key else None
         if flight is not None:
             return flight, False
-        flight = _Flight(asyncio.get_running_loop().create_task(ask()))
+        flight = _Flight(asyncio.get_running_loop().create_task(_contained(ask())))
         if key:
             self._flights[key] = flight
-            flight.task.add_done_callback(lambda _: self._land(key, flight))
+        flight.task.add_done_callback(partial(self._land, key, flight))
         return flight, True
 
     async def _landed(self, flight: _Flight, key: bytes, timeout_s: float) -> Any:
-        flight.waiters += 1
+        loop = asyncio.get_running_loop()
+        landed: asyncio.Future[Any] = loop.create_future()
+        flight.waiting[landed] = None
+        limit: asyncio.TimerHandle | None = None
+        if timeout_s < left_s():  # else the item has no more time itself, and ends by that
+            late = Unavailable(f"model {self.name!r} did not answer in {timeout_s:g} s")
+            limit = loop.call_later(timeout_s, settle, [landed], [late])
         try:
-            async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(flight.task)
-        except TimeoutError:
-            raise Unavailable(f"model {self.name!r} did not answer in {timeout_s:g} s") from None
+            return await landed
         finally:
-            flight.waiters -= 1
-            if not flight.waiters and not flight.task.done():
+            if limit is not None:
+                limit.cancel()
+            del flight.waiting[landed]
+            if not flight.waiting and not flight.task.done():
                 # Nobody waits for it any more; who asks the same now asks anew.
-                self._land(key, flight)
+                self._forget(key, flight)
                 flight.task.cancel()
 
-    def _land(self, key: bytes, flight: _Flight) -> None:
+    def _land(self, key: bytes, flight: _Flight, task: asyncio.Task[Any]) -> None:
+        """Tells all who wait, none of whom takes the others' answer with it when it goes."""
+        self._forget(key, flight)
+        if task.cancelled():
+            answer = RuntimeError("the model cancelled the question")
+        else:
+            fault = task.exception()
+            answer = task.result() if fault is None else fault
+        settle(flight.waiting, [answer] * len(flight.waiting))
+
+    def _forget(self, key: bytes, flight: _Flight) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
 
@@ -208,12 +228,21 @@ class Shared:
         tally = TALLY.get()
         if tally is None:
             return
+        shared, calls, prompts, completions = self._figures
         if not fresh:
-            tally[f"model_shared.{self.name}"] += 1
+            tally[shared] += 1
             return
-        tally[f"model_calls.{self.name}"] += 1
-        tally[f"model_prompt_tokens.{self.name}"] += prompt_tokens
-        tally[f"model_completion_tokens.{self.name}"] += completion_tokens
+        tally[calls] += 1
+        tally[prompts] += prompt_tokens
+        tally[completions] += completion_tokens
+
+
+async def _contained(answer: Coroutine[Any, Any, Any]) -> Any:
+    """The answer. What would end the event loop, and all that others ask, ends this question."""
+    try:
+        return await answer
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"the model raised {error!r}") from None
 
 
 def _bytes_of(answer: Scalar | LabelReading) -> int:
@@ -238,5 +267,4 @@ def _sampling(sampling: Sampling) -> list[Any]:
 
 
 def _key(*asked: Any) -> bytes:
-    data = json.dumps(asked, sort_keys=True, default=str, ensure_ascii=False)
-    return hashlib.blake2b(data.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(repr(asked).encode(), digest_size=16).digest()

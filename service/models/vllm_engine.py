@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from rewardplane.config.models import ModelConfig
+from rewardplane.replica.places import URGENCY
 from rewardplane.rewards.models.model_facts import ModelFacts
 from rewardplane.rewards.models.question import Sampling
 from rewardplane.rewards.types import Unavailable
 
 from .batcher import STOPPED
 from .engine import MAX_ANSWER_TOKENS, EngineFailed, Media
-from .places import URGENCY
 from .weights import digest_of
 
 

@@ -9,8 +9,11 @@ import asyncio
 import contextvars
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import Any, Protocol, cast
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
 
 from rewardplane.rewards.reward import Item, Reward
 from rewardplane.rewards.run import Clip, run_items_async, timed_out
@@ -18,6 +21,7 @@ from rewardplane.rewards.types import Outcome, Reason, ScoreError
 from rewardplane.wire.item_errors import DEADLINE_EXECUTING
 
 from .batch_writer import BatchWriter, failed_whole, start
+from .places import Places
 from .segment import Segment
 from .work import Work
 
@@ -26,8 +30,11 @@ SWALLOW_S = 0.25
 AT_ONCE = 32
 """Calls that begin in one turn of the event loop: of a thousand that come together, the first are
 to have reached whatever they wait for while the others begin."""
-STOP_POLL_S = 0.1
-"""How soon the calls of a segment end that nobody waits for any more."""
+SWEEP_S = 0.1
+"""How often is looked at what nobody waits for any more, and at what does not end."""
+
+_BEGUN = 2**63
+"""In place of when it must have started: it has, in a call of many that failed whole."""
 
 _Cell = tuple["memoryview[int]", int]
 
@@ -35,32 +42,50 @@ _CELL: contextvars.ContextVar[_Cell | None] = contextvars.ContextVar("cell", def
 """Where to tell that the code of a call has the loop, and what to tell."""
 
 
-class Places(Protocol):
-    """What calls wait for before they start; `Semaphore` gives them in order of age."""
-
-    async def acquire(self, urgency: tuple[int, int], /) -> object:
-        """Waits for a place. `urgency`: the deadline (ns), and how many items the group lacks."""
-        ...
-
-    def release(self) -> None:
-        """Gives it back."""
-        ...
+def _nobody() -> None: ...
 
 
-class _InOrder:
-    def __init__(self, count: int) -> None:
-        self._places = asyncio.Semaphore(count)
-        self.release = self._places.release
+@dataclass(slots=True)
+class _Call:
+    first: int
+    end: int
+    begin_ns: int
+    timeout_s: float
+    task: asyncio.Task[list[Outcome]]
 
-    async def acquire(self, _urgency: tuple[int, int], /) -> object:
-        return await self._places.acquire()
+
+@dataclass(slots=True, eq=False)
+class _Shard:
+    """A segment at work: what is left to start, in order, and what runs, by its first item."""
+
+    segment: Segment
+    work: Work
+    items: Sequence[Item | None]
+    owner: asyncio.Task[Any]
+    units: deque[tuple[int, int, int]]
+    tell: Callable[[], object]
+    calls: dict[int, _Call] = field(default_factory=dict[int, _Call])
+    limit: asyncio.Timeout = field(default_factory=partial(asyncio.timeout, None))
+    """Ends it where its owner says stop."""
+    wakes: asyncio.Future[None] | None = None
+    """What waits until all calls have ended, or there is more to do."""
+    fault: BaseException | None = None
+    """Why it goes no further: no call's doing."""
+
+    def wake(self) -> None:
+        """Lets it look whether there is more to do."""
+        if self.wakes is None or self.wakes.done():
+            return
+        if self.units or self.fault is not None or not self.calls:
+            self.wakes.set_result(None)
 
 
 class AsyncRunner:
     """Runs an async reward: as many calls side by side as there are places, of any segments.
 
-    With `places` of its owner's, the process is shared with other rewards: nothing that one of them
-    does is a reason to replace it.
+    With `places` of its owner's, the process is shared with other rewards, all of them the
+    service's own: nothing that one of them does is a reason to replace it, nobody asks whose code
+    has the loop, and segments end by being cancelled.
     """
 
     def __init__(
@@ -70,125 +95,155 @@ class AsyncRunner:
         self._clip = clip
         self._writer = BatchWriter(reward)
         self._shares = places is not None
-        self._places = places or _InOrder(concurrency)
-        self._concurrency = concurrency
+        self._places = places or Places(concurrency)
+        self._shards: set[_Shard] = set()
+        self._sweeps: asyncio.TimerHandle | None = None
         self._left_alone: set[asyncio.Task[Any]] = set()
-        # All that a call starts as a task counts as the call.
-        asyncio.get_running_loop().set_task_factory(self._task)
+        self._loop = asyncio.get_running_loop()
+        if not self._shares:
+            # All that a call starts as a task counts as the call.
+            self._loop.set_task_factory(self._task)
 
-    async def run(self, segment: Segment) -> None:
+    async def run(self, segment: Segment, tell: Callable[[], object] = _nobody) -> None:
         """Runs a segment's items until all ended, or the owner says stop.
 
-        What is left PENDING may not start any more, or is the owner's to run again elsewhere.
+        `tell` is called whenever some have ended. What is left PENDING may not start any more, or
+        is the owner's to run again elsewhere.
         """
         work = Work.load(segment.payload())
         items = self._writer.read(segment, work)
-        units = list(self._writer.units(items, work))
-        queue = iter(units)
-        lacking = _lacking(items)
-
-        async def consume() -> None:
-            for unit in queue:
-                if self._spent(segment) or segment.stop[0]:
-                    return
-                await self._run_unit(segment, items, lacking[unit[0]], work, unit)
-
-        if self._shares and len(units) == 1:  # whose owner cancels this where nobody waits
-            await consume()
-            return
-        tasks: set[asyncio.Task[None]] = set()
+        owner = cast("asyncio.Task[Any]", asyncio.current_task())
+        units = deque(self._writer.units(items, work))
+        shard = _Shard(segment, work, items, owner, units, tell)
+        self._shards.add(shard)
+        self._sweeps = self._sweeps or self._loop.call_later(SWEEP_S, self._sweep)
+        if None in items:  # what cannot be read has ended
+            tell()
         try:
-            for number in range(min(len(units), self._concurrency)):
-                if number and number % AT_ONCE == 0:
-                    await asyncio.sleep(0)
-                tasks.add(asyncio.create_task(consume()))
-            while tasks:
-                done, tasks = await asyncio.wait(tasks, timeout=STOP_POLL_S)
-                for task in done:
-                    task.result()
-                if segment.stop[0]:
-                    return
-        finally:
-            # None may outlive this: the owner closes the segment, and its descriptor is reused.
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
-
-    async def _run_unit(
-        self,
-        segment: Segment,
-        items: Sequence[Item | None],
-        lacking: int,
-        work: Work,
-        unit: tuple[int, int, int],
-    ) -> None:
-        """Runs one call, unless it would start too late."""
-        first, end, start_by_ns = unit
-        urgency = work.deadline_ns, lacking
-        try:
-            async with asyncio.timeout((start_by_ns - time.monotonic_ns()) / 1e9):
-                await self._places.acquire(urgency)
+            async with shard.limit:
+                await self._run(shard)
         except TimeoutError:
             return
-        try:
-            if time.monotonic_ns() >= start_by_ns or self._spent(segment):
+        finally:
+            self._shards.discard(shard)
+            # None may outlive this: the owner closes the segment, and its descriptor is reused.
+            if shard.calls:
+                await self._end(shard)
+
+    async def _run(self, shard: _Shard) -> None:
+        """Starts one call after the other, each as soon as it has a place; waits for them all."""
+        lacking = _lacking(shard.items)
+        segment, units, started = shard.segment, shard.units, 0
+        while True:
+            while units and shard.fault is None:
+                first, end, start_by_ns = units.popleft()
+                urgency = shard.work.deadline_ns, lacking[first]
+                if not self._may_start(segment, start_by_ns):
+                    continue
+                if not await self._places.acquire(urgency, start_by_ns):
+                    continue
+                if not self._may_start(segment, start_by_ns):
+                    self._places.release()
+                    continue
+                self._start(shard, first, end)
+                started += 1
+                if started % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            if shard.fault is not None:
+                raise shard.fault
+            if not shard.calls:
                 return
-            called = cast("list[Item]", items[first:end])
-            splits = not self._reward.whole_group
-            if not await self._run_call(segment, first, called, work, splits=splits):
-                alone = [
-                    self._run_call(segment, index, [item], work, splits=False)
-                    for index, item in enumerate(called, first)
-                ]
-                await asyncio.gather(*alone)
-        finally:
-            self._places.release()
+            shard.wakes = self._loop.create_future()
+            await shard.wakes
 
-    async def _run_call(
-        self, segment: Segment, first: int, items: Sequence[Item], work: Work, *, splits: bool
-    ) -> bool:
-        """Runs one call. False: it failed whole and `splits`; its items are PENDING again."""
-        end = first + len(items)
+    def _start(self, shard: _Shard, first: int, end: int) -> None:
+        segment, work = shard.segment, shard.work
         begin_ns = start(segment, first, end)
-        left_s = max(0.0, (work.deadline_ns - begin_ns) / 1e9)
-        outcomes = await self._outcomes(segment, first, items, min(work.timeout_s, left_s))
-        if left_s < work.timeout_s and any(_is_timed_out(o) for o in outcomes):
-            outcomes = [DEADLINE_EXECUTING] * len(outcomes)
-        elif splits and failed_whole(outcomes):
-            segment.states[first:end] = bytes(end - first)
+        timeout_s = min(work.timeout_s, max(0.0, (work.deadline_ns - begin_ns) / 1e9))
+        items = cast("list[Item]", shard.items[first:end])
+        if not self._shares:
+            _CELL.set((segment.stepping, first + 1))
+        task = self._loop.create_task(run_items_async(self._reward, items, self._clip, timeout_s))
+        shard.calls[first] = call = _Call(first, end, begin_ns, timeout_s, task)
+        task.add_done_callback(lambda _: self._ended(shard, call))
+
+    def _ended(self, shard: _Shard, call: _Call) -> None:
+        """A call has ended, or is left alone."""
+        if shard.calls.pop(call.first, None) is None:
+            return
+        self._places.release()
+        # What ends because its owner does has no outcome.
+        ends = call.task.cancelled() and shard.owner.cancelling()
+        if shard in self._shards and not ends:
+            try:
+                self._record(shard, call)
+            except BaseException as error:  # noqa: BLE001 - raised in the owner's task
+                shard.fault = error
+        shard.wake()
+
+    def _record(self, shard: _Shard, call: _Call) -> None:
+        segment, work, task = shard.segment, shard.work, call.task
+        outcomes: Sequence[Outcome]
+        count = call.end - call.first
+        if not task.done():
+            outcomes = [timed_out(call.timeout_s)] * count
+        elif task.cancelled():
+            outcomes = [ScoreError(Reason.RAISED, "the call cancelled itself")] * count
+        else:
+            outcomes = task.result()
+        if call.timeout_s < work.timeout_s and any(map(_is_timed_out, outcomes)):
+            outcomes = [DEADLINE_EXECUTING] * count
+        elif not self._reward.whole_group and failed_whole(outcomes):
+            segment.states[call.first : call.end] = bytes(count)
+            apart = range(call.first, call.end)
+            shard.units.extendleft((i, i + 1, _BEGUN) for i in reversed(apart))
+            return
+        self._writer.record_all(segment, call.first, outcomes, call.begin_ns)
+        shard.tell()
+
+    async def _end(self, shard: _Shard) -> None:
+        """Ends what runs of a segment."""
+        for call in shard.calls.values():
+            call.task.cancel()
+        await asyncio.wait([call.task for call in shard.calls.values()], timeout=SWALLOW_S)
+        for call in list(shard.calls.values()):
+            self._leave(shard, call)
+
+    def _leave(self, shard: _Shard, call: _Call) -> None:
+        """Leaves a call to itself that swallows its cancellation.
+
+        It has its process until that is replaced.
+        """
+        self._left_alone.add(call.task)
+        call.task.add_done_callback(self._left_alone.discard)
+        shard.segment.spent[0] = 1
+        self._ended(shard, call)
+
+    def _sweep(self) -> None:
+        """Ends segments whose owner says stop; leaves alone what should have ended."""
+        self._sweeps = None
+        now_ns = time.monotonic_ns()
+        for shard in self._shards:
+            if shard.segment.stop[0] and not shard.limit.expired():
+                shard.limit.reschedule(self._loop.time())
+            overdue: list[_Call] = []
+            for call in shard.calls.values():
+                # Those that began first end first.
+                if now_ns - call.begin_ns < 1e9 * (call.timeout_s + SWALLOW_S):
+                    break
+                overdue.append(call)
+            for call in overdue:
+                self._leave(shard, call)
+        if self._shards:
+            self._sweeps = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _may_start(self, segment: Segment, start_by_ns: int) -> bool:
+        """Not where it is too late, the owner says stop, or the process is to be replaced."""
+        if start_by_ns == _BEGUN:
+            return True
+        if segment.stop[0] or (segment.spent[0] and not self._shares):
             return False
-        self._writer.record_all(segment, first, outcomes, begin_ns)
-        return True
-
-    async def _outcomes(
-        self, segment: Segment, first: int, items: Sequence[Item], timeout_s: float
-    ) -> Sequence[Outcome]:
-        context = contextvars.copy_context()
-        context.run(_CELL.set, (segment.stepping, first + 1))
-        call = asyncio.get_running_loop().create_task(
-            run_items_async(self._reward, items, self._clip, timeout_s), context=context
-        )
-        try:
-            await asyncio.wait((call,), timeout=timeout_s + SWALLOW_S)
-        except asyncio.CancelledError:
-            call.cancel()
-            await asyncio.wait((call,), timeout=SWALLOW_S)
-            raise
-        finally:
-            if not call.done():
-                # It swallowed its cancellation: it has its process until that is replaced.
-                self._left_alone.add(call)
-                segment.spent[0] = 1
-        if not call.done():
-            return [timed_out(timeout_s)] * len(items)
-        if call.cancelled():
-            return [ScoreError(Reason.RAISED, "the call cancelled itself")] * len(items)
-        return call.result()
-
-    def _spent(self, segment: Segment) -> bool:
-        """Whether the process is to be replaced, so that nothing more starts in it."""
-        return bool(segment.spent[0]) and not self._shares
+        return time.monotonic_ns() < start_by_ns
 
     def _task(
         self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any

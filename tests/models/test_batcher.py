@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rewardplane.models.batcher import Ask, Batcher, PassOutOfMemory, alike
-from rewardplane.models.places import URGENCY, Places
+from rewardplane.replica.places import URGENCY
 from rewardplane.rewards.types import Unavailable
 
 
@@ -73,28 +73,6 @@ def test_a_small_urgent_call_does_not_wait_for_all_that_is_not() -> None:
         passes += 1
     # The others of its passes are of the next sixteen, not of a hundred.
     assert passes <= 32
-
-
-async def test_places_are_lost_to_nobody_who_is_cancelled() -> None:
-    places = Places(40)
-
-    async def one(index: int) -> None:
-        await places.acquire((index, 0))
-        try:
-            await asyncio.sleep(0.001 * (index % 3))
-        finally:
-            places.release()
-
-    async with asyncio.timeout(30):
-        tasks = [asyncio.create_task(one(index)) for index in range(600)]
-        for turn in range(12):
-            await asyncio.sleep(0)
-            for task in tasks[turn::17]:
-                task.cancel()
-        await asyncio.wait(tasks)
-        while places.free < 40:
-            await asyncio.sleep(0.01)
-    assert places.free == 40
 
 
 class Device:

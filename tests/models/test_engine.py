@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import pytest
 from rewardplane.models.engine import EngineFailed, EngineModel
-from rewardplane.models.places import URGENCY
 from rewardplane.models.prompts import Prompt, Prompter
 from rewardplane.models.self_test import self_test
 from rewardplane.models.vllm_engine import _priority, chosen, engine_arguments
+from rewardplane.replica.places import URGENCY
 from rewardplane.rewards.judging.questions import predicate
 from rewardplane.rewards.models.model import LabelReading
 from rewardplane.rewards.models.model_facts import ModelFacts

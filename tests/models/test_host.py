@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, cast
@@ -118,6 +120,32 @@ async def test_of_many_the_first_are_asked_while_the_others_begin(
     assert len(asked_at) == 600
     assert asked_at[0] <= 200
     assert asked_at[300] < 600
+
+
+async def test_a_call_that_does_not_end_is_left_alone_and_its_place_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = RewardModel.score
+    ends = asyncio.Event()
+
+    async def stubborn(self: RewardModel, example: Example, response: Response) -> Any:
+        while "stubborn" in response.text and not ends.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await ends.wait()
+        return await cast("Any", plain(self, example, response))
+
+    monkeypatch.setattr(RewardModel, "score", stubborn)
+    model = engine(latency_s=0.01) | {"in_flight": 2}
+    async with hosts(model, it={**RM, "timeout_s": 0.5}) as rig:
+        begin_s = time.monotonic()
+        outcomes = flat(await rig.answer(asked(request_of("it", ["stubborn", "a", "stubborn 2"]))))
+        assert reasons(outcomes) == Counter(SCORED=1, TIMED_OUT=2)
+        assert time.monotonic() - begin_s < 5
+        (alone,) = flat(await rig.answer(asked(request_of("it", ["stubborn 3"]))))
+        assert reasons([alone]) == Counter(TIMED_OUT=1)
+        again = flat(await rig.answer(asked(request_of("it", ["b", "c"]))))
+        assert reasons(again) == Counter(SCORED=2)
+        ends.set()
 
 
 async def test_equal_questions_are_asked_once_and_kept(tmp_path: Path) -> None:
@@ -333,6 +361,59 @@ async def test_what_was_taken_in_vain_is_counted_and_told_once() -> None:
     assert [u.prompt_tokens for u in usages if u is not None] == [7]
     assert tally["model_calls.m"] == 1
     assert tally["model_prompt_tokens.m"] == 7
+
+
+class Rude(Impatient):
+    """A model whose first answers are no answers."""
+
+    async def labels(self, *_: Any, timeout_s: float, **__: Any) -> LabelReading:
+        self.asked += 1
+        number = self.asked
+        await asyncio.sleep(0.01)
+        if number == 1:
+            raise SystemExit(3)
+        if number == 2:
+            raise asyncio.CancelledError
+        await asyncio.sleep(0.2)
+        return LabelReading({"Yes": 1.0, "No": 0.0}, 1.0, "logits", Usage(7, 1, 0, 1))
+
+
+async def test_a_model_that_exits_or_cancels_itself_fails_that_question_alone() -> None:
+    """All who asked it are told, and the event loop goes on."""
+    shared = Shared(cast("Any", Rude()), keeps=False)
+
+    def ask(word: str, timeout_s: float = 30.0) -> Any:
+        shown = [{"role": "user", "content": word}]
+        options: Any = {"sampling": Sampling(), "timeout_s": timeout_s}
+        return shared.labels(shown, predicate("Good?"), **options)
+
+    asks = [ask(word) for word in ("exits", "exits", "cancels", "cancels", "answers")]
+    late = ask("answers", 0.05)
+    *failed, answered, gone = await asyncio.gather(*asks, late, return_exceptions=True)
+    assert [type(one) for one in failed] == [RuntimeError] * 4
+    assert "SystemExit(3)" in str(failed[0])
+    assert answered.probs["Yes"] == 1.0
+    # Who had less time has gone without it.
+    assert isinstance(gone, Unavailable)
+    assert "did not answer in 0.05 s" in str(gone)
+
+
+async def test_a_question_that_nobody_waits_for_is_asked_anew() -> None:
+    model = Impatient()
+    shared = Shared(cast("Any", model), keeps=False)
+    shown = [{"role": "user", "content": "same"}]
+
+    def ask() -> asyncio.Task[Any]:
+        asked = shared.labels(shown, predicate("Good?"), sampling=Sampling(), timeout_s=30)
+        return asyncio.create_task(asked)
+
+    both = ask(), ask()
+    await asyncio.sleep(0.01)
+    for one in both:
+        one.cancel()
+    await asyncio.wait(both)
+    assert (await ask()).probs["Yes"] == 1.0
+    assert model.asked == 2
 
 
 async def test_usage_is_counted_by_the_clients_job() -> None:
