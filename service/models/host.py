@@ -19,7 +19,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 TELL_EVERY_S = 0.05
 """How long what has an outcome waits for others of its job to be told with."""
+LOOK_EVERY_S = 1.0
+"""How often is looked whether the engine lives, while nothing of a job ends."""
 MAX_REWARDS = 1_024
 """Rewards that are kept ready, those used last."""
 AHEAD = 1.5
@@ -221,7 +223,9 @@ class ModelHost:
         try:
             ended = False
             while not ended:
-                await news.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY_S):
+                        await news.wait()
                 news.clear()
                 done, _ = await asyncio.wait((task,), timeout=TELL_EVERY_S)
                 ended = bool(done)

@@ -148,6 +148,30 @@ async def test_a_call_that_does_not_end_is_left_alone_and_its_place_given_back(
         ends.set()
 
 
+async def test_what_is_in_an_engine_that_dies_in_silence_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing that was in it ends, and nobody is told: its flag is all there is to see."""
+    asks = 0
+
+    async def number(self: Any, _messages: Any) -> float:
+        nonlocal asks
+        asks += 1
+        if asks <= 2:
+            if asks == 2:
+                self.dead = "its engine is gone"
+            await asyncio.Event().wait()
+        self.dead = ""  # of the one elsewhere
+        return 0.5
+
+    served = hosts(STUB, it={**RM, "timeout_s": 60})
+    async with served as rig, asyncio.timeout(20):
+        model: Any = cast("Any", served.hosts["m"])._loaded.inner
+        monkeypatch.setattr(type(model), "_number", number)
+        outcomes = flat(await rig.answer(asked(request_of("it", ["a", "b"]))))
+    assert reasons(outcomes) == Counter(SCORED=2)
+
+
 async def test_equal_questions_are_asked_once_and_kept(tmp_path: Path) -> None:
     log = tmp_path / "log"
     model = engine(latency_s=0.05, log=str(log)) | {"determinism": "item"}
