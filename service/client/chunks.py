@@ -14,6 +14,7 @@ from rewardplane.rewards.types import Group
 from rewardplane.v1 import reward_service_pb2 as pb
 from rewardplane.wire.errors import CallError, InvalidRequest
 from rewardplane.wire.messages import group_to
+from rewardplane.wire.varint import write_varint
 
 MAX_CHUNK_BYTES = 8 * 2**20
 MAX_CHUNK_ITEMS = 16_384
@@ -98,10 +99,5 @@ def chunks(groups: Iterable[Group]) -> Iterator[Chunk]:
 
 def _field(number: int, body: bytes) -> bytes:
     """A length-delimited field (https://protobuf.dev/programming-guides/encoding/)."""
-    head = bytearray([number << 3 | _LENGTH_DELIMITED])
-    length = len(body)
-    while length > 0x7F:
-        head.append(length & 0x7F | 0x80)
-        length >>= 7
-    head.append(length)
-    return bytes(head) + body
+    tag = write_varint(number << 3 | _LENGTH_DELIMITED)
+    return tag + write_varint(len(body)) + body

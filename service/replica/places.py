@@ -41,9 +41,8 @@ class Places:
             # Not `timeout`, which cancels the task: who asks whether it was must be told no.
             await asyncio.wait((given,), timeout=left_s)
         except asyncio.CancelledError:
-            if given.done():
+            if not given.cancel():
                 self.release()  # it came while this was cancelled
-            given.cancel()
             raise
         return not given.cancel()  # True: it has not come
 

@@ -171,7 +171,7 @@ def outcome_from(message: pb.Outcome, component_names: Sequence[str]) -> Outcome
         # Nearly all scores are a number and nothing else.
         if not component_names and score.ByteSize() == (_REWARD_BYTES if reward else 0):
             return Score(reward)
-        components: Mapping[str, float] = {}
+        components: dict[str, float] = {}
         if component_names:
             values = score.components
             if len(values) != len(component_names):

@@ -36,7 +36,7 @@ from rewardplane.rewards.run import Clip, run_item
 from rewardplane.rewards.types import Example, Group, Response, Score
 
 from . import servers
-from .peer import Service
+from .peer import SETTLE_S, Service
 
 DATA = servers.REPO.parent / "shared/data/gsm8k_model_solutions.jsonl"
 CONFIG = "rewards:\n  math: {kind: math, lane: pool, replicas: 2}\n"
@@ -49,8 +49,6 @@ TIMES = 2
 WARM_ROUNDS = 5
 MAX_RATIO = 1.2
 DEADLINE_S = 600
-SETTLE_S = 0.2
-"""After the service's processes go on, until what they had to catch up with is done."""
 
 _reward: Reward | None = None
 """The reward of this process, when it is one of the pool's."""

@@ -21,6 +21,7 @@ from .servers import Tree
 
 START_TIMEOUT_S = 180.0
 SETTLE_S = 0.3
+"""After stopped processes go on, until what they had to catch up with is done."""
 
 
 @dataclass
@@ -159,6 +160,5 @@ def alone(peer: Peer, peers: Iterable[Peer]) -> Iterator[None]:
         for other in peers:
             if other is not peer and other.tree is not None:
                 stack.enter_context(other.tree.suspended())
-        # Processes that go on have to catch up first.
         time.sleep(SETTLE_S)
         yield
